@@ -1,0 +1,84 @@
+"""Minimal pairs of the small language: a sentence of its grammar, and one that breaks a rule.
+
+The easy paradigms need only the word before; the hard ones need a noun further back than another
+one of the other number, so that a model that agrees with the nearest noun is wrong every time.
+"""
+
+import json
+import random
+
+from demo.language import DETERMINER_FORMS, NOUN_FORMS, NUMBERS, OTHER_FORMS, VERB_FORMS, spell
+
+DETERMINERS = {number: [word for word, of in DETERMINER_FORMS if of == number] for number in NUMBERS}
+NEUTRAL = [word for word, of in DETERMINER_FORMS if of == "either"]
+PARADIGMS = {  # name: phenomenon, difficulty
+    "determiner_noun": ("determiner_noun_agreement", "easy"),
+    "subject_verb": ("subject_verb_agreement", "easy"),
+    "verb_with_gap": ("filler_gap", "easy"),
+    "subject_verb_across_preposition": ("subject_verb_agreement", "hard"),
+    "subject_verb_across_subject_relative": ("subject_verb_agreement", "hard"),
+    "subject_verb_across_object_relative": ("subject_verb_agreement", "hard"),
+    "reflexive_across_preposition": ("anaphor_agreement", "hard"),
+}
+
+
+def minimal_pair(paradigm, rng):
+    """One pair of a paradigm: (good words, bad words), full stop included."""
+    number = rng.choice(NUMBERS)
+    other = NUMBERS[1 - NUMBERS.index(number)]
+    (noun, reflexive), (between, _) = rng.choice(NOUN_FORMS), rng.choice(NOUN_FORMS)
+    subject, attractor = [rng.choice(NEUTRAL), noun[number]], [rng.choice(NEUTRAL), between[other]]
+    preposition = rng.choice(OTHER_FORMS["preposition"])
+    intransitive, transitive = rng.choice(VERB_FORMS["intransitive"]), rng.choice(VERB_FORMS["transitive"])
+    good, bad, end = intransitive[number], intransitive[other], []
+    match paradigm:
+        case "determiner_noun":
+            start, good, bad = [rng.choice(DETERMINERS[number])], noun[number], noun[other]
+            end = [intransitive[number]]
+        case "subject_verb":
+            start = subject
+        case "verb_with_gap":  # what the attractor does takes an object, which is the subject
+            start, end = [*subject, "that", *attractor], [intransitive[number]]
+            good, bad = transitive[other], rng.choice(VERB_FORMS["intransitive"])[other]
+        case "subject_verb_across_preposition":
+            start = [*subject, preposition, *attractor]
+        case "subject_verb_across_subject_relative":
+            start = [*subject, "that", transitive[number], *attractor]
+        case "subject_verb_across_object_relative":
+            start = [*subject, "that", *attractor, transitive[other]]
+        case "reflexive_across_preposition":
+            start = [*subject, preposition, *attractor, transitive[number]]
+            good, bad = (reflexive, "themselves")[:: 1 if number == "sg" else -1]
+    return [*start, good, *end, "."], [*start, bad, *end, "."]
+
+
+def write_blimp(folder, n_pairs, seed):
+    """Write every paradigm as BLiMP does: a file of JSON lines, a pair a line.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``{paradigm}.jsonl``.
+    n_pairs : int
+        Distinct pairs of each paradigm.
+    seed : int
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for paradigm, (phenomenon, difficulty) in PARADIGMS.items():
+        rng, pairs = random.Random(f"{seed} {paradigm}"), {}
+        while len(pairs) < n_pairs:
+            good, bad = minimal_pair(paradigm, rng)
+            pairs[spell(good)] = spell(bad)
+        with open(folder / f"{paradigm}.jsonl", "w", encoding="utf-8") as file:
+            for number, (good, bad) in enumerate(pairs.items()):
+                record = {
+                    "sentence_good": good,
+                    "sentence_bad": bad,
+                    "field": "morphology" if "agreement" in phenomenon else "syntax",
+                    "linguistics_term": phenomenon,
+                    "UID": paradigm,
+                    "simple_LM_method": True,
+                    "difficulty": difficulty,
+                    "pairID": str(number),
+                }
+                file.write(json.dumps(record) + "\n")

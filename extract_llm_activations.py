@@ -1,0 +1,105 @@
+"""Extract the hidden states of a language model at every word of the story.
+
+    python extract_llm_activations.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B --lang en
+
+reads   lpp_{lang}_text.zip                          the story as it is written
+        lpp{LANG}_word_information.csv               the story as it is heard, word by word
+writes  llms_activations/{model}_{revision}_{lang}.lz4
+                                                     joblib: list over runs of list over layers of
+                                                     float32 array (n_words, n_units)
+        llms_activations/onsets_offsets_{lang}.lz4   joblib: list over runs of (onsets, offsets), seconds
+
+in the study folder (LTBA_DIR, or the folder of this script). The model is a name on the Hugging
+Face hub or a local folder, of which --revision names a sub-folder.
+"""
+
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+import llm_brain_asym as study
+from pipeline import BadInput, activations, stimulus
+
+
+def main():
+    parser = study.ArgumentParser(__doc__)
+    parser.add_argument("--model", required=True, help="name on the Hugging Face hub, or local folder")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub, or sub-folder of the local folder")
+    parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--max_length", type=int, help="tokens the model reads at once (default: its context)")
+    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+    args = parser.parse_args()
+    started = time.time()
+
+    output = study.activations_path(study.checkpoint_stem(args.model, args.revision), args.lang)
+    parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
+    if study.is_finished(output, parameters, args.overwrite):
+        print(f"{output} is there already")
+        return
+
+    texts, words_of_runs, onsets_offsets = read_story(args.lang)
+    spans_of_runs = place_words(words_of_runs, texts, args.lang)
+    if not args.overwrite:
+        check_same_timings(onsets_offsets, args.lang)
+    model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
+
+    activations_of_runs = []  # runs of layers of (n_words, n_units)
+    with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
+        for text, spans in zip(texts, spans_of_runs, strict=True):
+            vectors = activations.word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
+            activations_of_runs.append(list(vectors))
+
+    if not study.onsets_offsets_path(args.lang).exists() or args.overwrite:
+        study.write_arrays(study.onsets_offsets_path(args.lang), onsets_offsets)
+    study.write_arrays(output, activations_of_runs)
+    inputs = [study.text_path(args.lang), study.word_timings_path(args.lang)]
+    study.write_record(output, parameters, inputs, started, checkpoint)
+    n_layers, n_words, n_units = len(vectors), sum(map(len, spans_of_runs)), vectors.shape[-1]
+    print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}")
+
+
+def read_story(lang):
+    """Texts, words and (onsets, offsets) of every run."""
+    texts, timings = study.read_texts(lang), study.read_word_timings(lang)
+    if len(texts) != len(timings):
+        raise BadInput(
+            f"{study.text_path(lang)} has {len(texts)} runs, {study.word_timings_path(lang)} {len(timings)} sections: "
+            "they must be of the same story"
+        )
+    return texts, [words for words, _, _ in timings], [(onsets, offsets) for _, onsets, offsets in timings]
+
+
+def place_words(words_of_runs, texts, lang):
+    """Characters of every word of every run, a list of arrays of shape (n_words, 2)."""
+    spans_of_runs = []
+    for run, (words, text) in enumerate(zip(words_of_runs, texts, strict=True), start=1):
+        try:
+            spans_of_runs.append(stimulus.align(words, text, lang))
+        except BadInput as error:
+            raise BadInput(
+                f"{study.word_timings_path(lang)}, section {run}, does not fit {study.text_path(lang)}: {error}"
+            ) from error
+    return spans_of_runs
+
+
+def check_same_timings(onsets_offsets, lang):
+    """All checkpoints of a study share one file of timings: it must be of these words."""
+    path = study.onsets_offsets_path(lang)
+    if not path.exists():
+        return
+    before = study.read_arrays(path)
+    same = len(before) == len(onsets_offsets) and all(
+        np.array_equal(old, new) for old, new in zip(before, onsets_offsets, strict=True)
+    )
+    if not same:
+        raise BadInput(
+            f"{path} is of other word timings than {study.word_timings_path(lang)}: "
+            "use another study folder (LTBA_DIR), or --overwrite for every checkpoint"
+        )
+
+
+if __name__ == "__main__":
+    study.run_script(main)

@@ -1,0 +1,116 @@
+"""Predict the average listener's fMRI from the hidden states of a language model, layer by layer.
+
+    python fit_average_subject.py --model allenai_OLMo-2-1124-7B_stage1-step150-tokens1B --lang en
+
+reads   llms_activations/{model}_{lang}.lz4, llms_activations/onsets_offsets_{lang}.lz4
+        lpp_{lang}_average_subject/average_subject_run-{run}.gz
+writes  llms_brain_correlations/{model}_layer-{layer}_corr_{lang}.gz
+                          joblib: array (n_voxels,), correlation averaged over the left-out runs
+        llms_brain_correlations/{model}_runs_{lang}.npz
+                          correlations (n_layers, n_runs, n_voxels), alphas (n_layers, n_runs)
+
+in the study folder (LTBA_DIR, or the folder of this script). The model is the name in the
+activation file: model and revision, with / as _.
+"""
+
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+import llm_brain_asym as study
+from pipeline import BadInput, encoding
+
+
+def main():
+    parser = study.ArgumentParser(__doc__)
+    parser.add_argument("--model", required=True, help="name in the activation file: model_revision")
+    parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument(
+        "--alphas",
+        nargs=3,
+        type=float,
+        default=[2, 7, 16],
+        metavar=("LOW", "HIGH", "N"),
+        help="ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+    args = parser.parse_args()
+    started = time.time()
+    low, high, n_alphas = args.alphas
+    if n_alphas < 1 or n_alphas != int(n_alphas) or low > high:
+        parser.error(f"--alphas {low:g} {high:g} {n_alphas:g}: give two exponents, the lower first, and a whole number")
+
+    output = study.run_correlations_path(args.model, args.lang)
+    if study.is_finished(output, parameters := {"alphas": args.alphas}, args.overwrite):
+        print(f"{output} is there already")
+        return
+    device = study.pick_device(args.device)
+    fmri = study.read_average_subject(args.lang)
+    regressors = read_regressors(args.model, args.lang, [len(run) for run in fmri])  # layers of runs
+    fmri = [encoding.prepare(run) for run in fmri]
+
+    correlations, alphas = [], []
+    grid = np.logspace(low, high, int(n_alphas))
+    with tqdm(regressors, desc=args.model, unit="layer", disable=None) as bar:
+        for layer, regressors_of_runs in enumerate(bar):
+            try:
+                of_runs, chosen = encoding.fit_left_out_runs(regressors_of_runs, fmri, grid, device)
+            except BadInput as error:
+                raise BadInput(f"{study.activations_path(args.model, args.lang)}: layer {layer}: {error}") from error
+            correlations.append(of_runs)
+            alphas.append(chosen)
+            of_voxels = of_runs.mean(axis=0)
+            bar.write(f"layer {layer}: correlation {np.nanmean(of_voxels):.4f}, at most {np.nanmax(of_voxels):.4f}")
+
+    correlations, alphas = np.stack(correlations), np.stack(alphas)
+    for layer, of_runs in enumerate(correlations):
+        # Averaged in float64, as the published code does.
+        study.write_arrays(
+            study.layer_correlations_path(args.model, layer, args.lang), of_runs.mean(axis=0, dtype=np.float64)
+        )
+    with study.new_file(output) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, correlations=correlations, alphas=alphas)
+    study.write_record(output, parameters, input_files(args.model, args.lang, len(fmri)), started)
+    n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
+    if n_constant:
+        print(f"{n_constant} voxels do not vary in some run: their correlation is NaN")
+    best = np.nanmean(correlations, axis=(1, 2)).argmax()
+    print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
+
+
+def input_files(model, lang, n_runs):
+    fmri = [study.average_subject_path(lang, run) for run in range(n_runs)]
+    return [study.activations_path(model, lang), study.onsets_offsets_path(lang), *fmri]
+
+
+def read_regressors(model, lang, n_scans_of_runs):
+    """Regressors of every layer and run.
+
+    Returns a list over layers of list over runs of float32 array (n_scans - 20, n_units): a fifth
+    of the size of the word vectors, which are let go run by run.
+    """
+    activations, onsets_offsets = study.read_activations(model, lang)
+    n_runs, n_layers = len(activations), len(activations[0])
+    if n_runs != len(n_scans_of_runs):
+        raise BadInput(
+            f"{study.activations_path(model, lang)} has {n_runs} runs, but there are {len(n_scans_of_runs)} "
+            f"of fMRI in {study.average_subject_path(lang, 0).parent}: they must be of the same story"
+        )
+    of_runs = []
+    for run, n_scans in enumerate(n_scans_of_runs):
+        try:
+            matrix = encoding.hrf_matrix(*onsets_offsets[run], n_scans).astype(np.float32)  # (n_scans, n_words)
+        except BadInput as error:
+            raise BadInput(
+                f"{study.onsets_offsets_path(lang)} does not fit {study.average_subject_path(lang, run)}: "
+                f"run {run}: {error}"
+            ) from error
+        of_runs.append([encoding.prepare(matrix @ np.asarray(layer, dtype=np.float32)) for layer in activations[run]])
+        activations[run] = None
+    return [[layers[layer] for layers in of_runs] for layer in range(n_layers)]
+
+
+if __name__ == "__main__":
+    study.run_script(main)

@@ -1,0 +1,182 @@
+"""What a language model holds in mind at each word of a story: one vector per word and layer.
+
+The model reads each run from its beginning. A word's vector is the mean of the hidden states
+of its tokens, at the embedding (layer 0) and after each of the model's layers. As Hugging Face
+returns them, the states of the last layer have passed the model's final normalisation.
+"""
+
+import numpy as np
+import torch
+
+from pipeline import BadInput
+
+# Windows of a run that is longer than the model's context advance by this many tokens.
+STEP_TOKENS = 64
+
+
+def token_ranges(spans, offsets, text):
+    """Which tokens make up each word.
+
+    A token belongs to the word in which its first character (spaces aside) lies; what lies
+    between two words, such as punctuation, counts to the first of them. A word in which no
+    token begins (``l'`` in a token ``l'homme``, a word that the text lacks) takes the token
+    that covers its first character, or else the last one before it.
+
+    Parameters
+    ----------
+    spans : int array of shape (n_words, 2)
+        Start and end character of each word, in order (see ``stimulus.align``).
+    offsets : int array of shape (n_tokens, 2)
+        Start and end character of each token, as a fast tokenizer returns them.
+    text : str
+        What the spans and the offsets point into.
+
+    Returns
+    -------
+    ranges : int array of shape (n_words, 2)
+        First token of each word and one past its last; never empty.
+
+    Raises
+    ------
+    BadInput
+        There are no tokens.
+    """
+    if len(offsets) == 0:
+        raise BadInput("the text of a run is empty")
+    # Byte-level tokens of one character share its offsets.
+    token_starts = np.maximum.accumulate([_first_visible(text, *offset) for offset in offsets])
+    first = np.searchsorted(token_starts, spans[:, 0], side="left")
+    next_word_starts = np.append(spans[1:, 0], len(text) + 1)
+    end = np.searchsorted(token_starts, next_word_starts, side="left")
+    is_empty = end <= first
+    covering = np.searchsorted(token_starts, spans[:, 0], side="right") - 1
+    first[is_empty] = np.maximum(covering[is_empty], 0)
+    end[is_empty] = first[is_empty] + 1
+    return np.stack([first, end], axis=1)
+
+
+def _first_visible(text, start, end):
+    """The first character of a token that is not a space, or its first character."""
+    while start < end - 1 and text[start].isspace():
+        start += 1
+    return start
+
+
+def windows(n_tokens, max_tokens):
+    """Overlapping windows over a run, so that all but the first tokens have much left context.
+
+    The first window starts the run; the next ones end 64 tokens later each (half a window later
+    where a window has no more than 64 tokens), and only their new tokens are kept.
+
+    Parameters
+    ----------
+    n_tokens : int
+        Tokens in the run.
+    max_tokens : int
+        Tokens in a window.
+
+    Returns
+    -------
+    list of (start, new, end)
+        The model reads tokens ``start:end``; the states of ``new:end`` are kept.
+    """
+    step = STEP_TOKENS if max_tokens > STEP_TOKENS else max(1, max_tokens // 2)
+    end = min(n_tokens, max_tokens)
+    found = [(0, 0, end)]
+    while end < n_tokens:
+        new, end = end, min(n_tokens, end + step)
+        found.append((max(0, end - max_tokens), new, end))
+    return found
+
+
+def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
+    """Hidden states of a causal language model, averaged over each word's tokens.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        In evaluation mode. Its output layer is not used.
+    tokenizer : transformers.PreTrainedTokenizerFast
+        Special tokens that it puts before a text (BOS) stand at the start of every window and
+        belong to no word; those that it puts after a text are left out.
+    text : str
+        The text of one run, as it is written.
+    spans : int array of shape (n_words, 2)
+        Start and end character of each word.
+    max_length : int, optional
+        Tokens that the model reads at once, BOS included; the model's context by default, or the
+        whole run for a model that has none.
+    progress : callable, optional
+        Called after each window with the number of words that it completed.
+
+    Returns
+    -------
+    vectors : float32 array of shape (n_layers, n_words, n_units)
+        Layer 0 is the embedding.
+
+    Raises
+    ------
+    BadInput
+        ``max_length`` is beyond the model's context or leaves no room for a token, the text is
+        empty, or the states are not finite (a float16 overflow).
+    """
+    encoded = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
+    is_special = np.array(encoded["special_tokens_mask"], dtype=bool)
+    token_ids = np.array(encoded["input_ids"])
+    # Special tokens stand before and after the text, never inside it.
+    n_before = int(np.argmin(is_special)) if not is_special.all() else 0
+    prefix, token_ids = token_ids[:n_before], token_ids[~is_special]
+    offsets = np.array(encoded["offset_mapping"]).reshape(-1, 2)[~is_special]
+    ranges = token_ranges(spans, offsets, text)
+
+    context = getattr(model.config, "max_position_embeddings", None)
+    if max_length is not None and context is not None and max_length > context:
+        raise BadInput(f"--max_length {max_length} is beyond the model's context of {context} tokens")
+    window_tokens = (max_length or context or len(prefix) + len(token_ids)) - len(prefix)
+    if window_tokens < 1:
+        raise BadInput(f"--max_length {max_length} leaves no room for a token of the text")
+
+    vectors = None
+    for start, new, end in windows(len(token_ids), window_tokens):
+        ids = np.concatenate([prefix, token_ids[start:end]])
+        states = _hidden_states(model, ids)  # per layer: (n_tokens_of_window, n_units)
+        if vectors is None:
+            vectors = torch.zeros(len(states), len(spans), states[0].shape[-1])
+        words, tokens, weights = _shares(ranges, new, end)
+        for layer, layer_states in enumerate(states):
+            kept = layer_states[new - end :].to("cpu", torch.float32)  # (n_new_tokens, n_units)
+            if not torch.isfinite(kept).all():
+                raise BadInput(
+                    f"the states of layer {layer} are not finite numbers: "
+                    "the checkpoint is damaged, or its activations overflow this --dtype"
+                )
+            vectors[layer].index_add_(0, words, kept[tokens] * weights)
+        del states, layer_states
+        if progress is not None:
+            progress(int(np.sum((ranges[:, 1] > new) & (ranges[:, 1] <= end))))
+    return vectors.numpy()
+
+
+@torch.inference_mode()
+def _hidden_states(model, ids):
+    """Hidden states of one window, a tuple over layers of (n_tokens, n_units), on the model's device."""
+    ids = torch.tensor(ids, device=model.device)[None]  # (1, n_tokens)
+    output = model.base_model(input_ids=ids, output_hidden_states=True, use_cache=False)
+    return tuple(layer_states[0] for layer_states in output.hidden_states)
+
+
+def _shares(ranges, new, end):
+    """Tokens new:end as shares of words: (words, tokens from new on, 1 / tokens of the word)."""
+    words, tokens, weights = [], [], []
+    touched = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
+    for word in touched:
+        first, last = ranges[word]
+        inside = np.arange(max(first, new), min(last, end))
+        words += [word] * len(inside)
+        tokens.extend(inside - new)
+        weights += [1 / (last - first)] * len(inside)
+    return (
+        torch.tensor(words, dtype=torch.long),
+        torch.tensor(tokens, dtype=torch.long),
+        torch.tensor(weights, dtype=torch.float32)[:, None],
+    )

@@ -1,0 +1,201 @@
+"""Where each spoken word stands in the written text.
+
+The timing file of an audiobook lists what was heard, word by word; the language model reads
+what was written. The two differ in case, accents, ligatures and apostrophes, in how
+contractions and compounds are cut (``did | n't``, ``grownups``), in numbers read out, and in
+the odd wrong, missing or repeated row. ``align`` places every row on characters of the text.
+"""
+
+import re
+import unicodedata
+
+import numpy as np
+from rapidfuzz.distance import Levenshtein
+
+from pipeline import BadInput
+
+# Numbers are read out digit by digit in the annotations of Le Petit Prince.
+DIGIT_NAMES = {
+    "en": "zero one two three four five six seven eight nine".split(),
+    "fr": "zero un deux trois quatre cinq six sept huit neuf".split(),
+}
+# Letters that Unicode does not decompose, though annotators write them in two.
+LIGATURES = {"œ": "oe", "æ": "ae"}
+APOSTROPHES = "'’ʼ＇"
+WRITTEN_WORD = re.compile(rf"[^\W_]+(?:[{APOSTROPHES}\-‐‑][^\W_]+)*")
+
+# A run in which fewer of the words than this are found is another text.
+LEAST_SHARE_FOUND = 0.95
+
+
+def align(words, text, lang="en"):
+    """Place spoken words on the characters of a written text.
+
+    Words that are written as they are spoken are found first, by the edit operations between
+    the two sequences of words. What is left between two of them is compared letter by letter,
+    so that joined, split and misspelt words find their characters and a wrong word takes the
+    place of the right one. A word with no counterpart gets the empty place between its
+    neighbours.
+
+    Parameters
+    ----------
+    words : sequence of n_words str
+        As in the timing file, in the order in which they are heard.
+    text : str
+        The text of the same run.
+    lang : {"en", "fr"}
+        Whose digits are read out.
+
+    Returns
+    -------
+    spans : int array of shape (n_words, 2)
+        ``text[start:end]`` is what each word is in the text; starts never decrease, and a word
+        ends before the next one starts.
+
+    Raises
+    ------
+    BadInput
+        Fewer than 95 % of the words are in the text. The message shows where it went wrong.
+    """
+    if lang not in DIGIT_NAMES:
+        raise BadInput(f"no digits known for language {lang!r}: choose from {', '.join(DIGIT_NAMES)}")
+    heard = ["".join(letter for letter, _ in _letters(word, lang)) for word in words]
+    pieces = _pieces(text, lang)
+    written = ["".join(letter for letter, _ in piece) for piece in pieces]
+
+    spans = np.full((len(words), 2), -1)
+    found = np.zeros(len(words), dtype=bool)
+    # Words without a letter (an empty cell, a dash) would only disturb the comparison.
+    rows = [i for i, letters in enumerate(heard) if letters]
+    for tag, row, row_end, piece, piece_end in _blocks([heard[i] for i in rows], written):
+        if tag == "equal":
+            for i, letters in zip(rows[row:row_end], pieces[piece:piece_end], strict=True):
+                spans[i] = letters[0][1], letters[-1][1] + 1
+                found[i] = True
+        else:
+            _place_by_letters(rows[row:row_end], heard, pieces[piece:piece_end], text, spans, found)
+
+    # A run without words to find (silence, an empty list) has nothing that could be lost.
+    if rows and np.mean(found[rows]) < LEAST_SHARE_FOUND:
+        raise BadInput(_where_it_went_wrong(words, text, spans, found, rows))
+    _take_elided_apostrophes(words, text, spans)
+    _place_between_neighbours(spans)
+    return spans
+
+
+def _letters(string, lang):
+    """Letters of a string as they are compared, each with the index of the character it is from.
+
+    Case, accents, punctuation and spaces go; digits become their names.
+    """
+    letters = []
+    for index, character in enumerate(string):
+        for part in unicodedata.normalize("NFKD", LIGATURES.get(character.lower(), character).casefold()):
+            if part.isdecimal():
+                part = DIGIT_NAMES[lang][unicodedata.decimal(part)]
+            elif not part.isalnum():
+                continue
+            letters += [(letter, index) for letter in part]
+    return letters
+
+
+def _pieces(text, lang):
+    """The text cut at everything that is not a letter or digit, apostrophes and hyphens included.
+
+    Returns a list of pieces, each a list of (letter, index of its character in the text).
+    """
+    letters_of_piece, pieces = [], []
+    for letter, index in _letters(text, lang):
+        if letters_of_piece and index > letters_of_piece[-1][1] + 1:
+            between = text[letters_of_piece[-1][1] + 1 : index]
+            if not all(unicodedata.combining(character) for character in between):
+                pieces.append(letters_of_piece)
+                letters_of_piece = []
+        letters_of_piece.append((letter, index))
+    if letters_of_piece:
+        pieces.append(letters_of_piece)
+    return pieces
+
+
+def _blocks(heard, written):
+    """Edit operations between two sequences: runs of equal elements, and what lies between them."""
+    blocks = []
+    for tag, start, end, start_written, end_written in Levenshtein.opcodes(heard, written):
+        tag = "equal" if tag == "equal" else "different"
+        if blocks and tag == "different" == blocks[-1][0]:
+            blocks[-1][2], blocks[-1][4] = end, end_written
+        else:
+            blocks.append([tag, start, end, start_written, end_written])
+    return blocks
+
+
+def _place_by_letters(rows, heard, pieces, text, spans, found):
+    """Place rows that are not written as they are spoken, by their letters; changes spans and found."""
+    row_of_letter = [i for i in rows for _ in heard[i]]
+    letters = [letter for piece in pieces for letter in piece]
+    said = "".join(heard[i] for i in rows)
+    written = "".join(letter for letter, _ in letters)
+
+    # For each row, the positions in `written` that its letters stand against, and how many are equal.
+    against, n_equal = {}, dict.fromkeys(rows, 0)
+    for tag, start, end, start_written, _ in Levenshtein.opcodes(said, written):
+        if tag in ("equal", "replace"):
+            for k in range(end - start):
+                i = row_of_letter[start + k]
+                first, _ = against.get(i, (start_written + k, None))
+                against[i] = first, start_written + k
+                n_equal[i] += tag == "equal"
+
+    placed = [i for i in rows if i in against]
+    for i in placed:
+        spans[i] = letters[against[i][0]][1], letters[against[i][1]][1] + 1
+    for position, i in enumerate(placed):
+        n_letters_written = against[i][1] - against[i][0] + 1
+        found[i] = n_equal[i] > 0.5 * max(len(heard[i]), n_letters_written)
+        # A joined, misspelt or wrong word stands for the whole written word, as far as it is free.
+        free_from = spans[placed[position - 1], 1] if position else letters[0][1]
+        free_to = spans[placed[position + 1], 0] if position + 1 < len(placed) else letters[-1][1] + 1
+        spans[i] = _whole_word(text, *spans[i], free_from, free_to)
+
+
+def _whole_word(text, start, end, free_from, free_to):
+    """Widen a span to the written words that it touches, within the characters that are free."""
+    for word in WRITTEN_WORD.finditer(text, free_from, free_to):
+        if word.start() < end and word.end() > start:
+            start, end = min(start, word.start()), max(end, word.end())
+    return start, end
+
+
+def _take_elided_apostrophes(words, text, spans):
+    """Give the apostrophe of a word cut in two (l'|homme) to its first part; changes spans."""
+    placed = [i for i in range(len(words)) if spans[i, 0] >= 0]
+    for i, following in zip(placed, [*placed[1:], None], strict=True):
+        end = spans[i, 1]
+        is_inside_word = text[end : end + 1] in set(APOSTROPHES) and text[end + 1 : end + 2].isalnum()
+        if is_inside_word and (following is None or spans[following, 0] > end):
+            spans[i, 1] = end + 1
+
+
+def _place_between_neighbours(spans):
+    """Give words without a counterpart the empty place after the word before; changes spans."""
+    end_of_previous = 0
+    for span in spans:
+        if span[0] < 0:
+            span[:] = end_of_previous
+        # Words that read out the same number share its digits; the first of them has the character.
+        span[0] = max(span[0], end_of_previous)
+        span[1] = end_of_previous = max(span[1], span[0])
+
+
+def _where_it_went_wrong(words, text, spans, found, rows):
+    """One line that shows the first stretch of ten words of which most are not in the text."""
+    lost = next((k for k in range(len(rows)) if found[rows[k : k + 10]].mean() < 0.5), 0)
+    while lost < len(rows) - 1 and found[rows[lost]]:
+        lost += 1
+    read_until = max([0, *(spans[i, 1] for i in rows[:lost] if found[i])])
+    heard = " ".join(words[i] for i in rows[lost : lost + 8])
+    reads = " ".join(text[read_until : read_until + 60].split())
+    return (
+        f"only {np.mean(found[rows]):.1%} of the {len(rows)} words are in the text; from word {rows[lost] + 1} on, "
+        f"'{heard} ...' was heard where the text reads '{reads} ...'"
+    )
