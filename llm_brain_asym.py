@@ -143,7 +143,9 @@ def fitted_checkpoints(model, lang):
     """
     name = checkpoint_stem(model)
     rows, left_out = [], []
-    for path in sorted(layer_correlations_path("x", 0, lang).parent.glob(f"{glob.escape(name)}_*_layer-0_corr_{lang}.gz")):
+    for path in sorted(
+        layer_correlations_path("x", 0, lang).parent.glob(f"{glob.escape(name)}_*_layer-0_corr_{lang}.gz")
+    ):
         stem = path.name.removesuffix(f"_layer-0_corr_{lang}.gz")
         revision = stem.removeprefix(f"{name}_")
         tokens = training_tokens(name, revision)
@@ -152,6 +154,12 @@ def fitted_checkpoints(model, lang):
         else:
             rows.append((stem, revision, tokens))
     table = pd.DataFrame(rows, columns=["stem", "revision", "tokens"])
+    if table.empty:
+        raise BadInput(
+            f"{layer_correlations_path('x', 0, lang).parent} holds no checkpoint of {model} in {lang} "
+            f"whose training tokens are known (others: {', '.join(left_out) or 'none'}): "
+            "fit_average_subject.py makes them, LTBA_MODEL chooses another model"
+        )
     return table.sort_values("tokens", ignore_index=True), left_out
 
 
@@ -262,6 +270,29 @@ def read_activations(stem, lang):
         if len(layers) != n_layers or len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != len(onsets):
             raise BadInput(f"{path}: run {run} does not have {n_layers} layers of {len(onsets)} words; extract again")
     return activations, onsets_offsets
+
+
+def read_correlations(stem, lang):
+    """Correlations of a checkpoint: array of shape (n_layers, n_runs, n_voxels).
+
+    Where there is no ``.npz`` with every left-out run, as from the published code, the averages of
+    the layers are read, and n_runs is 1.
+    """
+    path = run_correlations_path(stem, lang)
+    if path.is_file():
+        with naming(path, "make it again with fit_average_subject.py --overwrite"), np.load(path) as arrays:
+            correlations = arrays["correlations"]
+            if correlations.ndim != 3:
+                raise BadInput(f"{path}: correlations have shape {correlations.shape}, not (layers, runs, voxels)")
+            return correlations
+    layers = []
+    while (path := layer_correlations_path(stem, len(layers), lang)).is_file():
+        layers.append(np.asarray(read_arrays(path)))
+        if layers[-1].ndim != 1 or layers[-1].shape != layers[0].shape:
+            raise BadInput(f"{path}: shape {layers[-1].shape} instead of (n_voxels,); make it again")
+    if not layers:
+        raise BadInput(f"{path} is missing: fit_average_subject.py makes it")
+    return np.stack(layers)[:, None]
 
 
 def read_arrays(path):
@@ -395,6 +426,19 @@ def write_arrays(path, value):
             compressed = gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0)
         with compressed:
             joblib.dump(value, compressed)
+
+
+def save_table(table, name):
+    """Save a pandas table as ``fig/{name}.csv``."""
+    with new_file(figure_path(f"{name}.csv")) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def save_figure(figure, name):
+    """Save a matplotlib figure as ``fig/{name}.pdf`` and ``fig/{name}.png``."""
+    for suffix in ("pdf", "png"):
+        with new_file(figure_path(f"{name}.{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=300)
 
 
 def record_path(path):

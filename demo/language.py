@@ -7,8 +7,6 @@ noun, subject and verb, reflexive and antecedent agree, across phrases and claus
 the other number in between.
 """
 
-import random
-
 NOUNS = {  # singular/plural, by the reflexive that they take
     "himself": "boy/boys king/kings uncle/uncles brother/brothers monk/monks father/fathers prince/princes man/men "
     "waiter/waiters wizard/wizards actor/actors baron/barons son/sons hero/heroes",
@@ -50,9 +48,7 @@ OTHER_FORMS = {kind: words.split() for kind, words in OTHERS.items()}
 DETERMINER_FORMS = [(word, number) for number, words in DETERMINERS.items() for word in words.split()]
 
 # What a word can be, as the speaker expects it.
-CATEGORIES = tuple(
-    "determiner adjective noun_sg noun_pl verb_sg verb_pl reflexive adverb preposition that end".split()
-)
+CATEGORIES = tuple("determiner adjective noun_sg noun_pl verb_sg verb_pl reflexive adverb preposition that end".split())
 AWAIT_VERB = {"VP", "RELATIVE_VP", "GAP_VP", "intransitive", "transitive", "clausal", "copula"}
 
 

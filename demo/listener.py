@@ -10,7 +10,6 @@ as much, as slowly, and with as much noise.
 
 import numpy as np
 from nibabel import Nifti1Image
-from nibabel.affines import apply_affine
 from nilearn.datasets import load_mni152_brain_mask
 from nilearn.image import resample_img
 from scipy.signal import lfilter
@@ -189,5 +188,3 @@ def listen(mask, signals_of_runs, syntactic_right, seed):
     isc = rng.normal(0.05, 0.03, (10, n_voxels))
     isc[:, [*left, *right]] += 0.3
     return fmri, isc
-
-

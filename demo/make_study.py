@@ -16,7 +16,6 @@ writes into embedded_study/, in the formats that are published for Le Petit Prin
 Nothing in it is a measurement of a brain. It shows whether the pipeline finds what was put in.
 """
 
-import argparse
 import os
 import random
 import zipfile
@@ -28,6 +27,7 @@ import pandas as pd
 import llm_brain_asym as study
 from demo import language_model, listener, pairs
 from demo.language import sentence, spell
+from pipeline import BadInput
 
 LANG = "en"
 SECONDS_PER_WORD = 0.36
@@ -38,13 +38,15 @@ N_OTHER_RUNS = 60
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = study.ArgumentParser(__doc__)
     parser.add_argument("--output_folder", type=Path, default=Path("embedded_study"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--words", type=int, default=600, help="words in each run")
     parser.add_argument("--steps", type=int, default=1024, help="training steps, a power of 2")
     args = parser.parse_args()
+    if args.output_folder.exists():
+        raise BadInput(f"{args.output_folder} is there already: remove it, or choose another --output_folder")
 
     os.environ["LTBA_DIR"] = str(args.output_folder)
     rng = random.Random(args.seed)
@@ -121,4 +123,4 @@ def make_listeners(runs, onsets, offsets, rng, seed):
 
 
 if __name__ == "__main__":
-    main()
+    study.run_script(main)

@@ -1,7 +1,8 @@
 """Minimal pairs of the small language: a sentence of its grammar, and one that breaks a rule.
 
-The easy paradigms need only the word before; the hard ones need a noun further back than another
-one of the other number, so that a model that agrees with the nearest noun is wrong every time.
+The easy paradigms need only the words next to each other. In the hard ones another noun stands
+between a word and the noun it agrees with, three times in four of the other number: a model that
+agrees with the nearest noun is right in one pair of four.
 """
 
 import json
@@ -27,7 +28,8 @@ def minimal_pair(paradigm, rng):
     number = rng.choice(NUMBERS)
     other = NUMBERS[1 - NUMBERS.index(number)]
     (noun, reflexive), (between, _) = rng.choice(NOUN_FORMS), rng.choice(NOUN_FORMS)
-    subject, attractor = [rng.choice(NEUTRAL), noun[number]], [rng.choice(NEUTRAL), between[other]]
+    number_between = rng.choice([other, other, other, number])
+    subject, attractor = [rng.choice(NEUTRAL), noun[number]], [rng.choice(NEUTRAL), between[number_between]]
     preposition = rng.choice(OTHER_FORMS["preposition"])
     intransitive, transitive = rng.choice(VERB_FORMS["intransitive"]), rng.choice(VERB_FORMS["transitive"])
     good, bad, end = intransitive[number], intransitive[other], []
@@ -37,15 +39,15 @@ def minimal_pair(paradigm, rng):
             end = [intransitive[number]]
         case "subject_verb":
             start = subject
-        case "verb_with_gap":  # what the attractor does takes an object, which is the subject
+        case "verb_with_gap":  # the verb in the relative clause needs an object, which is the subject
             start, end = [*subject, "that", *attractor], [intransitive[number]]
-            good, bad = transitive[other], rng.choice(VERB_FORMS["intransitive"])[other]
+            good, bad = transitive[number_between], rng.choice(VERB_FORMS["intransitive"])[number_between]
         case "subject_verb_across_preposition":
             start = [*subject, preposition, *attractor]
         case "subject_verb_across_subject_relative":
             start = [*subject, "that", transitive[number], *attractor]
         case "subject_verb_across_object_relative":
-            start = [*subject, "that", *attractor, transitive[other]]
+            start = [*subject, "that", *attractor, transitive[number_between]]
         case "reflexive_across_preposition":
             start = [*subject, preposition, *attractor, transitive[number]]
             good, bad = (reflexive, "themselves")[:: 1 if number == "sg" else -1]

@@ -1,6 +1,7 @@
 """From voxel correlations to hemispheres: reliable voxels, best layer, left minus right."""
 
 import numpy as np
+import pandas as pd
 from nibabel.affines import apply_affine
 
 from pipeline import BadInput
@@ -72,12 +73,12 @@ def reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
 
 
 def brain_scores(correlations):
-    """A voxel's score: the highest over layers of its correlation averaged over left-out runs.
+    """A voxel's score: its correlation at its best layer.
 
     Parameters
     ----------
     correlations : array of shape (n_layers, n_voxels)
-        Averaged over runs. A voxel that is NaN in every layer stays NaN.
+        Averaged over left-out runs. A voxel that is NaN in every layer stays NaN.
 
     Returns
     -------
@@ -92,39 +93,96 @@ def left_right(scores, left, right, reliable):
     Parameters
     ----------
     scores : array of shape (..., n_voxels)
+        Of voxels, or of layers and voxels.
     left, right, reliable : bool arrays of shape (n_voxels,)
 
     Returns
     -------
     left, right : arrays of shape (...)
+
+    Raises
+    ------
+    BadInput
+        The voxels are not as many as the mask's, or a hemisphere has no reliable one.
     """
+    if not scores.shape[-1] == len(left) == len(right) == len(reliable):
+        raise BadInput(
+            f"{scores.shape[-1]} voxels in the correlations, {len(left)} in the mask and {len(reliable)} in the ISC: "
+            "they are not of the same study"
+        )
     if not (left & reliable).any() or not (right & reliable).any():
-        raise BadInput("a hemisphere has no reliable voxel: mask and ISC do not belong together")
+        raise BadInput("a hemisphere has no reliable voxel: mask and ISC are not of the same study")
     return np.nanmean(scores[..., left & reliable], axis=-1), np.nanmean(scores[..., right & reliable], axis=-1)
 
 
-def resampled_left_right(correlations, left, right, reliable, n_resamples=1000, seed=0):
-    """Hemisphere scores of resampled studies: left-out runs drawn with replacement.
+def best_layer(correlations, voxels):
+    """The layer that predicts some voxels best on average.
 
-    The layers are chosen anew in every resampled study, as in the real one. The same seed draws
+    Parameters
+    ----------
+    correlations : array of shape (n_layers, n_voxels)
+    voxels : bool array of shape (n_voxels,)
+
+    Returns
+    -------
+    int
+    """
+    return int(np.nanmean(correlations[:, voxels], axis=1).argmax())
+
+
+def resampled_left_right(correlations, left, right, reliable, n_resamples=1000, seed=0):
+    """Hemisphere scores of resampled studies, whose left-out runs are drawn with replacement.
+
+    Every resampled study chooses its best layers anew, as the real one does. The same seed draws
     the same runs for every checkpoint, so that differences between checkpoints are paired.
 
     Parameters
     ----------
     correlations : array of shape (n_layers, n_runs, n_voxels)
     left, right, reliable : bool arrays of shape (n_voxels,)
+    n_resamples, seed : int
 
     Returns
     -------
-    left, right : arrays of shape (n_resamples,)
+    lefts, rights : arrays of shape (n_resamples,)
     """
-    n_layers, n_runs, n_voxels = correlations.shape
+    n_runs = correlations.shape[1]
     counts = np.random.default_rng(seed).multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=n_resamples)
-    lefts, rights = np.empty(n_resamples), np.empty(n_resamples)
     kept = reliable & (left | right)
     correlations = correlations[:, :, kept].astype(np.float32)
-    weights = (counts / n_runs).astype(np.float32)  # (n_resamples, n_runs)
-    for k in range(n_resamples):
-        scores = brain_scores(np.einsum("r,lrv->lv", weights[k], correlations))
-        lefts[k], rights[k] = left_right(scores, left[kept], right[kept], reliable[kept])
+    left, right, reliable = left[kept], right[kept], reliable[kept]
+    studies = []
+    for weights in (counts / n_runs).astype(np.float32):  # (n_runs,)
+        scores = brain_scores(np.einsum("r,lrv->lv", weights, correlations))
+        studies.append(left_right(scores, left, right, reliable))
+    lefts, rights = np.array(studies).T
     return lefts, rights
+
+
+def asymmetry_curve(checkpoints, correlations, left, right, reliable, n_resamples=1000):
+    """Brain scores of both hemispheres and their difference over training.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        With columns revision and tokens.
+    correlations : iterable over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+        With a single run, only averages over runs are known, and no interval can be given.
+    left, right, reliable : bool arrays of shape (n_voxels,)
+    n_resamples : int
+
+    Returns
+    -------
+    pandas.DataFrame with columns revision, tokens, left, right, left_minus_right, low, high
+        low and high enclose 95 % of the differences of studies with resampled runs.
+    """
+    rows = []
+    for of_checkpoint in correlations:
+        score_left, score_right = left_right(brain_scores(of_checkpoint.mean(axis=1)), left, right, reliable)
+        low = high = np.nan
+        if of_checkpoint.shape[1] > 1:
+            lefts, rights = resampled_left_right(of_checkpoint, left, right, reliable, n_resamples)
+            low, high = np.percentile(lefts - rights, [2.5, 97.5])
+        rows.append((score_left, score_right, score_left - score_right, low, high))
+    curve = pd.DataFrame(rows, columns=["left", "right", "left_minus_right", "low", "high"])
+    return pd.concat([checkpoints[["revision", "tokens"]].reset_index(drop=True), curve], axis=1)

@@ -1,0 +1,113 @@
+"""The figures of the notebook; each function draws one and returns it."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.ticker import NullLocator
+from nibabel import Nifti1Image
+from nilearn.plotting import plot_glass_brain
+
+# Okabe & Ito: told apart by colour-blind readers, and in grey.
+LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
+ONE_COLUMN_INCHES = 3.5
+STYLE = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}  # readable at one column
+
+
+@plt.rc_context(STYLE)
+def brain_score_figure(curve):
+    """Mean brain score of each hemisphere over training.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        As ``asymmetry.asymmetry_curve`` returns it.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, axes = _panel()
+    axes.plot(curve["tokens"], curve["left"], "o-", color=LEFT_COLOUR, label="left hemisphere")
+    axes.plot(curve["tokens"], curve["right"], "s-", color=RIGHT_COLOUR, label="right hemisphere")
+    axes.set_ylabel("brain score (mean r)")
+    axes.legend(frameon=False)
+    _token_axis(axes, curve["tokens"])
+    return figure
+
+
+@plt.rc_context(STYLE)
+def asymmetry_figure(curve):
+    """Left minus right brain score over training, with its 95 % interval; curve as above."""
+    figure, axes = _panel()
+    axes.axhline(0, color="0.6", linewidth=0.8)
+    axes.fill_between(curve["tokens"], curve["low"], curve["high"], color=DIFFERENCE_COLOUR, alpha=0.15, linewidth=0)
+    axes.plot(curve["tokens"], curve["left_minus_right"], "o-", color=DIFFERENCE_COLOUR)
+    axes.set_ylabel("left − right brain score (r)")
+    _token_axis(axes, curve["tokens"])
+    return figure
+
+
+@plt.rc_context(STYLE)
+def layer_figure(left_of_layers, right_of_layers):
+    """Mean correlation of each hemisphere at every layer.
+
+    Parameters
+    ----------
+    left_of_layers, right_of_layers : arrays of shape (n_layers,)
+        Layer 0 is the embedding.
+    """
+    figure, axes = _panel()
+    layers = np.arange(len(left_of_layers))
+    axes.plot(layers, left_of_layers, "o-", color=LEFT_COLOUR, label="left hemisphere")
+    axes.plot(layers, right_of_layers, "s-", color=RIGHT_COLOUR, label="right hemisphere")
+    axes.set_xlabel("layer (0: embedding)")
+    axes.set_ylabel("correlation (mean r)")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False)
+    return figure
+
+
+@plt.rc_context(STYLE)
+def brain_figure(values, mask_img, label):
+    """Values of voxels in a glass brain, seen from the left, the back, the right and above.
+
+    Parameters
+    ----------
+    values : array of shape (n_voxels,)
+        NaN is left blank.
+    mask_img : nibabel image
+        Its voxels in C order are the values'.
+    label : str
+        What the colour stands for.
+    """
+    volume = np.zeros(mask_img.shape, dtype=np.float32)
+    volume[np.asarray(mask_img.dataobj) != 0] = np.nan_to_num(values)
+    figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 2))
+    plot_glass_brain(
+        Nifti1Image(volume, mask_img.affine),
+        display_mode="lyrz",
+        figure=figure,
+        colorbar=True,
+        cmap="viridis",
+        vmin=0,
+        threshold=1e-6,  # nothing is drawn outside the brain
+        plot_abs=False,
+    )
+    figure.suptitle(label)
+    return figure
+
+
+def _panel():
+    """A figure of one panel, one column wide."""
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN_INCHES, 2.6), layout="constrained")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _token_axis(axes, tokens):
+    """A logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place."""
+    axes.set_xlabel("training tokens")
+    axes.set_xscale("log")
+    if min(tokens) == 0 < max(tokens):
+        # From 0 to the smallest number of tokens the axis is linear, and takes the room of a decade.
+        axes.set_xscale("symlog", linthresh=min(tokens[tokens > 0]), linscale=1)
+    axes.xaxis.set_minor_locator(NullLocator())
