@@ -4,29 +4,36 @@
 #   bash demo/run.sh FOLDER [options of python -m demo.make_study]
 #
 # makes the study in FOLDER, which must not exist yet, extracts and fits every checkpoint, two at a
-# time, runs the notebook, and prints the curve. FOLDER/null holds the study of the null listener.
+# time, runs the notebook, and prints the curve. FOLDER/null is the study of the null listener.
+# What the scripts print is in FOLDER/log.txt; here is a line for each checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1
 shift
 
-echo "== making a small language, a language model and two simulated listeners"
+echo "== a small language, a language model trained on it, and two simulated listeners"
 python -m demo.make_study --output_folder "$folder" "$@"
 folder=$(cd "$folder" && pwd)
 model=$folder/checkpoints/small_lm
-jobs() { printf '%s\n' "$model"/*/ | xargs -n 1 basename | OMP_NUM_THREADS=1 xargs -P 2 -I REVISION "$@"; }
+
+for_every_checkpoint() {
+    printf '%s\n' "$model"/*/ | xargs -n 1 basename | OMP_NUM_THREADS=1 xargs -P 2 -I REVISION "$@" |
+        tee -a "$folder/log.txt" | grep --line-buffered " in $folder"
+}
 
 export LTBA_DIR=$folder LTBA_MODEL=small_lm LTBA_LANG=en
-echo "== extracting the activations of every checkpoint"
-jobs python extract_llm_activations.py --model "$model" --revision REVISION --lang en
+echo "== activations"
+for_every_checkpoint python extract_llm_activations.py --model "$model" --revision REVISION --lang en
 cp -r "$folder/llms_activations" "$folder/null/"
 
-# With fewer than 1,000 scans, smaller penalties than the paper's serve better.
 for LTBA_DIR in "$folder" "$folder/null"; do
-    echo "== fitting the listener in $LTBA_DIR"
-    jobs python fit_average_subject.py --model small_lm_REVISION --lang en --alphas 0 7 16
-    echo "== running the notebook"
-    jupyter execute --log-level=ERROR --output="$LTBA_DIR/analyze_results_executed.ipynb" analyze_results.ipynb
+    echo "== fit of the listener in $LTBA_DIR"
+    # With fewer than 1,000 scans, smaller penalties than the paper's serve better.
+    for_every_checkpoint python fit_average_subject.py --model small_lm_REVISION --lang en --alphas 0 7 16
+    echo "== notebook"
+    jupyter execute --output="$LTBA_DIR/analyze_results_executed.ipynb" analyze_results.ipynb 2>> "$folder/log.txt" ||
+        { tail -n 40 "$folder/log.txt" >&2; exit 1; }
 done
 
+echo "== what was found"
 LTBA_DIR=$folder python -m demo.report

@@ -56,7 +56,13 @@ def token_ranges(spans, offsets, text):
 
 
 def _first_visible(text, start, end):
-    """The first character of a token that is not a space, or its first character."""
+    """The first character of a token that is not a space, or its last one.
+
+    Byte-level tokenizers trim spaces off the offsets, so that a token of nothing but spaces covers
+    no character, and seems to begin where the next word does.
+    """
+    if start == end and start > 0 and text[start - 1].isspace():
+        return start - 1
     while start < end - 1 and text[start].isspace():
         start += 1
     return start

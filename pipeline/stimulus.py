@@ -78,7 +78,7 @@ def align(words, text, lang="en"):
     # A run without words to find (silence, an empty list) has nothing that could be lost.
     if rows and np.mean(found[rows]) < LEAST_SHARE_FOUND:
         raise BadInput(_where_it_went_wrong(words, text, spans, found, rows))
-    _take_elided_apostrophes(words, text, spans)
+    _take_elided_apostrophes(text, spans)
     _place_between_neighbours(spans)
     return spans
 
@@ -166,14 +166,14 @@ def _whole_word(text, start, end, free_from, free_to):
     return start, end
 
 
-def _take_elided_apostrophes(words, text, spans):
+def _take_elided_apostrophes(text, spans):
     """Give the apostrophe of a word cut in two (l'|homme) to its first part; changes spans."""
-    placed = [i for i in range(len(words)) if spans[i, 0] >= 0]
-    for i, following in zip(placed, [*placed[1:], None], strict=True):
-        end = spans[i, 1]
+    starts = set(spans[:, 0])
+    for span in spans:
+        end = span[1]
         is_inside_word = text[end : end + 1] in set(APOSTROPHES) and text[end + 1 : end + 2].isalnum()
-        if is_inside_word and (following is None or spans[following, 0] > end):
-            spans[i, 1] = end + 1
+        if span[0] >= 0 and is_inside_word and end not in starts:
+            span[1] = end + 1
 
 
 def _place_between_neighbours(spans):

@@ -1,0 +1,157 @@
+"""What several tests need: the published data where it is, small models, small studies."""
+
+import importlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+# Curly quotes, accents, a ligature and a dash: characters of several bytes, which BPE may cut.
+ENGLISH = (
+    "“Where are the people?” asked the little prince at last. “It is a little lonely in the desert…”\n"
+    "“It is lonely among people too,” said the snake. The prince didn’t answer; he gazed at him for a long time. "
+    "“You are a funny animal,” he said at last, “as thin as a finger…” — “But I am more powerful than the finger "
+    "of a king,” said the snake. "
+)
+FRENCH = (
+    "« Où sont les hommes ? » reprit enfin le petit prince. « On est un peu seul dans le désert… »\n"
+    "« On est seul aussi chez les hommes », dit le serpent. Le petit prince le regarda longtemps : « Tu es une drôle "
+    "de bête, lui dit-il enfin, mince comme un doigt… Mon cœur n’est pas là-bas, c’est égal. » "
+)
+
+
+@pytest.fixture(scope="session")
+def published():
+    """The folder of published data beside the checkout; without it, the test is skipped."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the published data (../shared/data) is not here")
+    return SHARED / "data"
+
+
+def byte_level_tokenizer(text, vocab_size, adds_bos):
+    """A byte-level BPE tokenizer, trained on a text, that puts BOS before a text or does not."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=["<bos>"], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([text], trainer)
+    steps = [processors.ByteLevel(trim_offsets=True)]
+    if adds_bos:
+        steps.append(processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)]))
+    tokenizer.post_processor = processors.Sequence(steps)
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<bos>")
+
+
+def random_model(architecture, vocab_size, context):
+    """A small, randomly initialised model of a real architecture, with the weights of no training."""
+    sizes = {
+        "vocab_size": vocab_size,
+        "hidden_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": context,
+        "initializer_range": 0.3,  # large enough that context matters
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
+    torch.manual_seed(0)
+    if architecture == "olmo2":
+        return transformers.Olmo2ForCausalLM(transformers.Olmo2Config(**sizes, pad_token_id=0)).eval()
+    return transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**sizes)).eval()
+
+
+@pytest.fixture
+def study_folder(tmp_path, monkeypatch):
+    """An empty study folder, which the scripts are told of."""
+    monkeypatch.setenv("LTBA_DIR", str(tmp_path / "study"))
+    (tmp_path / "study").mkdir()
+    return tmp_path / "study"
+
+
+@pytest.fixture
+def tiny_study(study_folder):
+    """A study of 4 runs, 60 scans and 24 voxels, of random numbers, in the published formats."""
+    rng = np.random.default_rng(0)
+    run_words = []
+    with zipfile.ZipFile(study_folder / "lpp_en_text.zip", "w") as archive:
+        for run in range(4):
+            text = ENGLISH[run * 40 :].partition(" ")[2]
+            archive.writestr(f"lpp_en_text/text_en_run{run + 1}.txt", text)
+            words = "".join(c if c.isalpha() or c == "’" else " " for c in text).replace("’", "'").split()
+            run_words.append(words)
+    rows = [
+        (word.lower(), 1.5 * k, 1.5 * k + rng.uniform(0.2, 1.5), run + 1)
+        for run, words in enumerate(run_words)
+        for k, word in enumerate(words)
+    ]
+    table = pd.DataFrame(rows, columns=["word", "onset", "offset", "section"])
+    table.to_csv(study_folder / "lppEN_word_information.csv", index=True)
+
+    affine = np.diag([10.0, 10, 10, 1])
+    affine[:3, 3] = -10, 0, 0
+    mask = np.ones((3, 2, 4), dtype=np.int8)  # x = -10, 0, 10
+    nibabel.Nifti1Image(mask, affine).to_filename(study_folder / "mask_lpp_en.nii.gz")
+    study = importlib.import_module("llm_brain_asym")
+    study.write_arrays(study.isc_path("en"), rng.random((10, 24)))
+    for run in range(4):
+        study.write_arrays(study.average_subject_path("en", run), rng.standard_normal((60 + run, 24)))
+    return study_folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory):
+    """A local model with one revision, as ``save_pretrained`` writes it."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-pythia"
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    random_model("gpt_neox", len(tokenizer), context=128).save_pretrained(folder / "step8")
+    tokenizer.save_pretrained(folder / "step8")
+    return folder
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Run a script's main in this process: call(script, *arguments) -> (status, stdout, stderr)."""
+
+    def run(script, *arguments):
+        module, study = importlib.import_module(script), importlib.import_module("llm_brain_asym")
+        monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            study.run_script(module.main)
+            status = 0
+        except SystemExit as error:
+            status = error.code
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def all_files(folder):
+    """Every file in a folder, with its bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def make_embedded_study(folder, *options):
+    """Run the embedded study as ``make demo`` does; returns what was printed."""
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    run = subprocess.run(
+        ["bash", str(ROOT / "demo" / "run.sh"), str(folder), *options], env=environment, capture_output=True, text=True
+    )
+    return run

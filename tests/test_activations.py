@@ -1,0 +1,155 @@
+"""Word vectors of real architectures, against the definition followed token by token."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
+
+from pipeline import BadInput
+from pipeline.activations import token_ranges, windows, word_vectors
+
+ARCHITECTURES = ["olmo2", "gpt_neox"]
+
+
+def words_in(text):
+    return np.array([match.span() for match in re.finditer(r"[^\W_]+(?:[’'][^\W_]+)*", text)])
+
+
+def plain_word_vectors(model, tokenizer, text, spans, context):
+    """The definition, followed to the letter: for every token, a forward pass of its own window."""
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    prefix = [i for i in encoded["input_ids"][:1] if i == tokenizer.bos_token_id]
+    ids = encoded["input_ids"][len(prefix) :]
+    offsets = encoded["offset_mapping"][len(prefix) :]
+    room = context - len(prefix)
+    step = 64 if room > 64 else room // 2
+
+    def state(token):  # (n_layers, n_units)
+        end = min(len(ids), room + step * max(0, math.ceil((token + 1 - room) / step)))
+        start = max(0, end - room)
+        window = torch.tensor([prefix + ids[start:end]])
+        with torch.no_grad():
+            states = model(window, output_hidden_states=True).hidden_states
+        return np.array([layer[0, len(prefix) + token - start].numpy() for layer in states])
+
+    def first_character(token):
+        start, end = offsets[token]
+        visible = [k for k in range(start, end) if not text[k].isspace()]
+        return visible[0] if visible else end - 1
+
+    vectors = []
+    for word, (start, _) in enumerate(spans):
+        next_start = spans[word + 1][0] if word + 1 < len(spans) else len(text) + 1
+        tokens = [token for token in range(len(ids)) if start <= first_character(token) < next_start]
+        if not tokens:
+            tokens = [max([token for token in range(len(ids)) if first_character(token) <= start], default=0)]
+        vectors.append(np.mean([state(token) for token in tokens], axis=0))
+    return np.array(vectors).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("text", [ENGLISH, FRENCH], ids=["english", "french"])
+@pytest.mark.parametrize("adds_bos", [False, True], ids=["no-bos", "bos"])
+@pytest.mark.parametrize("context", [512, 80, 20], ids="context-{}".format)
+def test_word_vectors_are_those_of_the_plain_reference(architecture, text, adds_bos, context):
+    # A vocabulary this small cuts words into pieces and characters into bytes.
+    tokenizer = byte_level_tokenizer(text, 300, adds_bos)
+    model, spans = random_model(architecture, len(tokenizer), context=512), words_in(text)
+    n_tokens = len(tokenizer(text)["input_ids"])
+    assert 80 + 64 < n_tokens < 512
+    assert any("â" in token for token in tokenizer.tokenize("…"))  # the byte e2 alone
+    vectors = word_vectors(model, tokenizer, text, spans, max_length=context)
+    expected = plain_word_vectors(model, tokenizer, text, spans, context)
+    assert vectors.shape == (4, len(spans), 32)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_context_matters_and_the_model_s_own_is_the_default(architecture):
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=False)
+    model, spans = random_model(architecture, len(tokenizer), context=100), words_in(ENGLISH)
+    default = word_vectors(model, tokenizer, ENGLISH, spans)
+    np.testing.assert_array_equal(default, word_vectors(model, tokenizer, ENGLISH, spans, max_length=100))
+    short = word_vectors(model, tokenizer, ENGLISH, spans, max_length=20)
+    np.testing.assert_allclose(default[0], short[0], rtol=1e-6)  # the embedding knows no context
+    assert np.abs(default[-1] - short[-1]).max() > 0.1
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_last_layer_has_passed_the_final_normalisation(architecture):
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=False)
+    model = random_model(architecture, len(tokenizer), context=512)
+    spans = words_in(ENGLISH)[:1]
+    ids = tokenizer(ENGLISH, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        output = model.base_model(ids, output_hidden_states=True)
+    torch.testing.assert_close(output.hidden_states[-1], output.last_hidden_state)
+    vectors = word_vectors(model, tokenizer, ENGLISH, spans)
+    first, end = token_ranges(spans, tokenizer(ENGLISH, return_offsets_mapping=True)["offset_mapping"], ENGLISH)[0]
+    expected = output.last_hidden_state[0, first:end].mean(axis=0)
+    np.testing.assert_allclose(vectors[-1, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_special_token_after_the_text_belongs_to_no_word():
+    from tokenizers import processors
+
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
+    model, spans = random_model("gpt_neox", len(tokenizer), context=512), words_in(ENGLISH)
+    before = word_vectors(model, tokenizer, ENGLISH, spans)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <bos>", special_tokens=[("<bos>", 0)]
+    )
+    np.testing.assert_allclose(word_vectors(model, tokenizer, ENGLISH, spans), before, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([(0, 3), (4, 9)], [(0, 1), (1, 4)]),  # the comma counts to the word before
+        ([(0, 1), (1, 3), (4, 9)], [(0, 1), (0, 1), (1, 4)]),  # two words in one token share it
+        ([(0, 3), (3, 3), (4, 9)], [(0, 1), (0, 1), (1, 4)]),  # a word that the text lacks
+        ([(4, 9)], [(1, 4)]),  # what stands before the first word counts to none
+    ],
+)
+def test_tokens_of_words(spans, expected):
+    #       0123456789
+    text = "The “fox”, "
+    offsets = [(0, 3), (3, 5), (5, 8), (8, 10)]  # "The", " “", "fox", "”,"
+    assert token_ranges(np.array(spans), offsets, text).tolist() == [list(pair) for pair in expected]
+
+
+@pytest.mark.parametrize(("n_tokens", "max_tokens"), [(1, 10), (10, 10), (11, 10), (700, 65), (700, 128), (700, 64)])
+def test_windows_keep_every_token_once_with_its_left_context(n_tokens, max_tokens):
+    found = windows(n_tokens, max_tokens)
+    assert [token for _, new, end in found for token in range(new, end)] == list(range(n_tokens))
+    step = 64 if max_tokens > 64 else max_tokens // 2
+    for start, new, end in found:
+        assert end - start <= max_tokens
+        assert new == 0 or new - start >= max_tokens - step
+
+
+def test_what_cannot_be_read_out_is_an_error():
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
+    model, spans = random_model("olmo2", len(tokenizer), context=64), words_in(ENGLISH)
+    with pytest.raises(BadInput, match="--max_length 65 is beyond the model's context of 64"):
+        word_vectors(model, tokenizer, ENGLISH, spans, max_length=65)
+    with pytest.raises(BadInput, match="--max_length 1 leaves no room"):
+        word_vectors(model, tokenizer, ENGLISH, spans, max_length=1)
+    with pytest.raises(BadInput, match="empty"):
+        word_vectors(model, tokenizer, "", spans[:0])
+    model.model.layers[1].mlp.down_proj.weight.data[:] = float("inf")
+    with pytest.raises(BadInput, match="layer 2 are not finite.*--dtype"):
+        word_vectors(model, tokenizer, ENGLISH, spans)
+
+
+def test_progress_counts_every_word_once():
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=False)
+    model, spans = random_model("gpt_neox", len(tokenizer), context=80), words_in(ENGLISH)
+    done = []
+    word_vectors(model, tokenizer, ENGLISH, spans, progress=done.append)
+    assert len(done) == 3
+    assert sum(done) == len(spans)

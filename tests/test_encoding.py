@@ -1,0 +1,159 @@
+"""Regressors against nilearn, ridge against the published method followed plainly with scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from nilearn.glm.first_level import compute_regressor
+from sklearn.linear_model import Ridge
+
+from pipeline import BadInput
+from pipeline.encoding import ALPHAS, fit_left_out_runs, hrf_matrix, pearson, prepare, ridge_predictions, zscore
+
+
+def random_words(rng, n_words, seconds):
+    """Onsets and offsets with pauses, overlaps, and words of no duration."""
+    onsets = np.sort(rng.uniform(0, seconds, n_words))
+    durations = rng.exponential(0.3, n_words) * (rng.random(n_words) > 0.1)
+    return onsets, onsets + durations
+
+
+@pytest.mark.parametrize(
+    ("n_scans", "n_words", "t_r_s"), [(282, 1500, 2.0), (368, 1900, 2.0), (23, 9, 2.0), (90, 200, 1.3)]
+)
+def test_the_hrf_matrix_is_nilearn_s_compute_regressor(n_scans, n_words, t_r_s):
+    rng = np.random.default_rng(n_scans)
+    onsets, offsets = random_words(rng, n_words, (n_scans - 0.5) * t_r_s)
+    onsets[-1], offsets[-1] = n_scans * t_r_s - 0.01, n_scans * t_r_s + 3  # runs on after the last scan
+    values = rng.standard_normal((n_words, 12))
+    frame_times = (np.arange(n_scans) + 0.5) * t_r_s
+    expected = np.column_stack(
+        [compute_regressor((onsets, offsets - onsets, unit), "glover", frame_times)[0][:, 0] for unit in values.T]
+    )
+    regressors = hrf_matrix(onsets, offsets, n_scans, t_r_s) @ values
+    assert np.abs(regressors - expected).max() < 1e-5 * np.abs(expected).max()
+    # The float32 product that the script uses is as good.
+    product = hrf_matrix(onsets, offsets, n_scans, t_r_s).astype(np.float32) @ values.astype(np.float32)
+    assert np.abs(product - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("onsets", "offsets", "message"),
+    [
+        ([0, 3, np.nan], [1, 4, 5], "word 3 .* has no onset"),
+        ([0, 3, 4], [1, 2.5, 5], "word 2 .3 to 2.5 s. ends before it begins"),
+        ([-1, 3, 4], [1, 3.5, 5], "word 1 .* begins before the run"),
+        ([0, 3, 80], [1, 3.5, 81], "word 3 .* begins after the end of the 40 scans of 2 s"),
+        ([0, 3], [1, 3.5, 5], "two lists of equal length"),
+    ],
+)
+def test_times_that_cannot_be_are_errors(onsets, offsets, message):
+    with pytest.raises(BadInput, match=message):
+        hrf_matrix(np.array(onsets), np.array(offsets), 40)
+    with pytest.raises(BadInput, match="20 scans are too few"):
+        hrf_matrix(np.array([0.0]), np.array([1.0]), 20)
+
+
+def test_trimming_and_scaling():
+    signal = np.random.default_rng(0).normal(5, 3, (60, 4))
+    prepared = prepare(signal)
+    kept = signal[10:-10]
+    np.testing.assert_allclose(prepared, (kept - kept.mean(0)) / kept.std(0), atol=1e-6)
+    assert prepared.dtype == np.float32
+    constant = np.column_stack([signal[:, 0], np.full(60, 0.1), np.zeros(60)])
+    assert (zscore(constant)[:, 1:] == 0).all()
+
+
+def published_method(regressors, fmri, alphas):
+    """Bonnasse-Gahot & Pallier's nested cross-validation, one solver call per alpha, one voxel at a time."""
+    regressors = [run.astype(np.float64) for run in regressors]
+    fmri = [run.astype(np.float64) for run in fmri]
+    n_voxels = fmri[0].shape[1]
+
+    def correlations(train, test, alpha):
+        model = Ridge(alpha=alpha, fit_intercept=False)
+        model.fit(np.vstack([regressors[run] for run in train]), np.vstack([fmri[run] for run in train]))
+        predicted = model.predict(regressors[test]).reshape(-1, n_voxels)
+        return [np.corrcoef(fmri[test][:, voxel], predicted[:, voxel])[0, 1] for voxel in range(n_voxels)]
+
+    results, chosen = [], []
+    for run_test in range(len(regressors)):
+        runs_train = np.setdiff1d(np.arange(len(regressors)), run_test)
+        run_validation = runs_train[0]
+        runs_fitted = np.setdiff1d(runs_train, run_validation)
+        scores = [np.mean(correlations(runs_fitted, run_validation, alpha)) for alpha in alphas]
+        chosen.append(alphas[np.argmax(scores)])
+        results.append(correlations(runs_train, run_test, chosen[-1]))
+    return np.array(results), np.array(chosen)
+
+
+def simulated(n_units, n_scans_of_runs, n_voxels, signal, seed=0):
+    """Correlated units of slowly decaying variance, and voxels that some of them drive."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.standard_normal((n_units, n_units)) / np.arange(1, n_units + 1)[:, None] ** 0.7
+    weights = rng.standard_normal((n_units, n_voxels))
+    regressors = [zscore(rng.standard_normal((n_scans, n_units)) @ mixing) for n_scans in n_scans_of_runs]
+    driven = [zscore(run @ weights) for run in regressors]
+    fmri = [zscore(signal * run + rng.standard_normal(run.shape)) for run in driven]
+    return regressors, fmri
+
+
+@pytest.mark.parametrize("signal", [0.1, 0.5, 3.0])
+@pytest.mark.parametrize(
+    "n_units", [12, 180, 600], ids=["few-units", "as-many-units-as-scans", "more-units-than-scans"]
+)
+def test_correlations_and_alphas_are_those_of_the_published_method(n_units, signal):
+    regressors, fmri = simulated(n_units, [41, 37, 44, 39, 47], 15, signal)
+    expected, expected_alphas = published_method(regressors, fmri, ALPHAS)
+    correlations, alphas = fit_left_out_runs(regressors, fmri)
+    np.testing.assert_allclose(correlations, expected, atol=1e-4)
+    np.testing.assert_array_equal(alphas, expected_alphas)
+    assert len(set(ALPHAS)) == 16
+    assert correlations.dtype == np.float32
+
+
+def test_one_unit_one_voxel_and_three_runs():
+    regressors, fmri = simulated(1, [30, 31, 32], 1, 1.0)
+    expected, _ = published_method(regressors, fmri, ALPHAS)
+    correlations, _ = fit_left_out_runs(regressors, fmri)
+    # With one unit, alpha only scales the prediction: all do equally well, and any may be chosen.
+    np.testing.assert_allclose(correlations, expected, atol=1e-4)
+
+
+def test_the_smallest_alpha_of_the_paper_is_accurate_at_the_width_of_a_7b_model():
+    """Where alpha is small beside the largest eigenvalue, float32 is hardest put."""
+    regressors, fmri = simulated(4096, [80] * 4, 5, 20.0)
+    x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
+    (predicted,) = ridge_predictions(x, y, [0, 1, 2], 3, [100.0])
+    model = Ridge(alpha=100.0, fit_intercept=False)
+    model.fit(np.vstack(regressors[:3]).astype(float), np.vstack(fmri[:3]).astype(float))
+    expected = model.predict(regressors[3].astype(float))
+    plain = [np.corrcoef(fmri[3][:, voxel], expected[:, voxel])[0, 1] for voxel in range(5)]
+    np.testing.assert_allclose(pearson(y[3], predicted), plain, atol=1e-4)
+
+
+def test_left_out_runs_are_not_seen():
+    """Noise in a run changes what is said of that run only where it trains or validates others."""
+    regressors, fmri = simulated(20, [40] * 5, 6, 1.0)
+    before, _ = fit_left_out_runs(regressors, fmri, [1000.0])
+    fmri[4] = zscore(np.random.default_rng(1).standard_normal(fmri[4].shape))
+    after, _ = fit_left_out_runs(regressors, fmri, [1000.0])
+    assert np.abs(before[:4] - after[:4]).min(axis=1).max() > 1e-6
+    x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
+    (predicted,) = ridge_predictions(x, y, [0, 1, 2, 3], 4, [1000.0])
+    y[4] = torch.full_like(y[4], torch.nan)
+    (again,) = ridge_predictions(x, y, [0, 1, 2, 3], 4, [1000.0])
+    assert torch.equal(predicted, again)
+
+
+def test_voxels_and_units_that_do_not_vary():
+    regressors, fmri = simulated(20, [40] * 4, 6, 1.0)
+    expected, _ = fit_left_out_runs(regressors, fmri)
+    with_constant_unit = [np.column_stack([run, np.zeros(len(run), np.float32)]) for run in regressors]
+    np.testing.assert_allclose(fit_left_out_runs(with_constant_unit, fmri)[0], expected, atol=1e-5)
+    fmri[2][:, 3] = 0
+    correlations, _ = fit_left_out_runs(regressors, fmri)
+    assert np.argwhere(np.isnan(correlations)).tolist() == [[2, 3]]
+    with pytest.raises(BadInput, match="no unit"):
+        fit_left_out_runs([np.zeros_like(run) for run in regressors], fmri)
+    with pytest.raises(BadInput, match="2 runs are too few"):
+        fit_left_out_runs(regressors[:2], fmri[:2])
