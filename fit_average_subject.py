@@ -50,6 +50,9 @@ def main():
     fmri = study.read_average_subject(args.lang)
     regressors = read_regressors(args.model, args.lang, [len(run) for run in fmri])  # layers of runs
     fmri = [encoding.prepare(run) for run in fmri]
+    for run, scans in enumerate(fmri):
+        if not scans.any():
+            raise BadInput(f"{study.average_subject_path(args.lang, run)}: no voxel varies; get it again")
 
     correlations, alphas = [], []
     grid = np.logspace(low, high, int(n_alphas))
@@ -75,7 +78,7 @@ def main():
     study.write_record(output, parameters, input_files(args.model, args.lang, len(fmri)), started)
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:
-        print(f"{n_constant} voxels do not vary in some run: their correlation is NaN")
+        print(f"voxels that do not vary in some run, whose correlation is NaN: {n_constant}")
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
 

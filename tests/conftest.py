@@ -2,6 +2,8 @@
 
 import importlib
 import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub: no test may look a model up
 import subprocess
 import sys
 import zipfile
@@ -15,7 +17,6 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 

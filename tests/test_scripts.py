@@ -1,0 +1,311 @@
+"""The two scripts, from files to files: the published method's numbers, and what they say to bad input."""
+
+import gzip
+import json
+import re
+import zipfile
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import all_files
+from nilearn.glm.first_level import compute_regressor
+from test_encoding import published_method
+
+import llm_brain_asym as study
+
+STEM = "tiny-pythia_step8"
+
+
+@pytest.fixture
+def extract(call, tiny_checkpoint):
+    """Extract the tiny checkpoint with more options: extract(*options) -> (status, stdout, stderr)."""
+    return lambda *options: call(
+        "extract_llm_activations", "--model", tiny_checkpoint, "--revision", "step8", "--device", "cpu", *options
+    )
+
+
+@pytest.fixture
+def fit(call):
+    return lambda *options: call("fit_average_subject", "--model", STEM, "--lang", "en", "--device", "cpu", *options)
+
+
+def test_from_a_checkpoint_to_the_correlations_of_the_published_method(tiny_study, extract, fit):
+    status, printed, _ = extract("--lang", "en")
+    assert status == 0
+    assert "4 layers (with the embedding) of 32 units" in printed
+    activations = joblib.load(tiny_study / "llms_activations" / f"{STEM}_en.lz4")
+    onsets_offsets = joblib.load(tiny_study / "llms_activations" / "onsets_offsets_en.lz4")
+    timings = pd.read_csv(tiny_study / "lppEN_word_information.csv")
+    assert [len(layers) for layers in activations] == [4] * 4
+    for run, layers in enumerate(activations):
+        rows = timings[timings["section"] == run + 1]
+        assert {(layer.shape, layer.dtype.name) for layer in layers} == {((len(rows), 32), "float32")}
+        np.testing.assert_array_equal(onsets_offsets[run][0], rows["onset"])
+        np.testing.assert_array_equal(onsets_offsets[run][1], rows["offset"])
+
+    status, printed, _ = fit("--alphas", 0, 5, 6)
+    assert status == 0
+    assert printed.count("layer ") == 5  # a line each, and the best
+    with np.load(tiny_study / "llms_brain_correlations" / f"{STEM}_runs_en.npz") as arrays:
+        correlations, alphas = arrays["correlations"], arrays["alphas"]
+    assert correlations.shape == (4, 4, 24)
+    assert correlations.dtype == np.float32
+    fmri = [joblib.load(tiny_study / "lpp_en_average_subject" / f"average_subject_run-{run}.gz") for run in range(4)]
+
+    def trimmed(signal):
+        kept = signal[10:-10]
+        return (kept - kept.mean(axis=0)) / kept.std(axis=0)
+
+    for layer in range(4):
+        regressors = []
+        for run, (onsets, offsets) in enumerate(onsets_offsets):
+            frame_times = np.arange(len(fmri[run])) * 2 + 1
+            units = activations[run][layer].T
+            columns = [compute_regressor((onsets, offsets - onsets, unit), "glover", frame_times)[0] for unit in units]
+            regressors.append(trimmed(np.hstack(columns)))
+        expected, expected_alphas = published_method(regressors, [trimmed(run) for run in fmri], np.logspace(0, 5, 6))
+        np.testing.assert_allclose(correlations[layer], expected, atol=1e-4)
+        np.testing.assert_allclose(alphas[layer], expected_alphas)
+        average = joblib.load(tiny_study / "llms_brain_correlations" / f"{STEM}_layer-{layer}_corr_en.gz")
+        np.testing.assert_allclose(average, expected.mean(axis=0), atol=1e-4)
+        assert average.shape == (24,)
+
+
+def test_finished_work_is_left_alone_unless_told_otherwise(tiny_study, extract, fit):
+    assert extract("--lang", "en")[0] == fit("--alphas", 0, 5, 6)[0] == 0
+    before = {path: path.stat().st_mtime_ns for path in tiny_study.rglob("*")}
+    status, printed, _ = extract("--lang", "en")
+    assert (status, "is there already" in printed) == (0, True)
+    status, printed, _ = fit("--alphas", 0, 5, 6)
+    assert (status, "is there already" in printed) == (0, True)
+    for script, options, said in [
+        (fit, ["--alphas", 0, 5, 7], "was made with alphas [0.0, 5.0, 6.0]: --overwrite"),
+        (extract, ["--max_length", 64], "was made with max_length None: --overwrite"),
+    ]:
+        status, _, error = script(*options)
+        assert (status, error.count("\n"), said in error) == (2, 1, True)
+    assert {path: path.stat().st_mtime_ns for path in tiny_study.rglob("*")} == before
+    assert fit("--alphas", 0, 5, 7, "--overwrite")[0] == 0
+    record = json.loads((tiny_study / "llms_brain_correlations" / f"{STEM}_runs_en.npz.json").read_text())
+    assert record["parameters"] == {"alphas": [0, 5, 7]}
+    assert set(record["inputs"]) == {
+        f"{STEM}_en.lz4",
+        "onsets_offsets_en.lz4",
+        *[f"average_subject_run-{run}.gz" for run in range(4)],
+    }
+
+
+def test_the_same_work_makes_the_same_bytes(tiny_study, extract, fit):
+    outputs = []
+    for _ in range(2):
+        assert extract("--overwrite")[0] == fit("--alphas", 0, 5, 6, "--overwrite")[0] == 0
+        files = all_files(tiny_study)
+        outputs.append({path: content for path, content in files.items() if path.suffix != ".json"})
+    assert outputs[0] == outputs[1]
+
+
+def test_a_voxel_that_does_not_vary_is_nan_and_counted(tiny_study, extract, fit):
+    path = study.average_subject_path("en", 1)
+    run = study.read_arrays(path)
+    run[:, 5] = 3
+    study.write_arrays(path, run)
+    assert extract()[0] == 0
+    status, printed, error = fit("--alphas", 0, 5, 6)
+    assert (status, error) == (0, "")
+    assert "voxels that do not vary in some run, whose correlation is NaN: 1\n" in printed
+    average = joblib.load(tiny_study / "llms_brain_correlations" / f"{STEM}_layer-0_corr_en.gz")
+    assert np.flatnonzero(np.isnan(average)).tolist() == [5]
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def replace_text(folder, run, text):
+    path = folder / "lpp_en_text.zip"
+    with zipfile.ZipFile(path) as archive:
+        texts = {name: archive.read(name) for name in archive.namelist()}
+    texts[f"lpp_en_text/text_en_run{run}.txt"] = text.encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in texts.items():
+            archive.writestr(name, content)
+
+
+def edit_timings(folder, change):
+    path = folder / "lppEN_word_information.csv"
+    change(pd.read_csv(path)).to_csv(path, index=False)
+
+
+EXTRACTION_FAULTS = {
+    "no text": (lambda folder: (folder / "lpp_en_text.zip").unlink(), r"lpp_en_text\.zip is missing: get it from http"),
+    "no timings": (
+        lambda folder: (folder / "lppEN_word_information.csv").unlink(),
+        r"lppEN_word_information\.csv is missing: get it from .*ds003643.*annotation/EN/",
+    ),
+    "no zip": (lambda folder: (folder / "lpp_en_text.zip").write_text("x"), r"lpp_en_text\.zip: download it again"),
+    "a text of another story": (
+        lambda folder: replace_text(folder, 2, "It was the best of times, it was the worst of times. " * 12),
+        r"section 2, does not fit .*lpp_en_text\.zip: only .* from word 1 on, '.*' was heard where the text reads '",
+    ),
+    "another number of sections": (
+        lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] < 4]),
+        r"lpp_en_text\.zip has 4 runs, .*lppEN_word_information\.csv 3 sections",
+    ),
+    "a section left out": (
+        lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
+        r"lppEN_word_information\.csv: its sections are .*1.*3.*4",
+    ),
+    "no column of words": (
+        lambda folder: edit_timings(folder, lambda rows: rows.rename(columns={"word": "token"})),
+        r"lppEN_word_information\.csv: it has no column word",
+    ),
+    "an onset that is no number": (
+        lambda folder: edit_timings(folder, lambda rows: rows.astype(str).replace({"onset": {"3.0": "soon"}})),
+        r"lppEN_word_information\.csv: line 4: onset is 'soon', which is no number",
+    ),
+    "the text of another language": (
+        lambda folder: (folder / "lpp_en_text.zip").write_bytes(
+            (folder / "lpp_en_text.zip").read_bytes().replace(b"text_en", b"text_fr")
+        ),
+        r"lpp_en_text\.zip: there is no lpp_en_text/text_en_run1\.txt in it",
+    ),
+    "timings of another edition": (
+        lambda folder: study.write_arrays(
+            study.onsets_offsets_path("en"), [(np.zeros(3), np.ones(3)) for _ in range(4)]
+        ),
+        r"onsets_offsets_en\.lz4 is of other word timings than .*lppEN_word_information\.csv",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", EXTRACTION_FAULTS)
+def test_extraction_says_what_is_wrong(tiny_study, extract, fault):
+    damage, said = EXTRACTION_FAULTS[fault]
+    damage(tiny_study)
+    refuses(tiny_study, extract, said)
+
+
+def refuses(folder, script, said, *options):
+    """Status 2, one line that names the fault, nothing written or changed."""
+    before = all_files(folder)
+    status, _, error = script(*options)
+    assert status == 2
+    assert error.count("\n") == 1, error
+    assert re.search(said, error), error
+    assert all_files(folder) == before
+
+
+FIT_FAULTS = {
+    "no activations": (
+        lambda folder: study.activations_path(STEM, "en").unlink(),
+        rf"{STEM}_en\.lz4 is missing: extract_llm_activations\.py makes it",
+    ),
+    "no fmri": (
+        lambda folder: [study.average_subject_path("en", run).unlink() for run in range(4)],
+        r"average_subject_run-0\.gz is missing: get it from http",
+    ),
+    "a run of fmri too few": (
+        lambda folder: study.average_subject_path("en", 3).unlink(),
+        rf"{STEM}_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
+    ),
+    "a run shorter than the trimming": (
+        lambda folder: study.write_arrays(study.average_subject_path("en", 2), np.random.rand(20, 24)),
+        r"average_subject_run-2\.gz: run 2: 20 scans are too few: 10 are cut off at each end",
+    ),
+    "words after the last scan": (
+        lambda folder: study.write_arrays(study.average_subject_path("en", 2), np.random.rand(30, 24)),
+        r"onsets_offsets_en\.lz4 does not fit .*average_subject_run-2\.gz: run 2: word \d+ .* begins after the end",
+    ),
+    "truncated fmri": (
+        lambda folder: study.average_subject_path("en", 1).write_bytes(
+            study.average_subject_path("en", 1).read_bytes()[:-100]
+        ),
+        r"average_subject_run-1\.gz: it is truncated",
+    ),
+    "foreign fmri": (
+        lambda folder: study.average_subject_path("en", 1).write_bytes(gzip.compress(b"some other file")),
+        r"average_subject_run-1\.gz: ",
+    ),
+    "fmri of another brain": (
+        lambda folder: study.write_arrays(study.average_subject_path("en", 1), np.random.rand(60, 23)),
+        r"average_subject_run-1\.gz: 23 voxels, but 24 in run 0",
+    ),
+    "fmri that is not finite": (
+        lambda folder: study.write_arrays(study.average_subject_path("en", 1), np.full((60, 24), np.nan)),
+        r"average_subject_run-1\.gz: it holds values that are not finite",
+    ),
+    "fmri that is no array": (
+        lambda folder: study.write_arrays(study.average_subject_path("en", 1), [1, 2, 3]),
+        r"average_subject_run-1\.gz: it holds no array of shape \(n_scans, n_voxels\)",
+    ),
+    "fmri that does not vary": (
+        lambda folder: study.write_arrays(study.average_subject_path("en", 1), np.ones((60, 24))),
+        r"average_subject_run-1\.gz: no voxel varies",
+    ),
+    "truncated activations": (
+        lambda folder: study.activations_path(STEM, "en").write_bytes(
+            study.activations_path(STEM, "en").read_bytes()[:-100]
+        ),
+        rf"{STEM}_en\.lz4: it is truncated",
+    ),
+    "activations of another story": (
+        lambda folder: study.write_arrays(
+            study.activations_path(STEM, "en"), [[np.ones((7, 32), np.float32)] * 3 for _ in range(4)]
+        ),
+        rf"{STEM}_en\.lz4: run 0 does not have 3 layers of \d+ words; extract again",
+    ),
+    "activations that are no list": (
+        lambda folder: study.write_arrays(study.activations_path(STEM, "en"), np.ones((4, 3))),
+        rf"{STEM}_en\.lz4: it is not a list over runs",
+    ),
+    "units that do not vary": (
+        lambda folder: study.write_arrays(
+            study.activations_path(STEM, "en"),
+            [[np.zeros_like(layer) for layer in run] for run in study.read_arrays(study.activations_path(STEM, "en"))],
+        ),
+        rf"{STEM}_en\.lz4: layer 0: no unit of this layer varies",
+    ),
+}
+
+
+@pytest.fixture
+def extracted_study(tiny_study, extract):
+    assert extract()[0] == 0
+    return tiny_study
+
+
+@pytest.mark.parametrize("fault", FIT_FAULTS)
+def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
+    damage, said = FIT_FAULTS[fault]
+    damage(extracted_study)
+    refuses(extracted_study, fit, said)
+
+
+@pytest.mark.parametrize(
+    ("script", "options", "said"),
+    [
+        ("extract_llm_activations", ["--model", "x", "--lang", "de"], r"invalid choice: 'de' \(choose from .*en.*fr"),
+        ("extract_llm_activations", [], "required: --model"),
+        ("extract_llm_activations", ["--model", "/nowhere/at/all"], "checkpoint /nowhere/at/all"),
+        ("fit_average_subject", ["--model", "x", "--lang", "zz"], "invalid choice: 'zz'"),
+        ("fit_average_subject", ["--model", "x", "--alphas", "7", "2", "16"], "--alphas 7 2 16: give two exponents"),
+        ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "1.5"], "--alphas 2 7 1.5: give two exponents"),
+        ("fit_average_subject", ["--model", "x", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),
+    ],
+)
+def test_options_that_cannot_be(tiny_study, call, script, options, said):
+    refuses(tiny_study, lambda *more: call(script, *more), said, *options)
+
+
+def test_a_context_beyond_the_model_s_is_named(tiny_study, extract):
+    refuses(tiny_study, extract, "--max_length 129 is beyond the model's context of 128", "--max_length", 129)
+
+
+def test_nothing_happens_when_a_script_is_imported(study_folder):
+    import extract_llm_activations
+    import fit_average_subject
+
+    assert extract_llm_activations.__doc__.strip().splitlines()[2].startswith("    python extract_llm_activations.py")
+    assert fit_average_subject.__doc__.strip().splitlines()[2].startswith("    python fit_average_subject.py")
+    assert not list(study_folder.iterdir())

@@ -1,0 +1,297 @@
+"""The study folder: names, safe reading, whole writing, records, checkpoints."""
+
+import gzip
+import io
+import json
+import pickle
+import zlib
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from conftest import ENGLISH, byte_level_tokenizer, random_model
+
+import llm_brain_asym as study
+from pipeline import BadInput
+
+ACTIVATIONS = [[np.arange(6, dtype=np.float32).reshape(3, 2) + run + layer for layer in range(2)] for run in range(2)]
+
+
+def equal(one, other):
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one.dtype == other.dtype and np.array_equal(one, other)
+
+
+# ---------------------------------------------------------------- names
+
+
+def test_the_names_are_the_published_ones(study_folder):
+    stem = study.checkpoint_stem("allenai/OLMo-2-1124-7B", "stage1-step150-tokens1B")
+    assert stem == "allenai_OLMo-2-1124-7B_stage1-step150-tokens1B"
+    names = {
+        study.text_path("en"): "lpp_en_text.zip",
+        study.word_timings_path("fr"): "lppFR_word_information.csv",
+        study.average_subject_path("fr", 8): "lpp_fr_average_subject/average_subject_run-8.gz",
+        study.mask_path("en"): "mask_lpp_en.nii.gz",
+        study.isc_path("en"): "isc_10trials_en.gz",
+        study.activations_path(stem, "en"): f"llms_activations/{stem}_en.lz4",
+        study.onsets_offsets_path("en"): "llms_activations/onsets_offsets_en.lz4",
+        study.layer_correlations_path(stem, 32, "en"): f"llms_brain_correlations/{stem}_layer-32_corr_en.gz",
+        study.run_correlations_path(stem, "en"): f"llms_brain_correlations/{stem}_runs_en.npz",
+    }
+    for path, name in names.items():
+        assert path == study_folder / name
+
+
+def test_a_local_model_goes_by_the_name_of_its_folder(tmp_path):
+    (tmp_path / "some" / "small-lm").mkdir(parents=True)
+    assert study.checkpoint_stem(str(tmp_path / "some" / "small-lm"), "step8") == "small-lm_step8"
+    assert study.checkpoint_stem(str(tmp_path / "some" / "small-lm")) == "small-lm"
+
+
+def test_without_ltba_dir_the_study_is_beside_the_script(monkeypatch):
+    monkeypatch.delenv("LTBA_DIR", raising=False)
+    assert (study.study_folder() / "llm_brain_asym.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "tokens"),
+    [
+        ("allenai_OLMo-2-1124-7B", "stage1-step150-tokens1B", 1e9),
+        ("allenai_OLMo-2-1124-7B", "stage1-step928646-tokens3896B", 3896e9),
+        ("EleutherAI_pythia-6.9b", "step1000", 1000 * 2097152),
+        ("EleutherAI_pythia-6.9b", "step0", 0),
+        ("small_lm", "step2-tokens2048", 2048),
+        ("x", "tokens1.5T", 1.5e12),
+        ("other-lm", "step1000", None),  # who knows how many tokens a step
+        ("allenai_OLMo-2-1124-7B", "main", None),
+    ],
+)
+def test_training_tokens(study_folder, model, revision, tokens):
+    assert study.training_tokens(model, revision) == tokens
+
+
+def test_training_tokens_of_other_names_are_in_a_table(study_folder):
+    study.tokens_table_path().write_text("model,revision,tokens\nme/other-lm,step1000,5e6\nme/other-lm,main,1e9\n")
+    assert study.training_tokens("me_other-lm", "step1000") == 5e6
+    assert study.training_tokens("me_other-lm", "main") == 1e9
+    assert study.training_tokens("me_another-lm", "main") is None
+
+
+def test_checkpoints_are_found_in_the_order_of_their_training(study_folder):
+    for stem in ["me_lm_tokens20B", "me_lm_tokens3B", "me_lm_final", "me_lm2_tokens1B"]:
+        study.write_arrays(study.layer_correlations_path(stem, 0, "en"), np.zeros(3))
+    study.write_arrays(study.layer_correlations_path("me_lm_tokens5B", 0, "fr"), np.zeros(3))
+    found, left_out = study.fitted_checkpoints("me/lm", "en")
+    assert found["stem"].tolist() == ["me_lm_tokens3B", "me_lm_tokens20B"]
+    assert found["tokens"].tolist() == [3e9, 20e9]
+    assert left_out == ["final"]
+    with pytest.raises(BadInput, match="holds no checkpoint of me/else in en"):
+        study.fitted_checkpoints("me/else", "en")
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_published_files_are_read_and_ours_by_joblib(tmp_path):
+    for name in ["a.lz4", "a.gz"]:
+        study.write_arrays(tmp_path / name, ACTIVATIONS)
+        assert equal(joblib.load(tmp_path / name), ACTIVATIONS)
+        assert equal(study.read_arrays(tmp_path / name), ACTIVATIONS)
+    with open(tmp_path / "zlib.gz", "wb") as file:
+        joblib.dump(ACTIVATIONS, file, compress=4)
+    joblib.dump(ACTIVATIONS, tmp_path / "gzip.gz", compress=("gzip", 4))
+    joblib.dump(ACTIVATIONS, tmp_path / "a_joblib.lz4", compress="lz4")
+    assert (tmp_path / "zlib.gz").read_bytes()[:1] == b"\x78"
+    for name in ["zlib.gz", "gzip.gz", "a_joblib.lz4"]:
+        assert equal(study.read_arrays(tmp_path / name), ACTIVATIONS)
+    assert study.read_arrays(tmp_path / "gzip.gz")[0][0].dtype == np.float32
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_published_isc_is_read(published):
+    isc = study.read_arrays(published / "lpp" / "isc_10trials_en.gz")
+    assert isc.shape == (10, 25870)
+    assert np.array_equal(isc, joblib.load(published / "lpp" / "isc_10trials_en.gz"))
+
+
+class Call:
+    """A pickle of this runs a command when it is opened."""
+
+    def __reduce__(self):
+        import os
+
+        return os.system, ("touch hostile",)
+
+
+def joblib_file(value):
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pickle.dumps(Call()),
+        joblib_file([Call()]),
+        joblib_file(np.array([Call()], dtype=object)),
+        joblib_file({"a": np.array([[1], "x"], dtype=object)}),
+        pickle.dumps(print),
+        pickle.dumps(np.load),
+    ],
+)
+def test_files_that_could_run_code_are_not_opened(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(BadInput, match=r"a\.gz: it holds .* it was not opened"):
+        study.read_arrays(path)
+    assert not (tmp_path / "hostile").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"not compressed at all",
+        gzip.compress(b""),
+        gzip.compress(b"no pickle"),
+        gzip.compress(joblib_file(ACTIVATIONS))[:-30],
+        zlib.compress(joblib_file(ACTIVATIONS))[:-30],
+        gzip.compress(joblib_file(ACTIVATIONS)[:-30]),
+        gzip.compress(joblib_file(ACTIVATIONS))[:40] + b"damaged" + gzip.compress(joblib_file(ACTIVATIONS))[47:],
+    ],
+)
+def test_damaged_files_are_named(tmp_path, content):
+    path = tmp_path / "average_subject_run-0.gz"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=r"average_subject_run-0\.gz: "):
+        study.read_arrays(path)
+
+
+def test_correlations_are_read_with_and_without_single_runs(study_folder):
+    of_runs = np.random.default_rng(0).random((3, 4, 5)).astype(np.float32)
+    for layer in range(3):
+        study.write_arrays(study.layer_correlations_path("lm", layer, "en"), of_runs[layer].mean(axis=0))
+    averages = study.read_correlations("lm", "en")
+    assert averages.shape == (3, 1, 5)
+    np.testing.assert_allclose(averages[:, 0], of_runs.mean(axis=1))
+    np.savez_compressed(study.run_correlations_path("lm", "en"), correlations=of_runs, alphas=np.ones((3, 4)))
+    np.testing.assert_array_equal(study.read_correlations("lm", "en"), of_runs)
+
+
+def test_timings_in_windows_clothes_are_read(tiny_study):
+    path = study.word_timings_path("en")
+    before = study.read_word_timings("en")
+    text = path.read_text()
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    after = study.read_word_timings("en")
+    assert [words for words, _, _ in before] == [words for words, _, _ in after]
+    assert all(equal([a[1], a[2]], [b[1], b[2]]) for a, b in zip(before, after, strict=True))
+
+
+def test_rows_without_a_word_are_dropped_and_null_is_a_word(tiny_study):
+    path = study.word_timings_path("en")
+    header, first, *others = path.read_text().splitlines()
+    rows = ["0,,0.1,0.2,1", "0, ,0.1,0.2,1", "0,null,0.1,0.2,1", "0,nan,0.1,0.2,1"]
+    n_before = len(study.read_word_timings("en")[0][0])
+    path.write_text("\n".join([header, *rows, first, *others]) + "\n")
+    words = study.read_word_timings("en")[0][0]
+    assert words[:2] == ["null", "nan"]
+    assert len(words) == n_before + 2
+
+
+# ---------------------------------------------------------------- writing
+
+
+def test_an_output_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "deep" / "a.gz"
+    study.write_arrays(path, np.ones(3))
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError), study.new_file(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["a.gz"]
+
+
+def test_the_same_arrays_make_the_same_bytes(tmp_path):
+    for name in ["a.gz", "a.lz4"]:
+        study.write_arrays(tmp_path / name, ACTIVATIONS)
+        before = (tmp_path / name).read_bytes()
+        study.write_arrays(tmp_path / name, ACTIVATIONS)
+        assert (tmp_path / name).read_bytes() == before
+
+
+def test_how_an_output_was_made_is_beside_it(tmp_path):
+    source, output = tmp_path / "in.csv", tmp_path / "out.gz"
+    source.write_text("1\n")
+    study.write_arrays(output, np.ones(3))
+    study.write_record(output, {"alphas": (2, 7, 16)}, [source], started=0.0, seed=3)
+    record = json.loads((tmp_path / "out.gz.json").read_text())
+    assert record["inputs"] == {"in.csv": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865"}
+    assert record["versions"]["torch"] == torch.__version__
+    assert (record["seed"], record["seconds"] > 1e9) == (3, True)
+
+    assert study.is_finished(output, {"alphas": (2, 7, 16)}, overwrite=False)
+    assert not study.is_finished(output, {"alphas": (2, 7, 16)}, overwrite=True)
+    assert not study.is_finished(tmp_path / "other.gz", {}, overwrite=False)
+    with pytest.raises(BadInput, match=r"out\.gz was made with alphas \[2, 7, 16\]: --overwrite"):
+        study.is_finished(output, {"alphas": (0, 7, 16)}, overwrite=False)
+    # A new output has no old record, and one that someone else made is left alone.
+    study.write_arrays(output, np.ones(3))
+    assert not study.record_path(output).exists()
+    assert study.is_finished(output, {"alphas": (0, 7, 16)}, overwrite=False)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+@pytest.mark.parametrize("architecture", ["olmo2", "gpt_neox"])
+def test_a_local_checkpoint_is_loaded(tmp_path, architecture):
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=False)
+    saved = random_model(architecture, len(tokenizer), context=64)
+    saved.save_pretrained(tmp_path / "lm" / "step4")
+    tokenizer.save_pretrained(tmp_path / "lm" / "step4")
+    model, loaded_tokenizer, checkpoint = study.load_checkpoint(str(tmp_path / "lm"), "step4", "cpu", "float32")
+    assert not model.training
+    assert loaded_tokenizer.is_fast
+    assert loaded_tokenizer(ENGLISH)["input_ids"] == tokenizer(ENGLISH)["input_ids"]
+    for name, weights in saved.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], weights, rtol=0, atol=0)
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(checkpoint["files"])
+    half, _, _ = study.load_checkpoint(str(tmp_path / "lm" / "step4"), None, "auto", "bfloat16")
+    assert half.dtype == torch.bfloat16
+
+
+def test_safetensors_come_before_pickles_and_code_is_never_run(tmp_path):
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=False)
+    model = random_model("gpt_neox", len(tokenizer), context=64)
+    model.save_pretrained(tmp_path / "lm")
+    tokenizer.save_pretrained(tmp_path / "lm")
+    (tmp_path / "lm" / "pytorch_model.bin").write_bytes(pickle.dumps(Call()))
+    study.load_checkpoint(str(tmp_path / "lm"), None, "cpu", "float32")
+    (tmp_path / "lm" / "model.safetensors").unlink()
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        study.load_checkpoint(str(tmp_path / "lm"), None, "cpu", "float32")
+
+    config = json.loads((tmp_path / "lm" / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}
+    config["model_type"] = "evil"
+    (tmp_path / "lm" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "lm" / "evil.py").write_text("open('hostile', 'w')")
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        study.load_checkpoint(str(tmp_path / "lm"), None, "cpu", "float32")
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    (tmp_path / "lm").mkdir()
+    with pytest.raises(BadInput, match=r"lm/step3 holds no checkpoint"):
+        study.load_checkpoint(str(tmp_path / "lm"), "step3", "cpu", "float32")
+    with pytest.raises(BadInput, match=r"checkpoint nobody/no-such-model: it cannot be loaded"):
+        study.load_checkpoint("nobody/no-such-model", None, "cpu", "float32")
+    with pytest.raises(BadInput, match="--device cuda:99 cannot be used here"):
+        study.pick_device("cuda:99")
