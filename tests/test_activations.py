@@ -142,7 +142,7 @@ def test_what_cannot_be_read_out_is_an_error():
     with pytest.raises(BadInput, match="empty"):
         word_vectors(model, tokenizer, "", spans[:0])
     model.model.layers[1].mlp.down_proj.weight.data[:] = float("inf")
-    with pytest.raises(BadInput, match="layer 2 are not finite.*--dtype"):
+    with pytest.raises(BadInput, match=r"layer 2 are not finite.*--dtype"):
         word_vectors(model, tokenizer, ENGLISH, spans)
 
 

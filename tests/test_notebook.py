@@ -1,0 +1,91 @@
+"""The notebook, executed on a small embedded study."""
+
+import json
+import os
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, make_embedded_study
+from matplotlib.image import imread
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+NOTEBOOK = ROOT / "analyze_results.ipynb"
+FIGURES = ["brain_scores", "left_minus_right", "brain", "layers"]
+
+
+@pytest.fixture(scope="module")
+def small_study(tmp_path_factory):
+    """The embedded study with four checkpoints of next to no training."""
+    folder = tmp_path_factory.mktemp("embedded") / "study"
+    run = make_embedded_study(folder, "--runs", "3", "--words", "150", "--steps", "4")
+    assert "== what was found" in run.stdout, run.stdout + run.stderr
+    # So little training leaves no asymmetry to find, and the demo must say so.
+    assert run.returncode == 1
+    assert "NOT FOUND: the trained model predicts the left better" in run.stdout
+    return folder
+
+
+def execute(monkeypatch, folder, **variables):
+    for name, value in ({"LTBA_DIR": str(folder), "LTBA_MODEL": "small_lm", "LTBA_LANG": "en"} | variables).items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+    return notebook
+
+
+def test_figures_and_curve_are_written(small_study):
+    for name in FIGURES:
+        assert (small_study / "fig" / f"small_lm_en_{name}.pdf").read_bytes()[:4] == b"%PDF"
+        picture = imread(small_study / "fig" / f"small_lm_en_{name}.png")
+        assert picture.shape[0] > 500
+        assert 0.02 < np.mean(picture[..., :3].min(axis=2) < 0.9) < 0.9  # neither empty nor full
+    curve = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
+    assert list(curve.columns) == ["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
+    assert curve["tokens"].tolist() == [0, 1024, 2048, 4096]
+    np.testing.assert_allclose(curve["left"] - curve["right"], curve["left_minus_right"], atol=1e-6)
+    assert (curve["low"] < curve["high"]).all()
+
+
+def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):
+    """As the published code leaves them: no .npz, so no interval."""
+    for file in small_study.iterdir():
+        if file.name not in {"fig", "llms_brain_correlations"}:
+            (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "llms_brain_correlations").mkdir()
+    for file in (small_study / "llms_brain_correlations").glob("*_corr_en.gz"):
+        (tmp_path / "llms_brain_correlations" / file.name).symlink_to(file)
+    execute(monkeypatch, tmp_path)
+    whole = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
+    averages = pd.read_csv(tmp_path / "fig" / "small_lm_en_curves.csv")
+    np.testing.assert_allclose(averages["left_minus_right"], whole["left_minus_right"], atol=1e-6)
+    assert averages[["low", "high"]].isna().all(axis=None)
+
+
+def test_a_model_that_is_not_there_is_named(small_study, monkeypatch):
+    with pytest.raises(CellExecutionError, match="holds no checkpoint of me/other in en"):
+        execute(monkeypatch, small_study, LTBA_MODEL="me/other")
+
+
+def test_the_notebook_is_committed_without_outputs_and_with_prose():
+    notebook = json.loads(NOTEBOOK.read_text())
+    kinds = [cell["cell_type"] for cell in notebook["cells"]]
+    assert all(
+        not cell["outputs"] and cell["execution_count"] is None for cell in notebook["cells"] if "outputs" in cell
+    )
+    # Every figure's cell has prose before it, or before the computation that it draws.
+    for number, cell in enumerate(notebook["cells"]):
+        if "figures." in "".join(cell["source"]):
+            assert "markdown" in kinds[number - 2 : number]
+    assert not any("def " in line for cell in notebook["cells"] for line in cell["source"])
+
+
+def test_what_the_scripts_ran_on_is_recorded(small_study):
+    record = json.loads((small_study / "llms_activations" / "small_lm_step2-tokens2048_en.lz4.json").read_text())
+    assert record["command"].startswith("extract_llm_activations.py --model ")
+    assert record["checkpoint"]["revision"] == "step2-tokens2048"
+    assert len(record["checkpoint"]["files"]["model.safetensors"]) == 64
+    assert set(record["inputs"]) == {"lpp_en_text.zip", "lppEN_word_information.csv"}
+    assert os.listdir(small_study / "llms_activations").count("onsets_offsets_en.lz4") == 1
