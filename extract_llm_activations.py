@@ -19,18 +19,14 @@ import numpy as np
 from tqdm import tqdm
 
 import llm_brain_asym as study
-from pipeline import BadInput, activations, stimulus
+from pipeline import BadInput, activations, files, stimulus
 
 
 def main():
     parser = study.ArgumentParser(__doc__)
-    parser.add_argument("--model", required=True, help="name on the Hugging Face hub, or local folder")
-    parser.add_argument("--revision", help="branch, tag or commit on the hub, or sub-folder of the local folder")
+    study.add_checkpoint_arguments(parser)
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
-    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--max_length", type=int, help="tokens the model reads at once (default: its context)")
-    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
     args = parser.parse_args()
     started = time.time()
 
@@ -53,8 +49,8 @@ def main():
             activations_of_runs.append(list(vectors))
 
     if not study.onsets_offsets_path(args.lang).exists() or args.overwrite:
-        study.write_arrays(study.onsets_offsets_path(args.lang), onsets_offsets)
-    study.write_arrays(output, activations_of_runs)
+        files.write_arrays(study.onsets_offsets_path(args.lang), onsets_offsets)
+    files.write_arrays(output, activations_of_runs)
     inputs = [study.text_path(args.lang), study.word_timings_path(args.lang)]
     study.write_record(output, parameters, inputs, started, checkpoint)
     n_layers, n_words, n_units = len(vectors), sum(map(len, spans_of_runs)), vectors.shape[-1]
@@ -90,7 +86,7 @@ def check_same_timings(onsets_offsets, lang):
     path = study.onsets_offsets_path(lang)
     if not path.exists():
         return
-    before = study.read_arrays(path)
+    before = files.read_arrays(path)
     same = len(before) == len(onsets_offsets) and all(
         np.array_equal(old, new) for old, new in zip(before, onsets_offsets, strict=True)
     )

@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 import llm_brain_asym as study
-from pipeline import BadInput, encoding
+from pipeline import BadInput, encoding, files
 
 
 def main():
@@ -70,10 +70,10 @@ def main():
     correlations, alphas = np.stack(correlations), np.stack(alphas)
     for layer, of_runs in enumerate(correlations):
         # Averaged in float64, as the published code does.
-        study.write_arrays(
+        files.write_arrays(
             study.layer_correlations_path(args.model, layer, args.lang), of_runs.mean(axis=0, dtype=np.float64)
         )
-    with study.new_file(output) as temporary, open(temporary, "wb") as file:
+    with files.new_file(output) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, correlations=correlations, alphas=alphas)
     study.write_record(output, parameters, input_files(args.model, args.lang, len(fmri)), started)
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()

@@ -6,10 +6,7 @@ on another machine, or be replaced by files that someone else published.
 """
 
 import argparse
-import contextlib
 import glob
-import gzip
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -21,15 +18,22 @@ import time
 import zipfile
 from pathlib import Path
 
-import joblib
-import lz4.frame
 import nibabel
 import numpy as np
 import pandas as pd
-from joblib.compressor import BinaryZlibFile
-from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 
 from pipeline import BadInput
+from pipeline.files import (
+    naming,
+    new_file,
+    numbers,
+    read_arrays,
+    read_csv,
+    read_lines,
+    record_path,
+    sha256,
+    write_table,
+)
 from pipeline.stimulus import DIGIT_NAMES
 
 LANGUAGES = tuple(DIGIT_NAMES)
@@ -38,6 +42,8 @@ PYTHIA_TOKENS_PER_STEP = 2_097_152
 
 LATERALIZATION = "https://github.com/l-bg/llms_brain_lateralization"
 ANNOTATIONS = "https://openneuro.org/datasets/ds003643 (annotation/{LANG}/)"
+BLIMP = "https://github.com/alexwarstadt/blimp (git clone it into the study folder)"
+ZORRO = "https://github.com/phueb/Zorro (git clone it into the study folder)"
 
 
 # ---------------------------------------------------------------- where things are
@@ -89,6 +95,51 @@ def run_correlations_path(stem, lang):
     return study_folder() / "llms_brain_correlations" / f"{stem}_runs_{lang}.npz"
 
 
+def blimp_files():
+    """The files of BLiMP, one a paradigm, by name."""
+    return _benchmark_files(study_folder() / "blimp" / "data", ".jsonl", BLIMP)
+
+
+def zorro_files():
+    """The files of Zorro, one a paradigm, by name."""
+    return _benchmark_files(study_folder() / "Zorro" / "sentences" / "babyberta", ".txt", ZORRO)
+
+
+def _benchmark_files(folder, suffix, source):
+    files = sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
+    if not files:
+        raise BadInput(f"{folder} holds no {suffix} files: get them from {source}")
+    return files
+
+
+def benchmark_path(stem, benchmark, folder=None):
+    """Accuracies of a checkpoint; the folder is {benchmark}_results in the study, or another."""
+    return (folder or study_folder() / f"{benchmark}_results") / f"{stem}_{benchmark}.csv"
+
+
+def benchmark_pairs_path(stem, benchmark, folder=None):
+    """Log-probabilities of every pair, beside the accuracies."""
+    return benchmark_path(stem, benchmark, folder).with_name(f"{stem}_{benchmark}_pairs.csv.gz")
+
+
+def generated_texts_folder():
+    return study_folder() / "generated_texts"
+
+
+def generated_text_path(stem, prompt, sample, folder):
+    """One text of a checkpoint; prompts and samples count from 0."""
+    return folder / f"{stem}_gen_{prompt}_{sample}.txt"
+
+
+def acceptability_path(model, folder):
+    """The acceptability of every text of a model, all revisions in one table."""
+    return folder / f"{checkpoint_stem(model)}_gen_cola.csv"
+
+
+def lm_eval_folder():
+    return study_folder() / "lm_eval_results"
+
+
 def figure_path(name):
     return study_folder() / "fig" / name
 
@@ -114,10 +165,10 @@ def training_tokens(model, revision):
     """
     table = tokens_table_path()
     if table.exists():
-        rows = _read_csv(table, ["model", "revision", "tokens"])
+        rows = read_csv(table, ["model", "revision", "tokens"])
         rows = rows[(rows["model"].str.replace("/", "_") == model) & (rows["revision"] == revision)]
         if len(rows):
-            return float(_numbers(rows["tokens"], table)[0])
+            return float(numbers(rows["tokens"], table)[0])
     if match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision):
         return float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[match[2]]
     if "pythia" in model.lower() and (match := re.fullmatch(r"step(\d+)", revision)):
@@ -201,12 +252,12 @@ def read_word_timings(lang):
     start of the run. Rows without a word are dropped.
     """
     path = published(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
-    rows = _read_csv(path, ["word", "onset", "offset", "section"])
+    rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
-    sections = _numbers(rows["section"], path)
+    sections = numbers(rows["section"], path)
     if len(rows) == 0 or set(sections) != set(range(1, int(sections.max()) + 1)):
         raise BadInput(f"{path}: its sections are {sorted(set(sections))}, which should be 1, 2, 3 ...")
-    onsets, offsets = _numbers(rows["onset"], path), _numbers(rows["offset"], path)
+    onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
     words = rows["word"].to_numpy()
     return [
         (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
@@ -246,6 +297,138 @@ def read_isc(lang, n_voxels):
     if not isinstance(isc, np.ndarray) or isc.ndim != 2 or isc.shape[1] != n_voxels:
         raise BadInput(f"{path}: it should be (n_trials, {n_voxels}), as many voxels as {mask_path(lang).name}")
     return isc
+
+
+def read_blimp():
+    """The minimal pairs of BLiMP, from the ``data/`` of its clone.
+
+    Returns
+    -------
+    pandas.DataFrame with columns paradigm, phenomenon, field, pair, good, bad
+        A row per pair; paradigms by name, pairs counted from 0.
+    """
+    rows = []
+    for path in blimp_files():
+        for number, line in enumerate(read_lines(path)):
+            try:
+                record = json.loads(line)
+                values = [record[key] for key in ("linguistics_term", "field", "sentence_good", "sentence_bad")]
+            except (ValueError, KeyError, TypeError) as error:
+                raise BadInput(
+                    f"{path}: line {number + 1} is no record of BLiMP ({error!r}); get the file again"
+                ) from error
+            if not all(isinstance(value, str) and value.strip() for value in values):
+                raise BadInput(f"{path}: line {number + 1} lacks a sentence or what it is about; get the file again")
+            phenomenon, field, good, bad = values
+            rows.append((path.stem, phenomenon, field, number, good, bad))
+    return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "field", "pair", "good", "bad"])
+
+
+def read_zorro():
+    """The minimal pairs of Zorro: an ungrammatical sentence a line, the grammatical one below.
+
+    Returns
+    -------
+    pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad
+        The paradigm is the file's whole name, ``{phenomenon}-{name}``, since two phenomena have a
+        paradigm of the same name.
+    """
+    rows = []
+    for path in zorro_files():
+        lines = read_lines(path)
+        if len(lines) % 2:
+            raise BadInput(f"{path}: {len(lines)} lines make no pairs: line {len(lines)} lacks its other sentence")
+        blank = [number for number, line in enumerate(lines, start=1) if not line.strip()]
+        if blank:
+            raise BadInput(f"{path}: line {blank[0]} is empty; get the file again")
+        phenomenon = path.stem.rpartition("-")[0]
+        for number, (bad, good) in enumerate(zip(lines[::2], lines[1::2], strict=True)):
+            rows.append((path.stem, phenomenon, number, good, bad))
+    return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "good", "bad"])
+
+
+def read_prompts(path):
+    """Openings for generated texts, a list of str: the lines of a file that are not empty."""
+    with naming(published(path, "wherever you keep it"), "it is no text in UTF-8"):
+        prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if not prompts:
+        raise BadInput(f"{path}: there is no prompt in it; it needs one a line")
+    return prompts
+
+
+def read_generated_texts(folder, model=None, prompts_path=None):
+    """The texts that generate_texts.py wrote, or texts of the same names that someone else wrote.
+
+    Parameters
+    ----------
+    folder : Path
+    model : str, optional
+        Only the texts of this model. Texts without a record of how they were made need it, since
+        their names do not tell where the model ends and the revision begins.
+    prompts_path : Path, optional
+        A file with the prompts of texts without a record; by default they are our own.
+
+    Returns
+    -------
+    pandas.DataFrame with columns model, revision, tokens, prompt, sample, path, prompt_text, text
+        A row per text. revision is empty where there is none, tokens NaN where nothing tells.
+    """
+    from pipeline.generation import PROMPTS
+
+    rows = []
+    for path in sorted(folder.glob("*_gen_*.txt")):
+        if not (match := re.fullmatch(r"(.+)_gen_(\d+)_(\d+)\.txt", path.name)):
+            continue
+        stem, prompt, sample = match[1], int(match[2]), int(match[3])
+        if (record := record_path(path)).is_file():
+            with naming(record, "remove it, and say --model"):
+                how = json.loads(record.read_text())["parameters"]
+                name, revision, prompt_text = how["model"], how["revision"] or "", how["prompt"]
+        elif model is None:
+            raise BadInput(f"{path}: no .json beside it tells which model wrote it: say --model")
+        else:
+            name = checkpoint_stem(model)
+            revision = stem.removeprefix(name).removeprefix("_")
+            prompts = read_prompts(prompts_path) if prompts_path else PROMPTS
+            prompt_text = prompts[prompt] if prompt < len(prompts) else None
+        if model is not None and (name != checkpoint_stem(model) or not stem.startswith(name)):
+            continue
+        with naming(path, "it is no text in UTF-8"), open(path, encoding="utf-8", newline="") as file:
+            text = file.read()
+        if prompt_text is None or not text.startswith(prompt_text):
+            raise BadInput(f"{path}: it does not begin with its prompt, number {prompt}; --prompts says what that was")
+        tokens = training_tokens(name, revision)
+        rows.append((name, revision, np.nan if tokens is None else tokens, prompt, sample, path, prompt_text, text))
+    if not rows:
+        raise BadInput(f"{folder} holds no texts{f' of {model}' if model else ''}: generate_texts.py makes them")
+    return pd.DataFrame(rows, columns="model revision tokens prompt sample path prompt_text text".split())
+
+
+def read_acceptability(path, texts=None):
+    """The table of evaluate_linguistic_acceptability.py.
+
+    Parameters
+    ----------
+    path : Path
+    texts : pandas.DataFrame, optional
+        As ``read_generated_texts`` returns them: rows of texts that have changed are left out.
+
+    Returns
+    -------
+    pandas.DataFrame with columns revision, tokens, prompt, sample, classifier, n_sentences,
+    mean_probability, share_acceptable
+    """
+    numbers = ["tokens", "prompt", "sample", "n_sentences", "mean_probability", "share_acceptable"]
+    table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *numbers[3:]])
+    for column in numbers:
+        table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
+    if texts is not None and (record := record_path(path)).is_file():
+        with naming(record, "remove it, or judge again with --overwrite"):
+            before = json.loads(record.read_text())["inputs"]
+        changed = [before.get(text.name, checksum := sha256(text)) != checksum for text in texts["path"]]
+        keys = ["revision", "prompt", "sample"]
+        table = table[~table.set_index(keys).index.isin(texts[changed].set_index(keys).index)]
+    return table
 
 
 def read_activations(stem, lang):
@@ -295,89 +478,6 @@ def read_correlations(stem, lang):
     return np.stack(layers)[:, None]
 
 
-def read_arrays(path):
-    """Read a joblib ``.gz`` (gzip or zlib) or ``.lz4`` file without running any code in it.
-
-    Such files are pickles, which can call anything when they are opened. This admits arrays of
-    numbers and plain containers (list, tuple, dict, str, int, float) and refuses all else.
-
-    Raises
-    ------
-    BadInput
-        The file is truncated, damaged, of another kind, or holds something else.
-    """
-    with naming(path, "it is truncated or no joblib file; get or make it again"), open(path, "rb") as file:
-        start = file.read(4)
-        file.seek(0)
-        if start[:2] == b"\x1f\x8b":
-            stream = gzip.GzipFile(fileobj=file)
-        elif start == b"\x04\x22\x4d\x18":
-            stream = lz4.frame.LZ4FrameFile(file)
-        elif start[:1] == b"\x78":
-            stream = BinaryZlibFile(file)
-        else:
-            raise BadInput(f"{path}: neither gzip, zlib nor lz4; get or make it again")
-        with stream:
-            return _ArraysOnly(str(path), stream, ensure_native_byte_order=True).load()
-
-
-class _ArraysOnly(NumpyUnpickler):
-    """joblib's unpickler, for arrays of numbers and plain containers alone."""
-
-    def find_class(self, module, name):
-        module = module.replace("numpy.core.", "numpy._core.")
-        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
-            return _NumbersOnly
-        if (module, name) in {
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "scalar"),
-        }:
-            return super().find_class(module, name)
-        raise BadInput(f"{self.filename}: it holds {module}.{name}, which could run code; it was not opened")
-
-
-class _NumbersOnly(NumpyArrayWrapper):
-    """joblib's placeholder of an array; one of Python objects would be a pickle of its own."""
-
-    def read_array(self, unpickler, ensure_native_byte_order):
-        if self.dtype.hasobject:
-            raise BadInput(f"{unpickler.filename}: it holds an array of Python objects; it was not opened")
-        return super().read_array(unpickler, ensure_native_byte_order)
-
-
-@contextlib.contextmanager
-def naming(path, remedy):
-    """Turn whatever reading a damaged file raises into BadInput that names the file."""
-    try:
-        yield
-    except (BadInput, MemoryError):
-        raise
-    except Exception as error:  # a damaged archive, pickle or image can raise nearly anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BadInput(f"{path}: {remedy} ({reason[:200]})") from error
-
-
-def _read_csv(path, columns):
-    """A CSV file as strings; BadInput unless it has the columns."""
-    with naming(path, "it is no CSV file in UTF-8; get it again"):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    missing = [column for column in columns if column not in rows]
-    if missing:
-        raise BadInput(f"{path}: it has no column {', '.join(missing)}; it needs {', '.join(columns)}")
-    return rows[columns]
-
-
-def _numbers(column, path):
-    """A column of strings as floats; BadInput names the first line that is no number."""
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-    if np.isnan(numbers).any():
-        wrong = column.index[np.isnan(numbers)][0]
-        raise BadInput(f"{path}: line {wrong + 2}: {column.name} is {column[wrong]!r}, which is no number")
-    return numbers
-
-
 # ---------------------------------------------------------------- writing
 
 
@@ -402,36 +502,9 @@ def is_finished(path, parameters, overwrite):
     return True
 
 
-@contextlib.contextmanager
-def new_file(path):
-    """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        # An old record must never stand beside a new output.
-        record_path(path).unlink(missing_ok=True)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_arrays(path, value):
-    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the name's ending."""
-    with new_file(path) as temporary, open(temporary, "wb") as file:
-        if path.suffix == ".lz4":
-            compressed = lz4.frame.LZ4FrameFile(file, "wb")
-        else:
-            # Neither name nor time in the header: the same arrays make the same bytes.
-            compressed = gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0)
-        with compressed:
-            joblib.dump(value, compressed)
-
-
 def save_table(table, name):
     """Save a pandas table as ``fig/{name}.csv``."""
-    with new_file(figure_path(f"{name}.csv")) as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(figure_path(f"{name}.csv"), table)
 
 
 def save_figure(figure, name):
@@ -439,10 +512,6 @@ def save_figure(figure, name):
     for suffix in ("pdf", "png"):
         with new_file(figure_path(f"{name}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, dpi=300)
-
-
-def record_path(path):
-    return path.with_name(path.name + ".json")
 
 
 def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
@@ -478,11 +547,6 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 # ---------------------------------------------------------------- checkpoints
 
 
@@ -510,24 +574,48 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
         What was loaded, for the record: name, revision, dtype, and the commit or the SHA-256 of
         the local files.
     """
+    from transformers import AutoModelForCausalLM
+
+    network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
+    if not tokenizer.is_fast:
+        raise BadInput(f"checkpoint {model}: its tokenizer does not tell which characters its tokens cover")
+    return network, tokenizer, checkpoint
+
+
+def load_classifier(name, device="auto"):
+    """Load a classifier of sentences: a name on the Hugging Face hub, or a local folder.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+        In evaluation mode, in float32, on the device.
+    tokenizer : transformers.PreTrainedTokenizerBase
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    return _load(AutoModelForSequenceClassification, name, None, device, "float32")[:2]
+
+
+def _load(auto_model, name, revision, device, dtype):
+    """Model, tokenizer, and what was loaded, for the record."""
     import torch
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    source, arguments = model, {"revision": revision or "main"}
-    if Path(model).is_dir():
-        source, arguments = Path(model, revision or ""), {"local_files_only": True}
+    source, arguments = name, {"revision": revision or "main"}
+    if Path(name).is_dir():
+        source, arguments = Path(name, revision or ""), {"local_files_only": True}
         if not (source / "config.json").is_file():
             raise BadInput(f"{source} holds no checkpoint: there is no config.json in it")
     with naming(f"checkpoint {source}", "it cannot be loaded"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
-        network = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=getattr(torch, dtype), trust_remote_code=False, **arguments
+        network, loading = auto_model.from_pretrained(
+            source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments
         )
-    if not tokenizer.is_fast:
-        raise BadInput(f"checkpoint {source}: its tokenizer does not tell which characters its tokens cover")
-    checkpoint = {"model": model, "revision": revision, "dtype": dtype}
-    if Path(model).is_dir():
+    if loading["missing_keys"]:
+        raise BadInput(f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}")
+    checkpoint = {"model": name, "revision": revision, "dtype": dtype}
+    if Path(name).is_dir():
         files = sorted(file for file in source.iterdir() if file.suffix in {".safetensors", ".bin", ".json"})
         checkpoint["files"] = {file.name: sha256(file) for file in files}
     else:
@@ -552,6 +640,63 @@ def pick_device(name):
 # ---------------------------------------------------------------- command lines
 
 
+def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameters):
+    """What the four evaluate_llm_*.py do: score the pairs of a benchmark, and write both its files.
+
+    Parameters
+    ----------
+    benchmark : str
+        As in file names.
+    read_pairs : callable
+        Returns the pairs, a pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad.
+    args : argparse.Namespace
+        From ``minimal_pair_parser``.
+    inputs : callable
+        Returns the files that the pairs are read from.
+    parameters
+        What else changes the numbers, for the record.
+    """
+    from tqdm import tqdm
+
+    from pipeline import minimal_pairs
+
+    started = time.time()
+    stem = checkpoint_stem(args.model, args.revision)
+    output = benchmark_path(stem, benchmark, args.output_folder)
+    parameters |= {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
+    if is_finished(output, parameters, args.overwrite):
+        print(f"{output} is there already")
+        return
+    pairs = read_pairs()
+    model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
+    with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:
+        pairs = minimal_pairs.score_pairs(pairs, model, tokenizer, args.batch_size, args.leading_space, bar.update)
+    table = minimal_pairs.accuracies(pairs)
+
+    columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+    write_table(benchmark_pairs_path(stem, benchmark, args.output_folder), pairs[columns])
+    write_table(output, table)
+    write_record(output, parameters, inputs(), started, checkpoint, parameters.get("seed"))
+    print(minimal_pairs.by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
+    print(f"{len(table)} paradigms in {output}")
+
+
+def minimal_pair_parser(doc, batch_size):
+    """The options that the four evaluate_llm_*.py have in common."""
+    parser = ArgumentParser(doc)
+    add_checkpoint_arguments(parser)
+    parser.add_argument(
+        "--batch_size", type=whole_number, default=batch_size, help=f"sentences at once (default: {batch_size})"
+    )
+    parser.add_argument(
+        "--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)"
+    )
+    parser.add_argument(
+        "--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does"
+    )
+    return parser
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """argparse, with mistakes told in one line."""
 
@@ -560,6 +705,23 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
+
+
+def add_checkpoint_arguments(parser):
+    """The options of every script that loads a checkpoint."""
+    parser.add_argument("--model", required=True, help="name on the Hugging Face hub, or local folder")
+    parser.add_argument("--revision", help="branch, tag or commit on the hub, or sub-folder of the local folder")
+    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+
+
+def whole_number(text):
+    """An option's value that must be 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
 
 
 def run_script(main):

@@ -27,7 +27,7 @@ import pandas as pd
 import llm_brain_asym as study
 from demo import language_model, listener, pairs
 from demo.language import sentence, spell
-from pipeline import BadInput
+from pipeline import BadInput, files
 
 LANG = "en"
 SECONDS_PER_WORD = 0.36
@@ -116,8 +116,8 @@ def make_listeners(runs, onsets, offsets, rng, seed):
         os.environ["LTBA_DIR"] = str(place)
         fmri, isc = listener.listen(mask, signals, syntactic_right, seed)
         for run, scans in enumerate(fmri):
-            study.write_arrays(study.average_subject_path(LANG, run), scans)
-        study.write_arrays(study.isc_path(LANG), isc)
+            files.write_arrays(study.average_subject_path(LANG, run), scans)
+        files.write_arrays(study.isc_path(LANG), isc)
         mask.to_filename(study.mask_path(LANG))
     os.environ["LTBA_DIR"] = str(folder)
 

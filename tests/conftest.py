@@ -17,6 +17,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from pipeline import files
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 
@@ -110,9 +112,9 @@ def tiny_study(study_folder):
     mask = np.ones((3, 2, 4), dtype=np.int8)  # x = -10, 0, 10
     nibabel.Nifti1Image(mask, affine).to_filename(study_folder / "mask_lpp_en.nii.gz")
     study = importlib.import_module("llm_brain_asym")
-    study.write_arrays(study.isc_path("en"), rng.random((10, 24)))
+    files.write_arrays(study.isc_path("en"), rng.random((10, 24)))
     for run in range(4):
-        study.write_arrays(study.average_subject_path("en", run), rng.standard_normal((60 + run, 24)))
+        files.write_arrays(study.average_subject_path("en", run), rng.standard_normal((60 + run, 24)))
     return study_folder
 
 

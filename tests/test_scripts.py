@@ -14,6 +14,7 @@ from nilearn.glm.first_level import compute_regressor
 from test_encoding import published_method
 
 import llm_brain_asym as study
+from pipeline import files
 
 STEM = "tiny-pythia_step8"
 
@@ -101,16 +102,15 @@ def test_the_same_work_makes_the_same_bytes(tiny_study, extract, fit):
     outputs = []
     for _ in range(2):
         assert extract("--overwrite")[0] == fit("--alphas", 0, 5, 6, "--overwrite")[0] == 0
-        files = all_files(tiny_study)
-        outputs.append({path: content for path, content in files.items() if path.suffix != ".json"})
+        outputs.append({path: content for path, content in all_files(tiny_study).items() if path.suffix != ".json"})
     assert outputs[0] == outputs[1]
 
 
 def test_a_voxel_that_does_not_vary_is_nan_and_counted(tiny_study, extract, fit):
     path = study.average_subject_path("en", 1)
-    run = study.read_arrays(path)
+    run = files.read_arrays(path)
     run[:, 5] = 3
-    study.write_arrays(path, run)
+    files.write_arrays(path, run)
     assert extract()[0] == 0
     status, printed, error = fit("--alphas", 0, 5, 6)
     assert (status, error) == (0, "")
@@ -171,7 +171,7 @@ EXTRACTION_FAULTS = {
         r"lpp_en_text\.zip: there is no lpp_en_text/text_en_run1\.txt in it",
     ),
     "timings of another edition": (
-        lambda folder: study.write_arrays(
+        lambda folder: files.write_arrays(
             study.onsets_offsets_path("en"), [(np.zeros(3), np.ones(3)) for _ in range(4)]
         ),
         r"onsets_offsets_en\.lz4 is of other word timings than .*lppEN_word_information\.csv",
@@ -210,11 +210,11 @@ FIT_FAULTS = {
         rf"{STEM}_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
     ),
     "a run shorter than the trimming": (
-        lambda folder: study.write_arrays(study.average_subject_path("en", 2), np.random.rand(20, 24)),
+        lambda folder: files.write_arrays(study.average_subject_path("en", 2), np.random.rand(20, 24)),
         r"average_subject_run-2\.gz: run 2: 20 scans are too few: 10 are cut off at each end",
     ),
     "words after the last scan": (
-        lambda folder: study.write_arrays(study.average_subject_path("en", 2), np.random.rand(30, 24)),
+        lambda folder: files.write_arrays(study.average_subject_path("en", 2), np.random.rand(30, 24)),
         r"onsets_offsets_en\.lz4 does not fit .*average_subject_run-2\.gz: run 2: word \d+ .* begins after the end",
     ),
     "truncated fmri": (
@@ -228,19 +228,19 @@ FIT_FAULTS = {
         r"average_subject_run-1\.gz: ",
     ),
     "fmri of another brain": (
-        lambda folder: study.write_arrays(study.average_subject_path("en", 1), np.random.rand(60, 23)),
+        lambda folder: files.write_arrays(study.average_subject_path("en", 1), np.random.rand(60, 23)),
         r"average_subject_run-1\.gz: 23 voxels, but 24 in run 0",
     ),
     "fmri that is not finite": (
-        lambda folder: study.write_arrays(study.average_subject_path("en", 1), np.full((60, 24), np.nan)),
+        lambda folder: files.write_arrays(study.average_subject_path("en", 1), np.full((60, 24), np.nan)),
         r"average_subject_run-1\.gz: it holds values that are not finite",
     ),
     "fmri that is no array": (
-        lambda folder: study.write_arrays(study.average_subject_path("en", 1), [1, 2, 3]),
+        lambda folder: files.write_arrays(study.average_subject_path("en", 1), [1, 2, 3]),
         r"average_subject_run-1\.gz: it holds no array of shape \(n_scans, n_voxels\)",
     ),
     "fmri that does not vary": (
-        lambda folder: study.write_arrays(study.average_subject_path("en", 1), np.ones((60, 24))),
+        lambda folder: files.write_arrays(study.average_subject_path("en", 1), np.ones((60, 24))),
         r"average_subject_run-1\.gz: no voxel varies",
     ),
     "truncated activations": (
@@ -250,19 +250,19 @@ FIT_FAULTS = {
         rf"{STEM}_en\.lz4: it is truncated",
     ),
     "activations of another story": (
-        lambda folder: study.write_arrays(
+        lambda folder: files.write_arrays(
             study.activations_path(STEM, "en"), [[np.ones((7, 32), np.float32)] * 3 for _ in range(4)]
         ),
         rf"{STEM}_en\.lz4: run 0 does not have 3 layers of \d+ words; extract again",
     ),
     "activations that are no list": (
-        lambda folder: study.write_arrays(study.activations_path(STEM, "en"), np.ones((4, 3))),
+        lambda folder: files.write_arrays(study.activations_path(STEM, "en"), np.ones((4, 3))),
         rf"{STEM}_en\.lz4: it is not a list over runs",
     ),
     "units that do not vary": (
-        lambda folder: study.write_arrays(
+        lambda folder: files.write_arrays(
             study.activations_path(STEM, "en"),
-            [[np.zeros_like(layer) for layer in run] for run in study.read_arrays(study.activations_path(STEM, "en"))],
+            [[np.zeros_like(layer) for layer in run] for run in files.read_arrays(study.activations_path(STEM, "en"))],
         ),
         rf"{STEM}_en\.lz4: layer 0: no unit of this layer varies",
     ),

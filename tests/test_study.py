@@ -13,7 +13,7 @@ import torch
 from conftest import ENGLISH, byte_level_tokenizer, random_model
 
 import llm_brain_asym as study
-from pipeline import BadInput
+from pipeline import BadInput, files
 
 ACTIVATIONS = [[np.arange(6, dtype=np.float32).reshape(3, 2) + run + layer for layer in range(2)] for run in range(2)]
 
@@ -82,8 +82,8 @@ def test_training_tokens_of_other_names_are_in_a_table(study_folder):
 
 def test_checkpoints_are_found_in_the_order_of_their_training(study_folder):
     for stem in ["me_lm_tokens20B", "me_lm_tokens3B", "me_lm_final", "me_lm2_tokens1B"]:
-        study.write_arrays(study.layer_correlations_path(stem, 0, "en"), np.zeros(3))
-    study.write_arrays(study.layer_correlations_path("me_lm_tokens5B", 0, "fr"), np.zeros(3))
+        files.write_arrays(study.layer_correlations_path(stem, 0, "en"), np.zeros(3))
+    files.write_arrays(study.layer_correlations_path("me_lm_tokens5B", 0, "fr"), np.zeros(3))
     found, left_out = study.fitted_checkpoints("me/lm", "en")
     assert found["stem"].tolist() == ["me_lm_tokens3B", "me_lm_tokens20B"]
     assert found["tokens"].tolist() == [3e9, 20e9]
@@ -97,22 +97,22 @@ def test_checkpoints_are_found_in_the_order_of_their_training(study_folder):
 
 def test_published_files_are_read_and_ours_by_joblib(tmp_path):
     for name in ["a.lz4", "a.gz"]:
-        study.write_arrays(tmp_path / name, ACTIVATIONS)
+        files.write_arrays(tmp_path / name, ACTIVATIONS)
         assert equal(joblib.load(tmp_path / name), ACTIVATIONS)
-        assert equal(study.read_arrays(tmp_path / name), ACTIVATIONS)
+        assert equal(files.read_arrays(tmp_path / name), ACTIVATIONS)
     with open(tmp_path / "zlib.gz", "wb") as file:
         joblib.dump(ACTIVATIONS, file, compress=4)
     joblib.dump(ACTIVATIONS, tmp_path / "gzip.gz", compress=("gzip", 4))
     joblib.dump(ACTIVATIONS, tmp_path / "a_joblib.lz4", compress="lz4")
     assert (tmp_path / "zlib.gz").read_bytes()[:1] == b"\x78"
     for name in ["zlib.gz", "gzip.gz", "a_joblib.lz4"]:
-        assert equal(study.read_arrays(tmp_path / name), ACTIVATIONS)
-    assert study.read_arrays(tmp_path / "gzip.gz")[0][0].dtype == np.float32
+        assert equal(files.read_arrays(tmp_path / name), ACTIVATIONS)
+    assert files.read_arrays(tmp_path / "gzip.gz")[0][0].dtype == np.float32
     assert not list(tmp_path.glob(".*"))
 
 
 def test_the_published_isc_is_read(published):
-    isc = study.read_arrays(published / "lpp" / "isc_10trials_en.gz")
+    isc = files.read_arrays(published / "lpp" / "isc_10trials_en.gz")
     assert isc.shape == (10, 25870)
     assert np.array_equal(isc, joblib.load(published / "lpp" / "isc_10trials_en.gz"))
 
@@ -148,7 +148,7 @@ def test_files_that_could_run_code_are_not_opened(tmp_path, monkeypatch, content
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(content))
     with pytest.raises(BadInput, match=r"a\.gz: it holds .* it was not opened"):
-        study.read_arrays(path)
+        files.read_arrays(path)
     assert not (tmp_path / "hostile").exists()
 
 
@@ -169,13 +169,13 @@ def test_damaged_files_are_named(tmp_path, content):
     path = tmp_path / "average_subject_run-0.gz"
     path.write_bytes(content)
     with pytest.raises(BadInput, match=r"average_subject_run-0\.gz: "):
-        study.read_arrays(path)
+        files.read_arrays(path)
 
 
 def test_correlations_are_read_with_and_without_single_runs(study_folder):
     of_runs = np.random.default_rng(0).random((3, 4, 5)).astype(np.float32)
     for layer in range(3):
-        study.write_arrays(study.layer_correlations_path("lm", layer, "en"), of_runs[layer].mean(axis=0))
+        files.write_arrays(study.layer_correlations_path("lm", layer, "en"), of_runs[layer].mean(axis=0))
     averages = study.read_correlations("lm", "en")
     assert averages.shape == (3, 1, 5)
     np.testing.assert_allclose(averages[:, 0], of_runs.mean(axis=1))
@@ -209,9 +209,9 @@ def test_rows_without_a_word_are_dropped_and_null_is_a_word(tiny_study):
 
 def test_an_output_is_whole_or_not_there(tmp_path):
     path = tmp_path / "deep" / "a.gz"
-    study.write_arrays(path, np.ones(3))
+    files.write_arrays(path, np.ones(3))
     before = path.read_bytes()
-    with pytest.raises(ZeroDivisionError), study.new_file(path) as temporary:
+    with pytest.raises(ZeroDivisionError), files.new_file(path) as temporary:
         temporary.write_bytes(b"half")
         raise ZeroDivisionError
     assert path.read_bytes() == before
@@ -220,16 +220,16 @@ def test_an_output_is_whole_or_not_there(tmp_path):
 
 def test_the_same_arrays_make_the_same_bytes(tmp_path):
     for name in ["a.gz", "a.lz4"]:
-        study.write_arrays(tmp_path / name, ACTIVATIONS)
+        files.write_arrays(tmp_path / name, ACTIVATIONS)
         before = (tmp_path / name).read_bytes()
-        study.write_arrays(tmp_path / name, ACTIVATIONS)
+        files.write_arrays(tmp_path / name, ACTIVATIONS)
         assert (tmp_path / name).read_bytes() == before
 
 
 def test_how_an_output_was_made_is_beside_it(tmp_path):
     source, output = tmp_path / "in.csv", tmp_path / "out.gz"
     source.write_text("1\n")
-    study.write_arrays(output, np.ones(3))
+    files.write_arrays(output, np.ones(3))
     study.write_record(output, {"alphas": (2, 7, 16)}, [source], started=0.0, seed=3)
     record = json.loads((tmp_path / "out.gz.json").read_text())
     assert record["inputs"] == {"in.csv": "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865"}
@@ -242,7 +242,7 @@ def test_how_an_output_was_made_is_beside_it(tmp_path):
     with pytest.raises(BadInput, match=r"out\.gz was made with alphas \[2, 7, 16\]: --overwrite"):
         study.is_finished(output, {"alphas": (0, 7, 16)}, overwrite=False)
     # A new output has no old record, and one that someone else made is left alone.
-    study.write_arrays(output, np.ones(3))
+    files.write_arrays(output, np.ones(3))
     assert not study.record_path(output).exists()
     assert study.is_finished(output, {"alphas": (0, 7, 16)}, overwrite=False)
 

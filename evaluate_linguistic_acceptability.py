@@ -1,0 +1,97 @@
+"""Judge generated texts, sentence by sentence, with a classifier of linguistic acceptability.
+
+    python evaluate_linguistic_acceptability.py --classifier yiiino/deberta-v3-large-cola
+
+reads   generated_texts/{model}_{revision}_gen_{prompt}_{sample}.txt   and the .json beside each
+writes  generated_texts/{model}_gen_cola.csv   a row per text and classifier: revision, tokens,
+                                               prompt, sample, classifier, n_sentences,
+                                               mean_probability, share_acceptable
+
+in the study folder (LTBA_DIR, or the folder of this script). Prompts are not judged, nor is a last
+sentence that was cut off. A text without a sentence has n_sentences 0 and no probability. Several
+classifiers can be named, since one model may be biased in judging another; a classifier is a name
+on the Hugging Face hub or a local folder. Texts that have been judged already are not judged again.
+"""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+import llm_brain_asym as study
+from pipeline import BadInput, acceptability, files
+
+
+def main():
+    parser = study.ArgumentParser(__doc__)
+    parser.add_argument("--folder", type=Path, help="with the texts (default: generated_texts in the study folder)")
+    parser.add_argument("--model", help="only texts of this model; needed for texts without a .json")
+    parser.add_argument("--classifier", nargs="+", default=["yiiino/deberta-v3-large-cola"], metavar="NAME")
+    parser.add_argument("--acceptable_label", help="name or number of the label that means acceptable")
+    parser.add_argument("--prompts", type=Path, help="prompts of texts without a .json (default: our own)")
+    parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the texts (default: en)")
+    parser.add_argument("--batch_size", type=study.whole_number, default=32, help="sentences at once (default: 32)")
+    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument("--overwrite", action="store_true", help="judge all texts again")
+    args = parser.parse_args()
+
+    folder = args.folder or study.generated_texts_folder()
+    for model, texts in study.read_generated_texts(folder, args.model, args.prompts).groupby("model"):
+        judge_model(texts, study.acceptability_path(model, folder), args)
+
+
+def judge_model(texts, output, args):
+    """Judge the texts of one model that have not been judged yet, and write its table anew."""
+    started = time.time()
+    parameters = {"acceptable_label": args.acceptable_label, "lang": args.lang}
+    tables = []
+    if study.is_finished(output, parameters, args.overwrite):
+        tables.append(study.read_acceptability(output, texts))
+    n_new = 0
+    for classifier in args.classifier:
+        missing = texts
+        if tables:
+            judged = tables[0][tables[0]["classifier"] == Path(classifier).name]
+            keys = ["revision", "prompt", "sample"]
+            missing = texts[~texts.set_index(keys).index.isin(judged.set_index(keys).index)]
+        if len(missing):
+            tables.append(judge(missing, classifier, args))
+            n_new += len(missing)
+    if n_new == 0:
+        print(f"{output} is there already")
+        return
+    table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
+    files.write_table(output, table)
+    study.write_record(output, parameters, list(texts["path"]), started)
+    means = table.groupby(["tokens", "revision", "classifier"])[["mean_probability", "share_acceptable"]].mean()
+    print(means.reset_index().to_string(index=False, float_format="{:.3f}".format))
+    print(f"{len(table)} texts, {n_new} of them new, in {output}")
+
+
+def judge(texts, classifier, args):
+    """A table with a row per text: how acceptable a classifier finds its sentences."""
+    sentences = [
+        acceptability.written_sentences(text, prompt, args.lang)
+        for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
+    ]
+    different = sorted({sentence for of_text in sentences for sentence in of_text})
+    model, tokenizer = study.load_classifier(classifier, args.device)
+    try:
+        label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)
+    except BadInput as error:
+        raise BadInput(f"classifier {classifier}: {error}") from error
+    with tqdm(total=len(different), desc=Path(classifier).name, unit="sentence", disable=None) as bar:
+        probabilities, accepted = acceptability.acceptability(
+            different, model, tokenizer, label, args.batch_size, bar.update
+        )
+    of_texts = acceptability.of_texts(
+        sentences,
+        dict(zip(different, probabilities, strict=True)),
+        dict(zip(different, accepted, strict=True)),
+    )
+    return texts[["revision", "tokens", "prompt", "sample"]].assign(classifier=Path(classifier).name, **of_texts)
+
+
+if __name__ == "__main__":
+    study.run_script(main)

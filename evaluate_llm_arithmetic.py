@@ -1,0 +1,26 @@
+"""Whether a language model can add, subtract and multiply: 12 + 7 = 19 against 12 + 7 = 18.
+
+    python evaluate_llm_arithmetic.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B
+
+writes  arithmetic_results/{model}_{revision}_arithmetic.csv   a row per paradigm: its accuracy
+        arithmetic_results/{model}_{revision}_arithmetic_pairs.csv.gz
+                                                               a row per pair: log-probabilities (nats)
+
+in the study folder (LTBA_DIR, or the folder of this script). The pairs are made on the spot, the
+same ones for the same --seed: pipeline/arithmetic.py says how. The model is a name on the Hugging
+Face hub or a local folder, of which --revision names a sub-folder.
+"""
+
+import llm_brain_asym as study
+from pipeline.arithmetic import arithmetic_pairs
+
+
+def main():
+    parser = study.minimal_pair_parser(__doc__, batch_size=128)
+    parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
+    args = parser.parse_args()
+    study.evaluate_minimal_pairs("arithmetic", lambda: arithmetic_pairs(args.seed), args, seed=args.seed)
+
+
+if __name__ == "__main__":
+    study.run_script(main)

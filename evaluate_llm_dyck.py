@@ -1,0 +1,25 @@
+"""Whether a language model keeps track of open brackets: ( [ ] ) against ( [ ] ].
+
+    python evaluate_llm_dyck.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B
+
+writes  dyck_results/{model}_{revision}_dyck.csv            a row per paradigm: its accuracy
+        dyck_results/{model}_{revision}_dyck_pairs.csv.gz   a row per pair: log-probabilities (nats)
+
+in the study folder (LTBA_DIR, or the folder of this script). The strings are made on the spot, the
+same ones for the same --seed: pipeline/dyck.py says how. The model is a name on the Hugging Face
+hub or a local folder, of which --revision names a sub-folder.
+"""
+
+import llm_brain_asym as study
+from pipeline.dyck import dyck_pairs
+
+
+def main():
+    parser = study.minimal_pair_parser(__doc__, batch_size=32)
+    parser.add_argument("--seed", type=int, default=12345, help="which strings are drawn (default: 12345)")
+    args = parser.parse_args()
+    study.evaluate_minimal_pairs("dyck", lambda: dyck_pairs(args.seed), args, seed=args.seed)
+
+
+if __name__ == "__main__":
+    study.run_script(main)

@@ -1,0 +1,169 @@
+"""Which of two sentences a language model finds more probable, pair by pair.
+
+A minimal pair is a good sentence and one that differs from it in as little as makes it bad. A
+model has the pair right when the good sentence's log-probability is strictly higher. The
+probability of a sentence is that of its tokens as it is written, after one BOS.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from pipeline import BadInput
+
+
+def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, progress=None):
+    """Log-probabilities of both sentences of every pair.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame with columns good, bad
+        A row per pair, and any other columns.
+    model, tokenizer
+        As ``log_probabilities`` takes them.
+    batch_size : int
+    leading_space : bool
+        Whether a space is put before each sentence, as the BLiMP task of lm-eval does.
+    progress : callable, optional
+        Called after each batch with the number of sentences that it completed, two a pair.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The pairs with two more columns, logprob_good and logprob_bad, in nats. A sentence that
+        occurs twice is scored once, so that a pair of identical sentences is a tie to the last bit.
+    """
+    sentences, where = np.unique(pairs[["good", "bad"]].to_numpy(dtype=object).ravel(), return_inverse=True)
+    of_sentence = where.reshape(-1, 2)  # (n_pairs, 2), good and bad
+    n_times = np.bincount(where, minlength=len(sentences))
+    texts = [" " + sentence if leading_space else sentence for sentence in sentences]
+    scores = log_probabilities(
+        texts,
+        model,
+        tokenizer,
+        batch_size,
+        progress and (lambda done: progress(n_times[done].sum())),
+    )
+    return pairs.assign(logprob_good=scores[of_sentence[:, 0]], logprob_bad=scores[of_sentence[:, 1]])
+
+
+@torch.inference_mode()
+def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None):
+    """Log-probability of each sentence: the sum over its tokens of log P(token | BOS and before).
+
+    Parameters
+    ----------
+    sentences : sequence of n_sentences str
+    model : transformers.PreTrainedModel
+        A causal language model, in evaluation mode. Probabilities are normalised over its whole
+        output vocabulary, in float32.
+    tokenizer : transformers.PreTrainedTokenizerFast
+        Its BOS, or its EOS where it has none, stands before each sentence, once.
+    batch_size : int
+        Sentences that the model reads at once. The longest ones go first, so that memory that is
+        too small shows at once.
+    progress : callable, optional
+        Called after each batch with the indices of the sentences in it.
+
+    Returns
+    -------
+    float64 array of shape (n_sentences,), nats
+
+    Raises
+    ------
+    BadInput
+        The tokenizer has neither BOS nor EOS, a sentence has no token or does not fit in the
+        model's context, or a log-probability is not finite.
+    """
+    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if bos is None:
+        raise BadInput("the tokenizer has neither BOS nor EOS to start a sentence with")
+    tokens_of = [
+        [bos, *ids[ids[:1] == [bos] :]]  # a sentence that is written with BOS has it already
+        for ids in tokenizer(list(sentences), add_special_tokens=False, verbose=False)["input_ids"]
+    ]
+    _check_lengths(sentences, tokens_of, getattr(model.config, "max_position_embeddings", None))
+
+    scores = np.empty(len(sentences))
+    by_length = sorted(range(len(sentences)), key=lambda index: -len(tokens_of[index]))
+    for first in range(0, len(by_length), batch_size):
+        batch = by_length[first : first + batch_size]
+        scores[batch] = _score_batch([tokens_of[index] for index in batch], model)
+        if progress is not None:
+            progress(batch)
+    if not np.isfinite(scores).all():
+        wrong = sentences[np.flatnonzero(~np.isfinite(scores))[0]]
+        raise BadInput(
+            f"the log-probability of {wrong!r} is not a finite number: "
+            "the checkpoint is damaged, or its activations overflow this --dtype"
+        )
+    return scores
+
+
+def _check_lengths(sentences, tokens_of, context):
+    """Every sentence must have a token, and fit in the context."""
+    for sentence, tokens in zip(sentences, tokens_of, strict=True):
+        if len(tokens) < 2:
+            raise BadInput(f"the sentence {sentence!r} has no token")
+        if context is not None and len(tokens) > context:
+            raise BadInput(f"{len(tokens)} tokens do not fit in the model's context of {context}: {sentence[:80]!r}")
+
+
+def _score_batch(tokens_of, model):
+    """Log-probabilities of a few sentences, given as token ids that start with BOS."""
+    n_tokens = max(map(len, tokens_of))
+    ids = torch.zeros(len(tokens_of), n_tokens, dtype=torch.long)
+    is_token = torch.zeros(len(tokens_of), n_tokens, dtype=torch.long)
+    for row, tokens in enumerate(tokens_of):
+        # Padding stands after the sentence, where no token of it looks.
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        is_token[row, : len(tokens)] = 1
+    ids, is_token = ids.to(model.device), is_token.to(model.device)  # (n_sentences, n_tokens)
+    logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
+    of_tokens = -torch.nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
+    ).reshape(ids[:, 1:].shape)  # (n_sentences, n_tokens - 1)
+    return (of_tokens * is_token[:, 1:]).sum(dim=1, dtype=torch.float64).cpu().numpy()
+
+
+def accuracies(pairs):
+    """Share of pairs that a model has right, for each paradigm.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame with columns paradigm, phenomenon, logprob_good, logprob_bad
+        And field, where the benchmark knows it.
+
+    Returns
+    -------
+    pandas.DataFrame with columns paradigm, phenomenon, n_pairs, n_ties, accuracy (and field)
+        A row per paradigm, in the order of the pairs. A tie is not right.
+    """
+    pairs = pairs.assign(
+        tie=pairs["logprob_good"] == pairs["logprob_bad"], right=pairs["logprob_good"] > pairs["logprob_bad"]
+    )
+    columns = {"phenomenon": ("phenomenon", "first"), "n_pairs": ("right", "size"), "n_ties": ("tie", "sum")}
+    columns["accuracy"] = ("right", "mean")
+    if "field" in pairs:
+        columns["field"] = ("field", "first")
+    return pairs.groupby("paradigm", sort=False).agg(**columns).reset_index()
+
+
+def by_phenomenon(table):
+    """Mean accuracy over the paradigms of each phenomenon, and over all paradigms.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``accuracies`` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame with columns phenomenon, paradigms, n_pairs, n_ties, accuracy
+        The last row, ``all``, is the mean over paradigms: every paradigm counts alike.
+    """
+    columns = {"paradigms": ("paradigm", "size"), "n_pairs": ("n_pairs", "sum"), "n_ties": ("n_ties", "sum")}
+    columns["accuracy"] = ("accuracy", "mean")
+    rows = table.groupby("phenomenon", sort=False).agg(**columns).reset_index()
+    everything = table.assign(phenomenon="all").groupby("phenomenon").agg(**columns).reset_index()
+    return pd.concat([rows, everything], ignore_index=True)
