@@ -26,13 +26,15 @@ def main():
     parser = study.ArgumentParser(__doc__)
     study.add_checkpoint_arguments(parser)
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
-    parser.add_argument("--max_length", type=int, help="tokens the model reads at once (default: its context)")
+    parser.add_argument(
+        "--max_length", type=study.whole_number, help="tokens the model reads at once (default: its context)"
+    )
     args = parser.parse_args()
     started = time.time()
 
     output = study.activations_path(study.checkpoint_stem(args.model, args.revision), args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
-    if study.is_finished(output, parameters, args.overwrite):
+    if study.is_finished(output, parameters, args.overwrite, args.model):
         print(f"{output} is there already")
         return
 
@@ -45,7 +47,11 @@ def main():
     activations_of_runs = []  # runs of layers of (n_words, n_units)
     with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
         for text, spans in zip(texts, spans_of_runs, strict=True):
-            vectors = activations.word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
+            try:
+                vectors = activations.word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
+            except BadInput as error:
+                run = len(activations_of_runs) + 1
+                raise BadInput(f"{args.model} {args.revision or ''}, run {run} of the story: {error}") from error
             activations_of_runs.append(list(vectors))
 
     if not study.onsets_offsets_path(args.lang).exists() or args.overwrite:

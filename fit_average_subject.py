@@ -39,8 +39,10 @@ def main():
     args = parser.parse_args()
     started = time.time()
     low, high, n_alphas = args.alphas
-    if n_alphas < 1 or n_alphas != int(n_alphas) or low > high:
-        parser.error(f"--alphas {low:g} {high:g} {n_alphas:g}: give two exponents, the lower first, and a whole number")
+    if not (-5 <= low <= high <= 15 and n_alphas >= 1 and n_alphas % 1 == 0):
+        parser.error(
+            f"--alphas {low:g} {high:g} {n_alphas:g}: give two exponents from -5 to 15, the lower first, and a number"
+        )
 
     output = study.run_correlations_path(args.model, args.lang)
     if study.is_finished(output, parameters := {"alphas": args.alphas}, args.overwrite):
@@ -75,7 +77,8 @@ def main():
         )
     with files.new_file(output) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, correlations=correlations, alphas=alphas)
-    study.write_record(output, parameters, input_files(args.model, args.lang, len(fmri)), started)
+    checkpoint = study.read_record(study.activations_path(args.model, args.lang)).get("checkpoint")
+    study.write_record(output, parameters, input_files(args.model, args.lang, len(fmri)), started, checkpoint)
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:
         print(f"voxels that do not vary in some run, whose correlation is NaN: {n_constant}")
@@ -110,7 +113,14 @@ def read_regressors(model, lang, n_scans_of_runs):
                 f"{study.onsets_offsets_path(lang)} does not fit {study.average_subject_path(lang, run)}: "
                 f"run {run}: {error}"
             ) from error
-        of_runs.append([encoding.prepare(matrix @ np.asarray(layer, dtype=np.float32)) for layer in activations[run]])
+        regressors = [matrix @ np.asarray(layer, dtype=np.float32) for layer in activations[run]]  # (n_scans, n_units)
+        for layer, values in enumerate(regressors):
+            if not np.isfinite(values).all():
+                raise BadInput(
+                    f"{study.activations_path(model, lang)}: run {run}, layer {layer} holds values that are not "
+                    "finite numbers; extract again, with --dtype float32 if they overflowed"
+                )
+        of_runs.append([encoding.prepare(values) for values in regressors])
         activations[run] = None
     return [[layers[layer] for layers in of_runs] for layer in range(n_layers)]
 

@@ -52,7 +52,7 @@ def main():
                 "max_new_tokens": args.max_new_tokens,
                 "temperature": args.temperature,
             }
-            if not study.is_finished(path, parameters, args.overwrite):
+            if not study.is_finished(path, parameters, args.overwrite, args.model):
                 missing.append((path, prompt, parameters, generation.text_seed(args.seed, prompt, sample)))
     if missing:
         write_texts(missing, args)

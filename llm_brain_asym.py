@@ -22,7 +22,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput
+from pipeline import BadInput, lm_eval_results
 from pipeline.files import (
     naming,
     new_file,
@@ -39,6 +39,8 @@ from pipeline.stimulus import DIGIT_NAMES
 LANGUAGES = tuple(DIGIT_NAMES)
 TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the texts
 PYTHIA_TOKENS_PER_STEP = 2_097_152
+
+BENCHMARKS = ("blimp", "zorro", "arithmetic", "dyck")
 
 LATERALIZATION = "https://github.com/l-bg/llms_brain_lateralization"
 ANNOTATIONS = "https://openneuro.org/datasets/ds003643 (annotation/{LANG}/)"
@@ -190,17 +192,20 @@ def fitted_checkpoints(model, lang):
     pandas.DataFrame with columns stem, revision, tokens, by increasing tokens
         Only checkpoints whose training tokens are known; see ``training_tokens``.
     left_out : list of str
-        Revisions of files whose training tokens nothing tells.
+        Revisions of files whose training tokens nothing tells, or that may be of another model.
     """
     name = checkpoint_stem(model)
+    folder = layer_correlations_path("x", 0, lang).parent
     rows, left_out = [], []
-    for path in sorted(
-        layer_correlations_path("x", 0, lang).parent.glob(f"{glob.escape(name)}_*_layer-0_corr_{lang}.gz")
-    ):
+    for path in sorted(folder.glob(f"{glob.escape(name)}_*_layer-0_corr_{lang}.gz")):
         stem = path.name.removesuffix(f"_layer-0_corr_{lang}.gz")
         revision = stem.removeprefix(f"{name}_")
+        if checkpoint := read_record(run_correlations_path(stem, lang)).get("checkpoint"):
+            if checkpoint_stem(checkpoint["model"]) != name:
+                continue  # of a model whose name begins like this one's
+            revision = checkpoint["revision"] or revision
         tokens = training_tokens(name, revision)
-        if tokens is None:
+        if tokens is None or ("_" in revision and not checkpoint):
             left_out.append(revision)
         else:
             rows.append((stem, revision, tokens))
@@ -255,9 +260,13 @@ def read_word_timings(lang):
     rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
     sections = numbers(rows["section"], path)
-    if len(rows) == 0 or set(sections) != set(range(1, int(sections.max()) + 1)):
-        raise BadInput(f"{path}: its sections are {sorted(set(sections))}, which should be 1, 2, 3 ...")
+    if not np.array_equal(np.unique(sections), 1 + np.arange(len(np.unique(sections)))) or len(rows) == 0:
+        raise BadInput(f"{path}: its sections are {sorted(set(sections))[:12]}, which should be 1, 2, 3 ...")
     onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
+    wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
+    if wrong.any():
+        line = rows.index[wrong][0] + 2
+        raise BadInput(f"{path}: line {line}: a word from {onsets[wrong][0]} to {offsets[wrong][0]} s; get it again")
     words = rows["word"].to_numpy()
     return [
         (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
@@ -380,9 +389,8 @@ def read_generated_texts(folder, model=None, prompts_path=None):
         if not (match := re.fullmatch(r"(.+)_gen_(\d+)_(\d+)\.txt", path.name)):
             continue
         stem, prompt, sample = match[1], int(match[2]), int(match[3])
-        if (record := record_path(path)).is_file():
-            with naming(record, "remove it, and say --model"):
-                how = json.loads(record.read_text())["parameters"]
+        if how := read_record(path).get("parameters"):
+            with naming(record_path(path), "remove it, and say --model"):
                 name, revision, prompt_text = how["model"], how["revision"] or "", how["prompt"]
         elif model is None:
             raise BadInput(f"{path}: no .json beside it tells which model wrote it: say --model")
@@ -422,13 +430,66 @@ def read_acceptability(path, texts=None):
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *numbers[3:]])
     for column in numbers:
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
-    if texts is not None and (record := record_path(path)).is_file():
-        with naming(record, "remove it, or judge again with --overwrite"):
-            before = json.loads(record.read_text())["inputs"]
+    if texts is not None and (before := read_record(path).get("inputs")):
         changed = [before.get(text.name, checksum := sha256(text)) != checksum for text in texts["path"]]
         keys = ["revision", "prompt", "sample"]
         table = table[~table.set_index(keys).index.isin(texts[changed].set_index(keys).index)]
     return table
+
+
+def read_lm_eval(model):
+    """What the lm_eval command found for the checkpoints of a model.
+
+    Returns
+    -------
+    pandas.DataFrame with columns revision, task, metric, value, stderr
+        A row per checkpoint, task and metric; of several runs the newest. The revision is the one
+        that lm_eval was told, or the sub-folder of a local model.
+    """
+    results = [lm_eval_results.read_results(path) for path in sorted(lm_eval_folder().rglob("*.json"))]
+    if not results:
+        return pd.DataFrame(columns=["revision", "task", "metric", "value", "stderr"])
+    results = pd.concat(results, ignore_index=True)
+
+    def revision_of(pretrained, revision):
+        if checkpoint_stem(pretrained) == checkpoint_stem(model):
+            return revision
+        if Path(pretrained).parent.name == checkpoint_stem(model):
+            return Path(pretrained).name
+        return None  # another model
+
+    results["revision"] = list(map(revision_of, results.pop("model"), results["revision"]))
+    return lm_eval_results.newest(results.dropna(subset="revision")).drop(columns="date")
+
+
+def read_benchmarks(model, checkpoints):
+    """One score per checkpoint for every benchmark that has been run.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints : pandas.DataFrame with columns stem, revision, ...
+        As ``fitted_checkpoints`` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
+        Accuracies are means over paradigms, acceptability is the mean probability over texts (and
+        over classifiers); NaN where a checkpoint has not been evaluated.
+    """
+    columns = {}
+    for benchmark in BENCHMARKS:
+        paths = [benchmark_path(stem, benchmark) for stem in checkpoints["stem"]]
+        if any(path.is_file() for path in paths):
+            columns[benchmark] = [
+                numbers(read_csv(path, ["accuracy"])["accuracy"], path).mean() if path.is_file() else np.nan
+                for path in paths
+            ]
+    table = pd.DataFrame(columns, index=checkpoints["revision"])
+    if (path := acceptability_path(model, generated_texts_folder())).is_file():
+        table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
+    of_tasks = lm_eval_results.headline(read_lm_eval(model))
+    return table.join(of_tasks).reset_index(drop=True)
 
 
 def read_activations(stem, lang):
@@ -447,11 +508,19 @@ def read_activations(stem, lang):
             raise BadInput(f"{file}: it is not a list over runs; make it with extract_llm_activations.py")
     if len(activations) != len(onsets_offsets):
         raise BadInput(f"{path}: {len(activations)} runs, but {len(onsets_offsets)} in {onsets_path}; extract again")
-    n_layers = len(activations[0])
+    for run, times in enumerate(onsets_offsets):
+        if len(times) != 2 or any(np.asarray(column).dtype.kind not in "fi" for column in times):
+            raise BadInput(f"{onsets_path}: run {run} is no (onsets, offsets) in seconds; remove it, and extract again")
+    n_layers, n_units = len(activations[0]), np.shape(activations[0][0])[-1:]
     for run, (layers, (onsets, _)) in enumerate(zip(activations, onsets_offsets, strict=True)):
-        shapes = {np.shape(layer) for layer in layers}
-        if len(layers) != n_layers or len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[0] != len(onsets):
-            raise BadInput(f"{path}: run {run} does not have {n_layers} layers of {len(onsets)} words; extract again")
+        expected = [(*np.shape(onsets), *n_units)] * n_layers
+        if [np.shape(layer) for layer in layers] != expected or {np.asarray(layer).dtype.kind for layer in layers} != {
+            "f"
+        }:
+            raise BadInput(
+                f"{path}: run {run} should be {n_layers} layers of float arrays {expected[0]}, as many words as in "
+                f"{onsets_path.name}; extract again"
+            )
     return activations, onsets_offsets
 
 
@@ -481,25 +550,73 @@ def read_correlations(stem, lang):
 # ---------------------------------------------------------------- writing
 
 
-def is_finished(path, parameters, overwrite):
-    """Whether an output is there already, made with the same parameters, and may stay.
+def is_finished(path, parameters, overwrite, model=None):
+    """Whether an output is there already, made in the same way, and may stay.
+
+    Parameters
+    ----------
+    path : Path
+    parameters : dict
+        Whatever changes the numbers.
+    overwrite : bool
+        Whether it is to be made again in any case.
+    model : str, optional
+        The model that it would be made of, where that is not an earlier output.
 
     Raises
     ------
     BadInput
-        It was made with other parameters, which must not be mixed.
+        It was made with other parameters or from another model of the same name, which must not be
+        mixed, or it could not be written.
     """
+    check_writable(path)
     if overwrite or not path.exists():
         return False
-    record = record_path(path)
-    if record.is_file():
-        with naming(record, "remove it, or make its output again with --overwrite"):
-            before = json.loads(record.read_text())["parameters"]
-        after = json.loads(json.dumps(parameters))
-        changed = [f"{key} {before.get(key)}" for key in after if before.get(key) != after[key]]
-        if changed:
-            raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
+    record = read_record(path)
+    before, after = record.get("parameters", {}), json.loads(json.dumps(parameters))
+    changed = [f"{key} {before.get(key)}" for key in after if before and before.get(key) != after[key]]
+    if model is not None and record.get("checkpoint"):
+        checkpoint = record["checkpoint"]
+        if not is_same_checkpoint(checkpoint, model):
+            changed.append(f"the model {checkpoint['model']}, which is another one")
+    if changed:
+        raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
     return True
+
+
+def is_same_checkpoint(checkpoint, model):
+    """Whether a recorded checkpoint is that of a model of the same name, which may have been moved."""
+    if checkpoint["model"] == model or not checkpoint.get("files"):
+        return checkpoint["model"] == model
+    folder = Path(model, checkpoint["revision"] or "")
+    return folder.is_dir() and checkpoint["files"] == checksums(folder)
+
+
+def checksums(folder):
+    """SHA-256 of the files that make up a local checkpoint, by name."""
+    suffixes = {".safetensors", ".bin", ".json"}
+    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in suffixes}
+
+
+def check_writable(path):
+    """Say now, and not after hours of work, that an output cannot be written."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise BadInput(f"{path} cannot be written: {folder} is no folder that you may write to")
+
+
+def read_record(path):
+    """How an output was made, as ``write_record`` left it beside it; empty where nothing did."""
+    record = record_path(path)
+    if not record.is_file():
+        return {}
+    with naming(record, "remove it, or make its output again with --overwrite"):
+        content = json.loads(record.read_text())
+        if not isinstance(content["parameters"], dict):
+            raise ValueError("it says nothing of parameters")
+    return content
 
 
 def save_table(table, name):
@@ -616,8 +733,7 @@ def _load(auto_model, name, revision, device, dtype):
         raise BadInput(f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}")
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
     if Path(name).is_dir():
-        files = sorted(file for file in source.iterdir() if file.suffix in {".safetensors", ".bin", ".json"})
-        checkpoint["files"] = {file.name: sha256(file) for file in files}
+        checkpoint["files"] = checksums(source)
     else:
         checkpoint["commit"] = getattr(network.config, "_commit_hash", None)
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
@@ -630,7 +746,7 @@ def pick_device(name):
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
+        torch.zeros(1, device=name).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(f"--device {name} cannot be used here ({reason}): --device cpu always works") from error
@@ -664,7 +780,7 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     parameters |= {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
-    if is_finished(output, parameters, args.overwrite):
+    if is_finished(output, parameters, args.overwrite, args.model):
         print(f"{output} is there already")
         return
     pairs = read_pairs()

@@ -6,7 +6,10 @@ writes into embedded_study/, in the formats that are published for Le Petit Prin
 
     lpp_en_text.zip, lppEN_word_information.csv       a story in a small language of 230 words
     checkpoints/small_lm/step{step}-tokens{tokens}/   a language model trained on it
-    blimp/data/{paradigm}.jsonl                       minimal pairs of the language
+    blimp/data/*.jsonl, Zorro/sentences/babyberta/*.txt
+                                                      minimal pairs of the language, hard and easy
+    prompts.txt, checkpoints/small_judge/             openings of texts, and who judges the texts
+    lm_eval_tasks/small_endings.{yaml,jsonl}          a task for lm_eval: how does a sentence go on?
     mask_lpp_en.nii.gz, isc_10trials_en.gz            a coarse brain, and which voxels are reliable
     lpp_en_average_subject/average_subject_run-{run}.gz
                                                       a simulated listener, whose left hemisphere
@@ -25,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 import llm_brain_asym as study
-from demo import language_model, listener, pairs
+from demo import endings, judge, language_model, listener, pairs
 from demo.language import sentence, spell
 from pipeline import BadInput, files
 
@@ -35,6 +38,7 @@ FIRST_ONSET_S = 0.5
 LAST_SCANS_S = 10  # the scanner runs on after the story
 N_PAIRS = 300
 N_OTHER_RUNS = 60
+N_PROMPTS = 5
 
 
 def main():
@@ -43,7 +47,8 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--words", type=int, default=600, help="words in each run")
-    parser.add_argument("--steps", type=int, default=1024, help="training steps, a power of 2")
+    parser.add_argument("--steps", type=int, default=1024, help="training steps of the model, a power of 2")
+    parser.add_argument("--judge_steps", type=int, default=judge.N_STEPS, help="training steps of the judge")
     args = parser.parse_args()
     if args.output_folder.exists():
         raise BadInput(f"{args.output_folder} is there already: remove it, or choose another --output_folder")
@@ -54,8 +59,13 @@ def main():
     onsets, offsets = timings(args.words)
     write_story(runs, onsets, offsets)
     make_listeners(runs, onsets, offsets, rng, args.seed)
-    pairs.write_blimp(args.output_folder / "blimp" / "data", N_PAIRS, args.seed)
-    language_model.train(args.output_folder / "checkpoints" / "small_lm", args.steps, args.seed)
+    folder = args.output_folder
+    pairs.write_blimp(folder / "blimp" / "data", N_PAIRS, args.seed)
+    pairs.write_zorro(folder / "Zorro" / "sentences" / "babyberta", N_PAIRS, args.seed)
+    endings.write_task(folder / "lm_eval_tasks", N_PAIRS, args.seed)
+    (folder / "prompts.txt").write_text("".join(prompt + "\n" for prompt in prompts(args.seed)))
+    language_model.train(folder / "checkpoints" / "small_lm", args.steps, args.seed)
+    judge.train(folder / "checkpoints" / "small_judge", args.seed, args.judge_steps)
     print(f"the embedded study is in {args.output_folder}")
 
 
@@ -68,6 +78,16 @@ def tell(n_words, rng):
         sentences.append([*words[:n_left], end])  # the last sentence may be cut short
         n_left -= len(words)
     return sentences
+
+
+def prompts(seed):
+    """Openings of texts: short sentences of the language."""
+    rng, found = random.Random(f"{seed} prompts"), []
+    while len(found) < N_PROMPTS:
+        words = [word for word, _, _ in sentence(rng)]
+        if len(words) <= 7:
+            found.append(spell(words))
+    return found
 
 
 def timings(n_words):

@@ -1,8 +1,9 @@
 """Minimal pairs of the small language: a sentence of its grammar, and one that breaks a rule.
 
-The easy paradigms need only the words next to each other. In the hard ones another noun stands
-between a word and the noun it agrees with, three times in four of the other number: a model that
-agrees with the nearest noun is right in one pair of four.
+The easy paradigms need only the words next to each other; they are written as Zorro's files are. In
+the hard ones another noun stands between a word and the noun it agrees with, three times in four of
+the other number: a model that agrees with the nearest noun is right in one pair of four. They are
+written as BLiMP's files are.
 """
 
 import json
@@ -54,33 +55,39 @@ def minimal_pair(paradigm, rng):
     return [*start, good, *end, "."], [*start, bad, *end, "."]
 
 
-def write_blimp(folder, n_pairs, seed):
-    """Write every paradigm as BLiMP does: a file of JSON lines, a pair a line.
+def distinct_pairs(paradigm, n_pairs, seed):
+    """Pairs of a paradigm as they are written: a list of n_pairs (good sentence, bad sentence)."""
+    rng, pairs = random.Random(f"{seed} {paradigm}"), {}
+    while len(pairs) < n_pairs:
+        good, bad = minimal_pair(paradigm, rng)
+        pairs[spell(good)] = spell(bad)
+    return list(pairs.items())
 
-    Parameters
-    ----------
-    folder : Path
-        Gets ``{paradigm}.jsonl``.
-    n_pairs : int
-        Distinct pairs of each paradigm.
-    seed : int
-    """
+
+def write_zorro(folder, n_pairs, seed):
+    """Write the easy paradigms as Zorro does: ``{phenomenon}-{paradigm}.txt``, the bad sentence first."""
     folder.mkdir(parents=True, exist_ok=True)
     for paradigm, (phenomenon, difficulty) in PARADIGMS.items():
-        rng, pairs = random.Random(f"{seed} {paradigm}"), {}
-        while len(pairs) < n_pairs:
-            good, bad = minimal_pair(paradigm, rng)
-            pairs[spell(good)] = spell(bad)
+        if difficulty == "easy":
+            lines = [f"{bad}\n{good}\n" for good, bad in distinct_pairs(paradigm, n_pairs, seed)]
+            (folder / f"{phenomenon}-{paradigm}.txt").write_text("".join(lines), encoding="utf-8")
+
+
+def write_blimp(folder, n_pairs, seed):
+    """Write the hard paradigms as BLiMP does: ``{paradigm}.jsonl``, a pair a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for paradigm, (phenomenon, difficulty) in PARADIGMS.items():
+        if difficulty == "easy":
+            continue
         with open(folder / f"{paradigm}.jsonl", "w", encoding="utf-8") as file:
-            for number, (good, bad) in enumerate(pairs.items()):
+            for number, (good, bad) in enumerate(distinct_pairs(paradigm, n_pairs, seed)):
                 record = {
                     "sentence_good": good,
                     "sentence_bad": bad,
-                    "field": "morphology" if "agreement" in phenomenon else "syntax",
+                    "field": "morphology",
                     "linguistics_term": phenomenon,
                     "UID": paradigm,
                     "simple_LM_method": True,
-                    "difficulty": difficulty,
                     "pairID": str(number),
                 }
                 file.write(json.dumps(record) + "\n")

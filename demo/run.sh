@@ -3,28 +3,44 @@
 #
 #   bash demo/run.sh FOLDER [options of python -m demo.make_study]
 #
-# makes the study in FOLDER, which must not exist yet, extracts and fits every checkpoint, two at a
-# time, runs the notebook, and prints the curve. FOLDER/null is the study of the null listener.
+# makes the study in FOLDER, which must not exist yet, extracts, fits and evaluates every checkpoint,
+# two at a time, runs the notebook, and prints the curves. FOLDER/null is the study of the null listener.
 # What the scripts print is in FOLDER/log.txt; here is a line for each checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1
 shift
 
-echo "== a small language, a language model trained on it, and two simulated listeners"
+echo "== a small language, a language model trained on it, a judge of its texts, and two simulated listeners"
 python -m demo.make_study --output_folder "$folder" "$@"
 folder=$(cd "$folder" && pwd)
 model=$folder/checkpoints/small_lm
+export HF_HUB_OFFLINE=1 # nothing here is to be looked for anywhere else
 
 for_every_checkpoint() {
-    printf '%s\n' "$model"/*/ | xargs -n 1 basename | OMP_NUM_THREADS=1 xargs -P 2 -I REVISION "$@" |
-        tee -a "$folder/log.txt" | grep --line-buffered " in $folder"
+    printf '%s\n' "$model"/*/ | xargs -n 1 basename | OMP_NUM_THREADS=1 xargs -P 2 -I REVISION "$@" 2>> "$folder/log.txt" |
+        tee -a "$folder/log.txt" | grep --line-buffered " in $folder" ||
+        { tail -n 40 "$folder/log.txt" >&2; exit 1; }
 }
 
 export LTBA_DIR=$folder LTBA_MODEL=small_lm LTBA_LANG=en
 echo "== activations"
 for_every_checkpoint python extract_llm_activations.py --model "$model" --revision REVISION --lang en
 cp -r "$folder/llms_activations" "$folder/null/"
+
+echo "== benchmarks"
+for benchmark in blimp zorro arithmetic dyck; do
+    for_every_checkpoint python evaluate_llm_$benchmark.py --model "$model" --revision REVISION
+done
+for_every_checkpoint bash -c 'lm_eval --model hf --model_args pretrained='"$model"'/REVISION,dtype=float32 \
+    --tasks small_endings --include_path '"$folder"'/lm_eval_tasks --device cpu --batch_size 64 \
+    --output_path '"$folder"'/lm_eval_results/small_lm_REVISION_small_endings.json \
+    && echo "REVISION by lm_eval in '"$folder"'/lm_eval_results"'
+
+echo "== texts"
+for_every_checkpoint python generate_texts.py --model "$model" --revision REVISION \
+    --prompts "$folder/prompts.txt" --max_new_tokens 40
+python evaluate_linguistic_acceptability.py --classifier "$folder/checkpoints/small_judge" --device cpu
 
 for LTBA_DIR in "$folder" "$folder/null"; do
     echo "== fit of the listener in $LTBA_DIR"

@@ -28,6 +28,7 @@ def written_sentences(text, prompt, lang="en"):
     text : str
         Begins with the prompt.
     prompt : str
+        Where it does not end like a sentence, the first sentence found is the end of its own.
     lang : str
         Whose abbreviations are known.
 
@@ -36,8 +37,9 @@ def written_sentences(text, prompt, lang="en"):
     list of str
         Empty where nothing was written, or nothing that ends like a sentence.
     """
-    found = sentencex.get_sentence_boundaries(lang, text)
-    written = [sentence["text"] for sentence in found if sentence["start_index"] >= len(prompt.rstrip())]
+    written = sentencex.segment(lang, text[len(prompt) :])
+    if written and not SENTENCE_END.search(prompt):
+        del written[0]
     if written and not SENTENCE_END.search(written[-1]):
         written.pop()
     return [" ".join(sentence.split()) for sentence in written if any(map(str.isalnum, sentence))]

@@ -3,12 +3,16 @@
 A good string, such as ``( [ ] ) ( )``, is made ill-formed by one change of a named kind:
 
 - wrong_kind: a closing bracket becomes one of another kind
-- exchanged: two brackets that do not touch change places
+- exchanged: two opening or two closing brackets of different kinds, which do not touch, change places
 - turned: an opening bracket becomes the closing one of its kind, or the other way round
 
 Pairs come in twos that undo each other: where one puts ``]`` for ``)`` between two neighbours, the
 other puts ``)`` for ``]`` between the same two. So whatever is known of neighbouring brackets, and
 nothing more, is right in one pair of two: only the memory of what is still open tells.
+
+With one kind of brackets, only turning is left. To exchange an opening bracket and a closing one makes
+a string ill-formed only if it moves the opening one to the right, so that a model has all pairs right,
+or all wrong, whose liking for one of them merely grows along the string.
 """
 
 import random
@@ -16,7 +20,7 @@ import random
 import pandas as pd
 
 BRACKETS = ("()", "[]", "{}")
-CHANGES = ("wrong_kind", "exchanged", "turned")
+CHANGES = ("turned", "wrong_kind", "exchanged")
 LENGTHS = (8, 12, 16, 20, 24)  # brackets in a string
 DEPTHS = (2, 3, 4, 5, 6)  # most brackets open at once
 N_PAIRS = 1000
@@ -42,7 +46,7 @@ def dyck_pairs(seed, n_pairs=N_PAIRS):
     rows = []
     for n_kinds in range(1, len(BRACKETS) + 1):
         for change in CHANGES:
-            if n_kinds == 1 and change == "wrong_kind":
+            if n_kinds == 1 and change != "turned":
                 continue
             phenomenon = f"dyck{n_kinds}"
             paradigm = f"{phenomenon}_{change}"
@@ -100,7 +104,8 @@ def spoil(string, change, n_kinds, rng):
     place = int(rng.random() * len(brackets))
     if change == "exchanged":
         other = int(rng.random() * len(brackets))
-        if abs(place - other) > 1:
+        alike = (brackets[place] in OPENING) == (brackets[other] in OPENING)
+        if alike and abs(place - other) > 1:
             brackets[place], brackets[other] = brackets[other], brackets[place]
     elif change == "turned":
         brackets[place] = (CLOSING | OPENING)[brackets[place]]

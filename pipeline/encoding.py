@@ -128,7 +128,7 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
         Likewise.
     alphas : array of shape (n_alphas,)
     device : str or torch.device
-        Where the computation runs, in float32.
+        Where the computation runs: regressors among themselves in float64, voxels in float32.
 
     Returns
     -------
@@ -141,15 +141,17 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
     Raises
     ------
     BadInput
-        There are fewer than three runs, or no unit varies.
+        There are fewer than three runs, or one in which no unit or no voxel varies.
     """
     n_runs = len(regressors)
     if n_runs < 3:
         raise BadInput(f"{n_runs} runs are too few: one is left out, one chooses alpha, the others train")
     x = [torch.as_tensor(run, device=device) for run in regressors]
     y = [torch.as_tensor(run, device=device) for run in fmri]
-    if not any(run.any() for run in x):
-        raise BadInput("no unit of this layer varies")
+    for what, of_runs in [("unit", x), ("voxel", y)]:
+        still = [run for run in range(n_runs) if not of_runs[run].any()]
+        if still:
+            raise BadInput(f"no {what} varies in run {still[0]}")
     correlations, chosen = [], []
     for left_out in range(n_runs):
         validation, *training = others = [run for run in range(n_runs) if run != left_out]
@@ -184,18 +186,20 @@ def ridge_predictions(x, y, training, test, alphas):
     ------
     tensor of shape (n_scans of the test run, n_voxels)
     """
-    x_train, y_train = torch.cat([x[run] for run in training]), torch.cat([y[run] for run in training])
+    # What is small beside the largest eigenvalue would drown in float32's rounding; voxels need no more.
+    x_train, x_test = torch.cat([x[run] for run in training]).double(), x[test].double()
+    y_train = torch.cat([y[run] for run in training])
     n_scans, n_units = x_train.shape
     if n_units <= n_scans:
         eigenvalues, vectors = torch.linalg.eigh(x_train.T @ x_train)
-        left, right = x[test] @ vectors, (x_train @ vectors).T
+        left, right = x_test @ vectors, (x_train @ vectors).T
     else:
         eigenvalues, vectors = torch.linalg.eigh(x_train @ x_train.T)
-        left, right = x[test] @ x_train.T @ vectors, vectors.T
+        left, right = x_test @ x_train.T @ vectors, vectors.T
     # left: (n_scans_test, n), right: (n, n_scans_training), n the smaller of units and scans
     for alpha in alphas:
         weights = (left / (eigenvalues.clamp(min=0) + alpha)) @ right  # (n_scans_test, n_scans_training)
-        yield weights @ y_train
+        yield weights.to(y_train.dtype) @ y_train
 
 
 def pearson(measured, predicted):

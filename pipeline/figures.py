@@ -7,7 +7,7 @@ from nibabel import Nifti1Image
 from nilearn.plotting import plot_glass_brain
 
 # Okabe & Ito: told apart by colour-blind readers, and in grey.
-LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
+LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR, BENCHMARK_COLOUR = "#0072B2", "#D55E00", "#000000", "#007A5E"
 ONE_COLUMN_INCHES = 3.5
 STYLE = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}  # readable at one column
 
@@ -43,6 +43,39 @@ def asymmetry_figure(curve):
     axes.plot(curve["tokens"], curve["left_minus_right"], "o-", color=DIFFERENCE_COLOUR)
     axes.set_ylabel("left − right brain score (r)")
     _token_axis(axes, curve["tokens"])
+    return figure
+
+
+@plt.rc_context(STYLE)
+def benchmark_figure(curve, benchmarks):
+    """Each benchmark over training, a panel each, beside left minus right.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        As ``asymmetry.asymmetry_curve`` returns it, with a column for each benchmark.
+    benchmarks : list of str
+        The columns to draw; checkpoints without a value are left out of the line.
+    """
+    n_rows = -(-len(benchmarks) // 2)
+    figure, panels = plt.subplots(
+        n_rows, 2, figsize=(2 * ONE_COLUMN_INCHES, 2 * n_rows), layout="constrained", squeeze=False
+    )
+    for axes in panels.flat[len(benchmarks) :]:
+        axes.set_axis_off()
+    for axes, benchmark in zip(panels.flat, benchmarks, strict=False):
+        beside = axes.twinx()
+        for side, column, marks, colour in [
+            (axes, benchmark, "s-", BENCHMARK_COLOUR),
+            (beside, "left_minus_right", "o-", DIFFERENCE_COLOUR),
+        ]:
+            known = curve[curve[column].notna()]
+            side.plot(known["tokens"], known[column], marks, color=colour)
+            side.tick_params(axis="y", colors=colour)
+            side.spines["top"].set_visible(False)
+        axes.set_ylabel(benchmark, color=BENCHMARK_COLOUR)
+        beside.set_ylabel("left − right (r)")
+        _token_axis(axes, curve["tokens"])
     return figure
 
 

@@ -9,6 +9,8 @@ import contextlib
 import gzip
 import hashlib
 import os
+import re
+import warnings
 
 import joblib
 import lz4.frame
@@ -25,7 +27,7 @@ def naming(path, remedy):
     """Turn whatever reading a damaged file raises into BadInput that names the file."""
     try:
         yield
-    except (BadInput, MemoryError):
+    except BadInput:
         raise
     except Exception as error:  # a damaged archive, pickle or image can raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -36,7 +38,8 @@ def read_arrays(path):
     """Read a joblib ``.gz`` (gzip or zlib) or ``.lz4`` file without running any code in it.
 
     Such files are pickles, which can call anything when they are opened. This admits arrays of
-    numbers and plain containers (list, tuple, dict, str, int, float) and refuses all else.
+    numbers and plain containers (list, tuple, dict, str, int, float) and refuses all else. The
+    file is read to its end, where gzip, zlib and our own lz4 files hold a checksum.
 
     Raises
     ------
@@ -55,33 +58,67 @@ def read_arrays(path):
         else:
             raise BadInput(f"{path}: neither gzip, zlib nor lz4; get or make it again")
         with stream:
-            return _ArraysOnly(str(path), stream, ensure_native_byte_order=True).load()
+            value = _ArraysOnly(str(path), stream, ensure_native_byte_order=True).load()
+            if stream.read(1):
+                raise ValueError("it goes on after its end")
+            if isinstance(stream, BinaryZlibFile) and not stream._decompressor.eof:
+                raise ValueError("its end is missing")
+    return value
 
 
 class _ArraysOnly(NumpyUnpickler):
-    """joblib's unpickler, for arrays of numbers and plain containers alone."""
+    """joblib's unpickler, for arrays of numbers and plain containers alone.
+
+    A pickle may call whatever it can name, with arguments of its own. So it gets to name nothing of
+    numpy, whose own constructors can be made to take any bytes for Python objects, but only the
+    stand-ins below.
+    """
 
     def find_class(self, module, name):
-        module = module.replace("numpy.core.", "numpy._core.")
-        if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
-            return _NumbersOnly
-        if (module, name) in {
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "scalar"),
-        }:
-            return super().find_class(module, name)
-        raise BadInput(f"{self.filename}: it holds {module}.{name}, which could run code; it was not opened")
+        stand_in = {
+            "joblib.numpy_pickle.NumpyArrayWrapper": _NumberArray,
+            "numpy.ndarray": _ArrayType,
+            "numpy.dtype": _NumberType,
+            "numpy._core.multiarray.scalar": _number,
+        }.get(f"{module}.{name}".replace("numpy.core.", "numpy._core."))
+        if stand_in is None:
+            raise BadInput(f"{self.filename}: it holds {module}.{name}, which could run code; it was not opened")
+        return stand_in
 
 
-class _NumbersOnly(NumpyArrayWrapper):
-    """joblib's placeholder of an array; one of Python objects would be a pickle of its own."""
+class _ArrayType:
+    """Stands for numpy.ndarray, which files name and nothing needs."""
+
+
+class _NumberType:
+    """Stands for a numpy.dtype of plain numbers, as ``dtype("f4", False, True)`` pickles it."""
+
+    def __init__(self, name, *_):
+        if not re.fullmatch(r"[fiub][1248]", name):
+            raise ValueError(f"an array of {name} is none of numbers")
+        self.name, self.byte_order = name, "="
+
+    def __setstate__(self, state):
+        self.byte_order = {"<": "<", ">": ">"}.get(state[1], "=")
+
+    def to_numpy(self):
+        return np.dtype(self.byte_order + self.name)
+
+
+class _NumberArray(NumpyArrayWrapper):
+    """joblib's placeholder of an array, which becomes the array once its description is read."""
 
     def read_array(self, unpickler, ensure_native_byte_order):
-        if self.dtype.hasobject:
-            raise BadInput(f"{unpickler.filename}: it holds an array of Python objects; it was not opened")
+        if not isinstance(self.dtype, _NumberType):
+            raise ValueError("an array that does not say what its numbers are")
+        self.dtype = self.dtype.to_numpy()
         return super().read_array(unpickler, ensure_native_byte_order)
+
+
+def _number(number_type, content):
+    """A single number of numpy's, from its bytes."""
+    (value,) = np.frombuffer(content, dtype=number_type.to_numpy())
+    return value.item()
 
 
 def read_lines(path):
@@ -96,8 +133,9 @@ def read_lines(path):
 
 def read_csv(path, columns):
     """A CSV file as strings; BadInput unless it has the columns."""
-    with naming(path, "it is no CSV file in UTF-8; get it again"):
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    with naming(path, "it is no CSV file in UTF-8; get it again"), warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     missing = [column for column in columns if column not in rows]
     if missing:
         raise BadInput(f"{path}: it has no column {', '.join(missing)}; it needs {', '.join(columns)}")
@@ -135,7 +173,7 @@ def write_arrays(path, value):
     """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the name's ending."""
     with new_file(path) as temporary, open(temporary, "wb") as file:
         if path.suffix == ".lz4":
-            compressed = lz4.frame.LZ4FrameFile(file, "wb")
+            compressed = lz4.frame.LZ4FrameFile(file, "wb", content_checksum=True)
         else:
             # Neither name nor time in the header: the same arrays make the same bytes.
             compressed = gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0)

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from pipeline import files
 
@@ -44,10 +44,23 @@ def published():
     return SHARED / "data"
 
 
-def byte_level_tokenizer(text, vocab_size, adds_bos):
+# How OLMo-2's tokenizer cuts a text before BPE: a word has the space, quote or apostrophe before it.
+# Pythia's, as GPT-2's, has nothing but the space.
+OLMO2_PIECES = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def byte_level_tokenizer(text, vocab_size, adds_bos, architecture="gpt_neox"):
     """A byte-level BPE tokenizer, trained on a text, that puts BOS before a text or does not."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if architecture == "olmo2":
+        pieces = pre_tokenizers.Split(Regex(OLMO2_PIECES), behavior="isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(

@@ -35,17 +35,18 @@ def plain_word_vectors(model, tokenizer, text, spans, context):
             states = model(window, output_hidden_states=True).hidden_states
         return np.array([layer[0, len(prefix) + token - start].numpy() for layer in states])
 
-    def first_character(token):
+    def place(token):
+        """The first letter of a token, or else the first character of it that can be seen."""
         start, end = offsets[token]
-        visible = [k for k in range(start, end) if not text[k].isspace()]
-        return visible[0] if visible else end - 1
+        letters = re.search(r"[^\W_]", text[start:end]) or re.search(r"\S", text[start:end])
+        return start + letters.start() if letters else end - 1
 
     vectors = []
-    for word, (start, _) in enumerate(spans):
+    for word, (start, end) in enumerate(spans):
         next_start = spans[word + 1][0] if word + 1 < len(spans) else len(text) + 1
-        tokens = [token for token in range(len(ids)) if start <= first_character(token) < next_start]
-        if not tokens:
-            tokens = [max([token for token in range(len(ids)) if first_character(token) <= start], default=0)]
+        tokens = [token for token in range(len(ids)) if start <= place(token) < next_start]
+        if not any(place(token) < end for token in tokens):
+            tokens = [max(token for token in range(len(ids)) if place(token) <= start), *tokens]
         vectors.append(np.mean([state(token) for token in tokens], axis=0))
     return np.array(vectors).transpose(1, 0, 2)
 
@@ -53,14 +54,16 @@ def plain_word_vectors(model, tokenizer, text, spans, context):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("text", [ENGLISH, FRENCH], ids=["english", "french"])
 @pytest.mark.parametrize("adds_bos", [False, True], ids=["no-bos", "bos"])
+@pytest.mark.parametrize("vocab_size", [300, 420], ids=["pieces", "words"])
 @pytest.mark.parametrize("context", [512, 80, 20], ids="context-{}".format)
-def test_word_vectors_are_those_of_the_plain_reference(architecture, text, adds_bos, context):
-    # A vocabulary this small cuts words into pieces and characters into bytes.
-    tokenizer = byte_level_tokenizer(text, 300, adds_bos)
+def test_word_vectors_are_those_of_the_plain_reference(architecture, text, adds_bos, context, vocab_size):
+    # A small vocabulary cuts words into pieces and characters into bytes, a larger one glues quotes to words.
+    tokenizer = byte_level_tokenizer(text, vocab_size, adds_bos, architecture)
     model, spans = random_model(architecture, len(tokenizer), context=512), words_in(text)
-    n_tokens = len(tokenizer(text)["input_ids"])
-    assert 80 + 64 < n_tokens < 512
-    assert any("â" in token for token in tokenizer.tokenize("…"))  # the byte e2 alone
+    assert 60 < len(tokenizer(text)["input_ids"]) < 512
+    if vocab_size == 300:
+        assert len(tokenizer(text)["input_ids"]) > 80 + 64
+        assert any("â" in token for token in tokenizer.tokenize("…"))  # the byte e2 alone
     vectors = word_vectors(model, tokenizer, text, spans, max_length=context)
     expected = plain_word_vectors(model, tokenizer, text, spans, context)
     assert vectors.shape == (4, len(spans), 32)
@@ -120,6 +123,24 @@ def test_tokens_of_words(spans, expected):
     text = "The “fox”, "
     offsets = [(0, 3), (3, 5), (5, 8), (8, 10)]  # "The", " “", "fox", "”,"
     assert token_ranges(np.array(spans), offsets, text).tolist() == [list(pair) for pair in expected]
+
+
+def test_marks_before_a_word_that_are_in_its_token_do_not_take_it_away():
+    text = "dit-il, l’histoire,\n“What?”"
+    tokens = ["dit", "-il", ",", " l", "’histoire", ",\n", "“What", "?”"]
+    ends = np.cumsum([len(token) for token in tokens])
+    offsets = list(zip(ends - [len(token) for token in tokens], ends, strict=True))
+    words = ["dit", "il", "l’", "histoire", "What"]
+    spans = np.array([(text.index(word), text.index(word) + len(word)) for word in words])
+    found = ["|".join(tokens[first:end]) for first, end in token_ranges(spans, offsets, text)]
+    assert found == ["dit", "-il|,", " l", "’histoire|,\n", "“What|?”"]
+    # A word that the text lacks, between the comma and the next word, leaves the comma to the word before.
+    spans = np.array([spans[0], spans[1], (6, 6), spans[2]])
+    found = ["|".join(tokens[first:end]) for first, end in token_ranges(spans, offsets, text)]
+    assert found[1:3] == ["-il|,", "-il"]
+    # Two words in one token share it, and the comma after it is the second one's.
+    found = token_ranges(np.array([(0, 2), (2, 7)]), [(0, 7), (7, 8)], "l’homme,").tolist()
+    assert found == [[0, 1], [0, 2]]
 
 
 @pytest.mark.parametrize(("n_tokens", "max_tokens"), [(1, 10), (10, 10), (11, 10), (700, 65), (700, 128), (700, 64)])

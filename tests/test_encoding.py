@@ -119,30 +119,37 @@ def test_one_unit_one_voxel_and_three_runs():
     np.testing.assert_allclose(correlations, expected, atol=1e-4)
 
 
-def test_the_smallest_alpha_of_the_paper_is_accurate_at_the_width_of_a_7b_model():
-    """Where alpha is small beside the largest eigenvalue, float32 is hardest put."""
-    regressors, fmri = simulated(4096, [80] * 4, 5, 20.0)
+@pytest.mark.parametrize("n_units", [500, 4096])
+@pytest.mark.parametrize("alpha", [1.0, 100.0])
+def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, alpha):
+    """Where alpha is small beside the largest eigenvalue, float32 alone would be wrong in the third digit."""
+    regressors, fmri = simulated(n_units, [300] * 5, 5, 20.0)
     x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
-    (predicted,) = ridge_predictions(x, y, [0, 1, 2], 3, [100.0])
-    model = Ridge(alpha=100.0, fit_intercept=False)
-    model.fit(np.vstack(regressors[:3]).astype(float), np.vstack(fmri[:3]).astype(float))
-    expected = model.predict(regressors[3].astype(float))
-    plain = [np.corrcoef(fmri[3][:, voxel], expected[:, voxel])[0, 1] for voxel in range(5)]
-    np.testing.assert_allclose(pearson(y[3], predicted), plain, atol=1e-4)
+    (predicted,) = ridge_predictions(x, y, [0, 1, 2, 3], 4, [alpha])
+    model = Ridge(alpha=alpha, fit_intercept=False)
+    model.fit(np.vstack(regressors[:4]).astype(float), np.vstack(fmri[:4]).astype(float))
+    expected = model.predict(regressors[4].astype(float))
+    plain = [np.corrcoef(fmri[4][:, voxel], expected[:, voxel])[0, 1] for voxel in range(5)]
+    np.testing.assert_allclose(pearson(y[4], predicted), plain, atol=1e-5)
 
 
 def test_left_out_runs_are_not_seen():
-    """Noise in a run changes what is said of that run only where it trains or validates others."""
+    """The prediction of a run is made, and its alpha chosen, without what was measured in it."""
     regressors, fmri = simulated(20, [40] * 5, 6, 1.0)
-    before, _ = fit_left_out_runs(regressors, fmri, [1000.0])
-    fmri[4] = zscore(np.random.default_rng(1).standard_normal(fmri[4].shape))
-    after, _ = fit_left_out_runs(regressors, fmri, [1000.0])
-    assert np.abs(before[:4] - after[:4]).min(axis=1).max() > 1e-6
-    x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
-    (predicted,) = ridge_predictions(x, y, [0, 1, 2, 3], 4, [1000.0])
-    y[4] = torch.full_like(y[4], torch.nan)
-    (again,) = ridge_predictions(x, y, [0, 1, 2, 3], 4, [1000.0])
-    assert torch.equal(predicted, again)
+    before, alphas = fit_left_out_runs(regressors, fmri)
+    rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))[0].astype(np.float32)
+    for left_out in range(5):
+        # The same voxels, mixed, in this run alone: only the correlations of this run may be told apart from it.
+        other = [run @ rotation if number == left_out else run for number, run in enumerate(fmri)]
+        after, alphas_after = fit_left_out_runs(regressors, other)
+        assert alphas[left_out] == alphas_after[left_out]
+        x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
+        others = [run for run in range(5) if run != left_out]
+        (predicted,) = ridge_predictions(x, y, others, left_out, [alphas[left_out]])
+        for measured, correlations in [(fmri, before), (other, after)]:
+            plain = [np.corrcoef(measured[left_out][:, v], predicted[:, v])[0, 1] for v in range(6)]
+            np.testing.assert_allclose(correlations[left_out], plain, atol=1e-5)
+        assert np.abs(before[left_out] - after[left_out]).max() > 0.05
 
 
 def test_voxels_and_units_that_do_not_vary():
@@ -153,7 +160,9 @@ def test_voxels_and_units_that_do_not_vary():
     fmri[2][:, 3] = 0
     correlations, _ = fit_left_out_runs(regressors, fmri)
     assert np.argwhere(np.isnan(correlations)).tolist() == [[2, 3]]
-    with pytest.raises(BadInput, match="no unit"):
-        fit_left_out_runs([np.zeros_like(run) for run in regressors], fmri)
+    with pytest.raises(BadInput, match="no unit varies in run 1"):
+        fit_left_out_runs([run * (number != 1) for number, run in enumerate(regressors)], fmri)
+    with pytest.raises(BadInput, match="no voxel varies in run 3"):
+        fit_left_out_runs(regressors, [run * (number != 3) for number, run in enumerate(fmri)])
     with pytest.raises(BadInput, match="2 runs are too few"):
         fit_left_out_runs(regressors[:2], fmri[:2])

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shutil
 import zipfile
 
 import joblib
@@ -164,6 +165,30 @@ EXTRACTION_FAULTS = {
         lambda folder: edit_timings(folder, lambda rows: rows.astype(str).replace({"onset": {"3.0": "soon"}})),
         r"lppEN_word_information\.csv: line 4: onset is 'soon', which is no number",
     ),
+    "a word that ends before it begins": (
+        lambda folder: edit_timings(
+            folder, lambda rows: rows.assign(offset=rows["offset"] - 3 * (rows["onset"] == 4.5))
+        ),
+        r"lppEN_word_information\.csv: line 5: a word from 4\.5 to ",
+    ),
+    "a word at the end of time": (
+        lambda folder: edit_timings(
+            folder, lambda rows: rows.assign(offset=rows["offset"].where(rows["onset"] != 4.5, np.inf))
+        ),
+        r"lppEN_word_information\.csv: line 5: a word from 4\.5 to inf s",
+    ),
+    "sections without end": (
+        lambda folder: edit_timings(
+            folder, lambda rows: rows.assign(section=rows["section"].astype(float).where(rows.index > 0, np.inf))
+        ),
+        r"lppEN_word_information\.csv: its sections are .*inf",
+    ),
+    "rows with a field too many": (
+        lambda folder: (folder / "lppEN_word_information.csv").write_text(
+            "word,onset,offset,section\nthe,0.1,0.2,1,1\nfox,0.3,0.4,1,1\n"
+        ),
+        r"lppEN_word_information\.csv",
+    ),
     "the text of another language": (
         lambda folder: (folder / "lpp_en_text.zip").write_bytes(
             (folder / "lpp_en_text.zip").read_bytes().replace(b"text_en", b"text_fr")
@@ -194,6 +219,17 @@ def refuses(folder, script, said, *options):
     assert error.count("\n") == 1, error
     assert re.search(said, error), error
     assert all_files(folder) == before
+
+
+def change_activations(change):
+    """Replace every array of the activation file by change(run, layer, array)."""
+    path = study.activations_path(STEM, "en")
+    runs = files.read_arrays(path)
+    joblib.dump(
+        [[change(run, layer, values) for layer, values in enumerate(layers)] for run, layers in enumerate(runs)],
+        path,
+        compress="lz4",
+    )
 
 
 FIT_FAULTS = {
@@ -253,7 +289,31 @@ FIT_FAULTS = {
         lambda folder: files.write_arrays(
             study.activations_path(STEM, "en"), [[np.ones((7, 32), np.float32)] * 3 for _ in range(4)]
         ),
-        rf"{STEM}_en\.lz4: run 0 does not have 3 layers of \d+ words; extract again",
+        rf"{STEM}_en\.lz4: run 0 should be 3 layers of float arrays \(\d+, 32\)",
+    ),
+    "activations with a value that is no number": (
+        lambda folder: change_activations(lambda run, layer, values: values if run * layer != 1 else values + np.nan),
+        rf"{STEM}_en\.lz4: run 1, layer 1 holds values that are not finite numbers",
+    ),
+    "units that differ between runs": (
+        lambda folder: change_activations(lambda run, layer, values: values[:, : 32 - (run == 2)]),
+        rf"{STEM}_en\.lz4: run 2 should be 4 layers of float arrays",
+    ),
+    "complex activations": (
+        lambda folder: change_activations(lambda run, layer, values: values.astype(np.complex64)),
+        rf"{STEM}_en\.lz4: .*none of numbers",
+    ),
+    "activations that do not vary in one run": (
+        lambda folder: change_activations(lambda run, layer, values: values * (run != 3)),
+        rf"{STEM}_en\.lz4: layer 0: no unit varies in run 3",
+    ),
+    "onsets that are words": (
+        lambda folder: files.write_arrays(study.onsets_offsets_path("en"), [("a", "b")] * 4),
+        r"onsets_offsets_en\.lz4: run 0 is no \(onsets, offsets\)",
+    ),
+    "a file in the place of the output folder": (
+        lambda folder: (folder / "llms_brain_correlations").write_text("here"),
+        r"_runs_en\.npz cannot be written: .*llms_brain_correlations is no folder",
     ),
     "activations that are no list": (
         lambda folder: files.write_arrays(study.activations_path(STEM, "en"), np.ones((4, 3))),
@@ -264,7 +324,7 @@ FIT_FAULTS = {
             study.activations_path(STEM, "en"),
             [[np.zeros_like(layer) for layer in run] for run in files.read_arrays(study.activations_path(STEM, "en"))],
         ),
-        rf"{STEM}_en\.lz4: layer 0: no unit of this layer varies",
+        rf"{STEM}_en\.lz4: layer 0: no unit varies in run 0",
     ),
 }
 
@@ -291,11 +351,35 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ("fit_average_subject", ["--model", "x", "--lang", "zz"], "invalid choice: 'zz'"),
         ("fit_average_subject", ["--model", "x", "--alphas", "7", "2", "16"], "--alphas 7 2 16: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "1.5"], "--alphas 2 7 1.5: give two exponents"),
+        (
+            "fit_average_subject",
+            ["--model", "x", "--alphas", "nan", "7", "16"],
+            "--alphas nan 7 16: give two exponents",
+        ),
+        ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "inf"], "--alphas 2 7 inf: give two exponents"),
+        ("fit_average_subject", ["--model", "x", "--alphas", "2", "60", "9"], "--alphas 2 60 9: give two exponents"),
+        ("fit_average_subject", ["--model", "x", "--device", "meta"], "--device meta cannot be used here"),
+        ("extract_llm_activations", ["--model", "x", "--max_length", "0"], "0 is less than 1"),
         ("fit_average_subject", ["--model", "x", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),
     ],
 )
 def test_options_that_cannot_be(tiny_study, call, script, options, said):
     refuses(tiny_study, lambda *more: call(script, *more), said, *options)
+
+
+def test_another_model_of_the_same_name_is_not_taken_for_it(tiny_study, call, tiny_checkpoint, tmp_path):
+    options = ["extract_llm_activations", "--revision", "step8", "--model"]
+    assert call(*options, tiny_checkpoint)[0] == 0
+    moved = tmp_path / "elsewhere" / tiny_checkpoint.name
+    shutil.copytree(tiny_checkpoint, moved)
+    assert "is there already" in call(*options, moved)[1]
+    (moved / "step8" / "generation_config.json").write_text("{}")
+    before = all_files(tiny_study)
+    status, _, err = call(*options, moved)
+    assert status == 2
+    assert "was made with the model" in err
+    assert "which is another one: --overwrite" in err
+    assert all_files(tiny_study) == before
 
 
 def test_a_context_beyond_the_model_s_is_named(tiny_study, extract):

@@ -92,6 +92,23 @@ def test_checkpoints_are_found_in_the_order_of_their_training(study_folder):
         study.fitted_checkpoints("me/else", "en")
 
 
+def test_a_model_whose_name_begins_like_another_s_is_not_mixed_with_it(study_folder):
+    """A record tells the model and the revision; without one, an underscore may belong to either."""
+    for stem, checkpoint in [
+        ("me_lm_tokens3B", None),
+        ("me_lm_large_tokens5B", None),
+        ("me_lm_xl_tokens7B", {"model": "me/lm_xl", "revision": "tokens7B"}),
+        ("me_lm_run_2-tokens9B", {"model": "me/lm", "revision": "run_2-tokens9B"}),
+    ]:
+        files.write_arrays(study.layer_correlations_path(stem, 0, "en"), np.zeros(3))
+        if checkpoint:
+            study.write_record(study.run_correlations_path(stem, "en"), {}, [], 0, checkpoint)
+    found, left_out = study.fitted_checkpoints("me/lm", "en")
+    assert found["revision"].tolist() == ["tokens3B", "run_2-tokens9B"]
+    assert left_out == ["large_tokens5B"]
+    assert study.fitted_checkpoints("me/lm_xl", "en")[0]["revision"].tolist() == ["tokens7B"]
+
+
 # ---------------------------------------------------------------- reading
 
 
@@ -126,6 +143,19 @@ class Call:
         return os.system, ("touch hostile",)
 
 
+class Reduced:
+    """A pickle of this calls a function with arguments when it is opened."""
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call[0], self.call[1:]
+
+    def pickled(self):
+        return pickle.dumps(self)
+
+
 def joblib_file(value):
     buffer = io.BytesIO()
     joblib.dump(value, buffer)
@@ -141,15 +171,43 @@ def joblib_file(value):
         joblib_file({"a": np.array([[1], "x"], dtype=object)}),
         pickle.dumps(print),
         pickle.dumps(np.load),
+        pickle.dumps(np.array([Call()], dtype=object)),
+        Reduced(np.ndarray, (2,), np.dtype("O"), b"A" * 16).pickled(),
+        Reduced(np.ndarray, (2,), "O", b"A" * 16).pickled(),
+        # An array of objects that claims to have none: bytes would become pointers.
+        joblib_file(np.array([b"A" * 8])).replace(b"S8", b"O8"),
     ],
 )
 def test_files_that_could_run_code_are_not_opened(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(content))
-    with pytest.raises(BadInput, match=r"a\.gz: it holds .* it was not opened"):
+    with pytest.raises(BadInput, match=r"a\.gz: .*(it was not opened|is none of numbers|takes no arguments)"):
         files.read_arrays(path)
     assert not (tmp_path / "hostile").exists()
+
+
+@pytest.mark.parametrize("name", ["ours.gz", "ours.lz4", "zlib.gz"])
+def test_no_flipped_bit_and_no_missing_end_goes_unnoticed(tmp_path, name):
+    path = tmp_path / name
+    if name == "zlib.gz":
+        joblib.dump(ACTIVATIONS, path, compress=("zlib", 3))
+    else:
+        files.write_arrays(path, ACTIVATIONS)
+    content = path.read_bytes()
+    for position in range(0, len(content), max(1, len(content) // 300)):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        try:
+            value = files.read_arrays(path)
+        except BadInput:
+            continue
+        assert equal(value, ACTIVATIONS), position  # a flag in the header that means nothing here
+    for missing in (1, 4, 9, 50):
+        path.write_bytes(content[:-missing])
+        with pytest.raises(BadInput, match=name):
+            files.read_arrays(path)
 
 
 @pytest.mark.parametrize(
