@@ -35,7 +35,9 @@ def spoil(words, rng):
         case "exchanged" if place > 0:
             words[place - 1], words[place] = words[place], words[place - 1]
         case _:
-            rng.shuffle(words)
+            before = list(words)
+            while words == before:
+                rng.shuffle(words)
     return [*words, end]
 
 

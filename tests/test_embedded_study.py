@@ -1,19 +1,17 @@
 """The embedded study: its language, its listener, and the known truth that the pipeline must recover."""
 
 import itertools
-import json
 import random
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from conftest import make_embedded_study
 from scipy.optimize import curve_fit
 
 import llm_brain_asym as study
-from demo import listener, make_study, pairs
+from demo import endings, judge, listener, make_study, pairs
 from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence, spell
 from pipeline.asymmetry import hemispheres, reliable_voxels, voxel_positions
 from pipeline.encoding import TRIM_SCANS
@@ -84,13 +82,31 @@ def test_hard_pairs_are_minimal_and_defeat_agreement_with_the_nearest_noun(parad
     assert np.mean(nearest_is_right) == pytest.approx(0.25, abs=0.07)
 
 
-def test_pairs_are_written_as_blimp_s(tmp_path):
-    pairs.write_blimp(tmp_path, n_pairs=20, seed=1)
-    for paradigm in pairs.PARADIGMS:
-        records = [json.loads(line) for line in (tmp_path / f"{paradigm}.jsonl").read_text().splitlines()]
-        assert len({record["sentence_good"] for record in records}) == 20
-        assert {record["UID"] for record in records} == {paradigm}
-        assert all(record["sentence_good"] != record["sentence_bad"] for record in records)
+def test_pairs_are_written_as_blimp_s_and_zorro_s(study_folder):
+    pairs.write_blimp(study_folder / "blimp" / "data", n_pairs=20, seed=1)
+    pairs.write_zorro(study_folder / "Zorro" / "sentences" / "babyberta", n_pairs=20, seed=1)
+    for table, level in [(study.read_blimp(), "hard"), (study.read_zorro(), "easy")]:
+        names = set(table["paradigm"].str.rpartition("-")[2])
+        assert names == {name for name, (_, difficulty) in pairs.PARADIGMS.items() if difficulty == level}
+        assert (table.groupby("paradigm")["good"].nunique() == 20).all()
+        assert (table["good"] != table["bad"]).all()
+        assert set(table["phenomenon"]) == {of for of, difficulty in pairs.PARADIGMS.values() if difficulty == level}
+
+
+def test_endings_are_those_of_one_sentence_and_three_others():
+    rng = random.Random(0)
+    items = [endings.item(rng) for _ in range(200)]
+    assert {item["right"] for item in items} == {0, 1, 2, 3}
+    assert all(len(set(item["endings"])) == 4 for item in items)
+
+
+def test_what_is_spoilt_for_the_judge_is_spoilt():
+    rng = random.Random(0)
+    for _ in range(300):
+        words = [word for word, _, _ in sentence(rng)]
+        spoilt = judge.spoil(words, rng)
+        assert spoilt != words
+        assert spoilt[-1] == "."
 
 
 # ---------------------------------------------------------------- the listener
@@ -166,35 +182,6 @@ def whole_study(tmp_path_factory):
     return folder, run.stdout
 
 
-def log_probability(model, tokenizer, text):
-    """Sum of the tokens' log-probabilities after BOS, one sentence at a time."""
-    ids = [tokenizer.bos_token_id, *tokenizer(text)["input_ids"]]
-    with torch.no_grad():
-        log_probabilities = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
-    return sum(log_probabilities[position, token].item() for position, token in enumerate(ids[1:]))
-
-
-def hard_pairs_curve(folder, revisions):
-    """Accuracy on the hard paradigms at every checkpoint, pair by pair."""
-    records = [
-        json.loads(line)
-        for path in sorted((folder / "blimp" / "data").glob("*.jsonl"))
-        for line in path.read_text().splitlines()[:100]
-    ]
-    hard = [record for record in records if record["difficulty"] == "hard"]
-    assert len(hard) == 400
-    curve = []
-    for revision in revisions:
-        model, tokenizer, _ = study.load_checkpoint(str(folder / "checkpoints" / "small_lm"), revision, "cpu")
-        right = [
-            log_probability(model, tokenizer, record["sentence_good"])
-            > log_probability(model, tokenizer, record["sentence_bad"])
-            for record in hard
-        ]
-        curve.append(np.mean(right))
-    return np.array(curve)
-
-
 def midpoint(tokens, values):
     """x0 of low + (high - low) / (1 + exp(-beta (log10 tokens - x0))), by least squares.
 
@@ -230,9 +217,19 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     assert curve["low"].iloc[-1] > 0.05
     assert null["left_minus_right"].abs().max() < 0.01
 
-    hard = hard_pairs_curve(folder, curve["revision"])
+    # The hard pairs are written as BLiMP's, the easy ones as Zorro's.
+    hard, easy = curve["blimp"].to_numpy(), curve["zorro"].to_numpy()
     assert hard[0] == pytest.approx(0.5, abs=0.1)
     assert hard[-1] > 0.9
+    assert easy[0] == pytest.approx(0.5, abs=0.1)
+    assert easy[-1] > 0.95
+    assert (curve["arithmetic"] - 0.5).abs().max() < 0.05
+    assert (curve["dyck"] - 0.5).abs().max() < 0.05
+    assert curve["acceptability"].iloc[0] < 0.1
+    assert curve["acceptability"].iloc[-1] > 0.7
+    assert curve["acceptability"].corr(curve["blimp"]) > 0.8
+    assert curve["small_endings"].iloc[0] == pytest.approx(0.25, abs=0.1)
+    assert curve["small_endings"].iloc[-1] > 0.7
     tokens = curve["tokens"].to_numpy()[1:]  # the untrained checkpoint has no logarithm
     x0_of_asymmetry = midpoint(tokens, curve["left_minus_right"].to_numpy()[1:])
     x0_of_hard_pairs = midpoint(tokens, hard[1:])

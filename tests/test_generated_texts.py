@@ -149,7 +149,7 @@ def test_texts_do_not_depend_on_batches_interruptions_or_how_many_there_are(
 
 def test_default_prompts_are_whole_sentences():
     assert len(PROMPTS) == 5
-    assert all(written_sentences(prompt, "") == [prompt] for prompt in PROMPTS)
+    assert all(written_sentences(f"{prompt} {prompt}", prompt) == [prompt] for prompt in PROMPTS)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_cannot_be_written_is_told_in_one_line(study_folder, call, tiny_che
             ["Dr. Smith paid 3.5 pounds!", "Why?", "(He was rich.)"],
         ),
         ("P. A line\nthat is broken. Cut", ["A line that is broken."]),
-        ("P. 🙂🙂 Ok. «Æh.» Yes…", ["🙂🙂 Ok.", "«Æh.»", "Yes…"]),
+        ("P. 🙂🙂 Ok. It is œuf. Yes…", ["🙂🙂 Ok.", "It is œuf.", "Yes…"]),
         ("P.", []),
         ("P.   \n ", []),
         ("P. the the the the the the", []),

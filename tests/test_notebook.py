@@ -13,14 +13,14 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 NOTEBOOK = ROOT / "analyze_results.ipynb"
-FIGURES = ["brain_scores", "left_minus_right", "brain", "layers"]
+FIGURES = ["brain_scores", "left_minus_right", "benchmarks", "brain", "layers"]
 
 
 @pytest.fixture(scope="module")
 def small_study(tmp_path_factory):
     """The embedded study with four checkpoints of next to no training."""
     folder = tmp_path_factory.mktemp("embedded") / "study"
-    run = make_embedded_study(folder, "--runs", "3", "--words", "150", "--steps", "4")
+    run = make_embedded_study(folder, "--runs", "3", "--words", "150", "--steps", "4", "--judge_steps", "20")
     assert "== what was found" in run.stdout, run.stdout + run.stderr
     # So little training leaves no asymmetry to find, and the demo must say so.
     assert run.returncode == 1
@@ -43,7 +43,11 @@ def test_figures_and_curve_are_written(small_study):
         assert picture.shape[0] > 500
         assert 0.02 < np.mean(picture[..., :3].min(axis=2) < 0.9) < 0.9  # neither empty nor full
     curve = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
-    assert list(curve.columns) == ["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
+    assert list(curve.columns) == [
+        *["revision", "tokens", "left", "right", "left_minus_right", "low", "high"],
+        *["blimp", "zorro", "arithmetic", "dyck", "acceptability", "small_endings"],
+    ]
+    assert curve[["blimp", "zorro", "arithmetic", "dyck", "small_endings"]].notna().all(axis=None)
     assert curve["tokens"].tolist() == [0, 1024, 2048, 4096]
     np.testing.assert_allclose(curve["left"] - curve["right"], curve["left_minus_right"], atol=1e-6)
     assert (curve["low"] < curve["high"]).all()
