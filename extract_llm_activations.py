@@ -34,7 +34,8 @@ def main():
 
     output = study.activations_path(study.checkpoint_stem(args.model, args.revision), args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
-    if study.is_finished(output, parameters, args.overwrite, args.model):
+    inputs = [study.text_path(args.lang), study.word_timings_path(args.lang)]
+    if study.is_finished(output, parameters, args.overwrite, args.model, inputs):
         print(f"{output} is there already")
         return
 
@@ -57,7 +58,6 @@ def main():
     if not study.onsets_offsets_path(args.lang).exists() or args.overwrite:
         files.write_arrays(study.onsets_offsets_path(args.lang), onsets_offsets)
     files.write_arrays(output, activations_of_runs)
-    inputs = [study.text_path(args.lang), study.word_timings_path(args.lang)]
     study.write_record(output, parameters, inputs, started, checkpoint)
     n_layers, n_words, n_units = len(vectors), sum(map(len, spans_of_runs)), vectors.shape[-1]
     print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}")

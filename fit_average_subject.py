@@ -10,7 +10,7 @@ writes  llms_brain_correlations/{model}_layer-{layer}_corr_{lang}.gz
                           correlations (n_layers, n_runs, n_voxels), alphas (n_layers, n_runs)
 
 in the study folder (LTBA_DIR, or the folder of this script). The model is the name in the
-activation file: model and revision, with / as _.
+activation file: model (for a local one, its folder's name) and revision, with / as _.
 """
 
 import time
@@ -24,7 +24,8 @@ from pipeline import BadInput, encoding, files
 
 def main():
     parser = study.ArgumentParser(__doc__)
-    parser.add_argument("--model", required=True, help="name in the activation file: model_revision")
+    parser.add_argument("--model", required=True, help="name in the activation file, or model as for extraction")
+    parser.add_argument("--revision", type=lambda text: text.strip("/"), help="as for extraction, with such a model")
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument(
@@ -37,6 +38,7 @@ def main():
     )
     parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
     args = parser.parse_args()
+    args.model = study.checkpoint_stem(args.model, args.revision)
     started = time.time()
     low, high, n_alphas = args.alphas
     if not (-5 <= low <= high <= 15 and n_alphas >= 1 and n_alphas % 1 == 0):
@@ -45,7 +47,8 @@ def main():
         )
 
     output = study.run_correlations_path(args.model, args.lang)
-    if study.is_finished(output, parameters := {"alphas": args.alphas}, args.overwrite):
+    parameters = {"alphas": args.alphas}
+    if study.is_finished(output, parameters, args.overwrite, inputs=[study.activations_path(args.model, args.lang)]):
         print(f"{output} is there already")
         return
     device = study.pick_device(args.device)
@@ -82,6 +85,9 @@ def main():
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:
         print(f"voxels that do not vary in some run, whose correlation is NaN: {n_constant}")
+    n_at_an_end = np.isin(alphas, grid[[0, -1]]).sum()
+    if len(grid) > 2 and n_at_an_end > alphas.size / 4:
+        print(f"{n_at_an_end} of {alphas.size} penalties are at an end of --alphas {low:g} {high:g} {n_alphas:g}")
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
 

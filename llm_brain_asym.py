@@ -53,7 +53,16 @@ ZORRO = "https://github.com/phueb/Zorro (git clone it into the study folder)"
 
 def study_folder():
     """The folder that holds all inputs and outputs: LTBA_DIR, or the folder of this file."""
-    return Path(os.environ.get("LTBA_DIR") or Path(__file__).parent)
+    named = os.environ.get("LTBA_DIR")
+    if named and not Path(named).is_dir():
+        raise BadInput(f"LTBA_DIR={named}: there is no such folder; make it, or name another")
+    return Path(named or Path(__file__).parent)
+
+
+def where():
+    """The study folder in words, for those who forgot which one it is."""
+    told = "as LTBA_DIR says" if os.environ.get("LTBA_DIR") else "since LTBA_DIR is not set"
+    return f"the study folder is {study_folder()}, {told}"
 
 
 def text_path(lang):
@@ -110,7 +119,7 @@ def zorro_files():
 def _benchmark_files(folder, suffix, source):
     files = sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
     if not files:
-        raise BadInput(f"{folder} holds no {suffix} files: get them from {source}")
+        raise BadInput(f"{folder} holds no {suffix} files: get them from {source}; {where()}")
     return files
 
 
@@ -211,10 +220,11 @@ def fitted_checkpoints(model, lang):
             rows.append((stem, revision, tokens))
     table = pd.DataFrame(rows, columns=["stem", "revision", "tokens"])
     if table.empty:
+        others = sorted(path.name.replace("_layer-0_corr_", " ") for path in folder.glob("*_layer-0_corr_*.gz"))
         raise BadInput(
-            f"{layer_correlations_path('x', 0, lang).parent} holds no checkpoint of {model} in {lang} "
-            f"whose training tokens are known (others: {', '.join(left_out) or 'none'}): "
-            "fit_average_subject.py makes them, LTBA_MODEL chooses another model"
+            f"{folder} holds no checkpoint of {model} in {lang} whose training tokens are known; there are "
+            f"{', '.join(other.removesuffix('.gz') for other in others[:6]) or 'none'}{' ...' * (len(others) > 6)}: "
+            f"LTBA_MODEL and LTBA_LANG choose, fit_average_subject.py makes more ({where()})"
         )
     return table.sort_values("tokens", ignore_index=True), left_out
 
@@ -225,14 +235,17 @@ def fitted_checkpoints(model, lang):
 def published(path, source):
     """The path of an input, or BadInput that says where it is published and where to put it."""
     if not path.is_file():
-        raise BadInput(f"{path} is missing: get it from {source} and put it there")
+        raise BadInput(f"{path} is missing: get it from {source} and put it there ({where()})")
     return path
 
 
 def made(path, script):
     """The path of an earlier stage's output, or BadInput that says which script makes it."""
     if not path.is_file():
-        raise BadInput(f"{path} is missing: {script} makes it")
+        ending = path.name[path.name.rindex("_") :]  # _en.lz4
+        others = sorted(other.name.removesuffix(ending) for other in path.parent.glob(f"*{ending}"))
+        there = f"there are {', '.join(others[:5])}{' ...' * (len(others) > 5)}" if others else "there are none"
+        raise BadInput(f"{path} is missing: {script} makes it; {there} ({where()})")
     return path
 
 
@@ -358,7 +371,7 @@ def read_zorro():
 
 def read_prompts(path):
     """Openings for generated texts, a list of str: the lines of a file that are not empty."""
-    with naming(published(path, "wherever you keep it"), "it is no text in UTF-8"):
+    with naming(path, "it is no text in UTF-8, or not there"):
         prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not prompts:
         raise BadInput(f"{path}: there is no prompt in it; it needs one a line")
@@ -408,7 +421,9 @@ def read_generated_texts(folder, model=None, prompts_path=None):
         tokens = training_tokens(name, revision)
         rows.append((name, revision, np.nan if tokens is None else tokens, prompt, sample, path, prompt_text, text))
     if not rows:
-        raise BadInput(f"{folder} holds no texts{f' of {model}' if model else ''}: generate_texts.py makes them")
+        raise BadInput(
+            f"{folder} holds no texts{f' of {model}' if model else ''} ({where()}): generate_texts.py makes them"
+        )
     return pd.DataFrame(rows, columns="model revision tokens prompt sample path prompt_text text".split())
 
 
@@ -442,13 +457,14 @@ def read_lm_eval(model):
 
     Returns
     -------
-    pandas.DataFrame with columns revision, task, metric, value, stderr
-        A row per checkpoint, task and metric; of several runs the newest. The revision is the one
-        that lm_eval was told, or the sub-folder of a local model.
+    pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
+        A row per checkpoint, task and metric; of several runs the newest, and none that saw only
+        some of the items (``--limit``). The revision is the one that lm_eval was told, or the
+        sub-folder of a local model.
     """
     results = [lm_eval_results.read_results(path) for path in sorted(lm_eval_folder().rglob("*.json"))]
     if not results:
-        return pd.DataFrame(columns=["revision", "task", "metric", "value", "stderr"])
+        return pd.DataFrame(columns=["revision", "task", "metric", "value", "stderr", "n_shots"])
     results = pd.concat(results, ignore_index=True)
 
     def revision_of(pretrained, revision):
@@ -459,7 +475,8 @@ def read_lm_eval(model):
         return None  # another model
 
     results["revision"] = list(map(revision_of, results.pop("model"), results["revision"]))
-    return lm_eval_results.newest(results.dropna(subset="revision")).drop(columns="date")
+    results = results[results["revision"].notna() & ~results.pop("limited")]
+    return lm_eval_results.newest(results).drop(columns="date")
 
 
 def read_benchmarks(model, checkpoints):
@@ -490,6 +507,33 @@ def read_benchmarks(model, checkpoints):
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
     of_tasks = lm_eval_results.headline(read_lm_eval(model))
     return table.join(of_tasks).reset_index(drop=True)
+
+
+def what_differs(model, checkpoints, lang):
+    """In what checkpoints of one curve were not made alike: a list of sentences, empty if in nothing.
+
+    Compared are the options on record of fits, activations, benchmarks and texts, the paradigms
+    of benchmarks, and the shots of lm_eval; parameters and result as in ``read_benchmarks``.
+    """
+    stems, sentences = checkpoints["stem"], []
+    outputs = {"the fit": [run_correlations_path(stem, lang) for stem in stems]}
+    outputs["activations"] = [activations_path(stem, lang) for stem in stems]
+    for benchmark in BENCHMARKS:
+        paths = outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
+        paradigms = {tuple(read_csv(path, ["paradigm"])["paradigm"]) for path in paths if path.is_file()}
+        if len(paradigms) > 1:
+            sentences.append(f"{benchmark} has {sorted(map(len, paradigms))} paradigms at different checkpoints")
+    outputs["texts"] = [generated_text_path(stem, 0, 0, generated_texts_folder()) for stem in stems]
+    for what, paths in outputs.items():
+        records = [record for path in paths if (record := read_record(path).get("parameters"))]
+        for name in sorted({name for record in records for name in record} - {"revision"}):
+            values = {json.dumps(record.get(name)) for record in records}
+            if len(values) > 1:
+                sentences.append(f"{what}: made with {name} {' and '.join(sorted(values))} at different checkpoints")
+    for task, shots in read_lm_eval(model).groupby("task")["n_shots"].unique().items():
+        if len(shots) > 1:
+            sentences.append(f"{task} was run with {' and '.join(map(str, sorted(shots)))} shots")
+    return sentences
 
 
 def read_activations(stem, lang):
@@ -550,8 +594,8 @@ def read_correlations(stem, lang):
 # ---------------------------------------------------------------- writing
 
 
-def is_finished(path, parameters, overwrite, model=None):
-    """Whether an output is there already, made in the same way, and may stay.
+def is_finished(path, parameters, overwrite, model=None, inputs=()):
+    """Whether an output is there already, made in the same way from the same files, and may stay.
 
     Parameters
     ----------
@@ -562,12 +606,14 @@ def is_finished(path, parameters, overwrite, model=None):
         Whether it is to be made again in any case.
     model : str, optional
         The model that it would be made of, where that is not an earlier output.
+    inputs : list of Path
+        Files that it would be made from. Only those that are newer than it are read.
 
     Raises
     ------
     BadInput
-        It was made with other parameters or from another model of the same name, which must not be
-        mixed, or it could not be written.
+        It was made with other parameters, from other files or from another model of the same name,
+        which must not be mixed, or it could not be written.
     """
     check_writable(path)
     if overwrite or not path.exists():
@@ -581,6 +627,11 @@ def is_finished(path, parameters, overwrite, model=None):
             changed.append(f"the model {checkpoint['model']}, which is another one")
     if changed:
         raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
+    checksums_before = record.get("inputs", {})
+    for file in inputs:
+        is_newer = file.is_file() and file.stat().st_mtime > path.stat().st_mtime
+        if is_newer and checksums_before.get(file.name) not in (None, sha256(file)):
+            raise BadInput(f"{path} was made from another {file}, which has changed since: --overwrite makes it anew")
     return True
 
 
@@ -723,7 +774,11 @@ def _load(auto_model, name, revision, device, dtype):
     if Path(name).is_dir():
         source, arguments = Path(name, revision or ""), {"local_files_only": True}
         if not (source / "config.json").is_file():
-            raise BadInput(f"{source} holds no checkpoint: there is no config.json in it")
+            revisions = sorted(found.parent.name for found in Path(name).glob("*/config.json"))
+            there = f"--revision may be {', '.join(revisions[:6])}{' ...' * (len(revisions) > 6)}" if revisions else ""
+            raise BadInput(f"{source} holds no checkpoint: there is no config.json in it; {there or 'name another'}")
+    elif name.count("/") > 1 or name.startswith((".", "/")):
+        raise BadInput(f"--model {name}: there is no such folder, and a name on the hub is owner/name")
     with naming(f"checkpoint {source}", "it cannot be loaded"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
         network, loading = auto_model.from_pretrained(
@@ -826,7 +881,11 @@ class ArgumentParser(argparse.ArgumentParser):
 def add_checkpoint_arguments(parser):
     """The options of every script that loads a checkpoint."""
     parser.add_argument("--model", required=True, help="name on the Hugging Face hub, or local folder")
-    parser.add_argument("--revision", help="branch, tag or commit on the hub, or sub-folder of the local folder")
+    parser.add_argument(
+        "--revision",
+        type=lambda text: text.strip("/"),
+        help="branch, tag or commit on the hub, or sub-folder of the local folder",
+    )
     parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")

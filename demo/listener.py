@@ -15,7 +15,7 @@ from nilearn.image import resample_img
 from scipy.signal import lfilter
 
 from demo.language import CATEGORIES
-from pipeline.asymmetry import voxel_positions
+from pipeline.asymmetry import LANGUAGE_REGIONS, voxel_positions
 from pipeline.encoding import TRIM_SCANS, hrf_matrix, zscore
 
 VOXEL_MM = 10
@@ -24,17 +24,7 @@ LEXICAL, SYNTACTIC_LEFT, SYNTACTIC_RIGHT = 0.15, 0.30, 0.09
 NOISE_AUTOCORRELATION = 0.3  # from one scan to the next
 WORD_DIMENSIONS = 4
 
-# Language regions of the left hemisphere (MNI, millimetres), as in Bonnasse-Gahot & Pallier.
-LANGUAGE_REGIONS = {
-    "TP": (-48, 15, -27),
-    "aSTS": (-54, -12, -12),
-    "pSTS": (-51, -39, 3),
-    "AG/TPJ": (-52, -56, 22),
-    "BA44": (-50, 12, 16),
-    "BA45": (-52, 28, 10),
-    "BA47": (-44, 34, -8),
-}
-REGION_RADIUS_MM = 25  # wide enough that a quarter of the brain is driven
+DRIVEN_RADIUS_MM = 25  # wide enough that a quarter of the brain is driven
 
 
 def brain_mask():
@@ -65,7 +55,7 @@ def driven_pairs(mask):
     index_of = {tuple(position): index for index, position in enumerate(positions)}
     centres = np.array(list(LANGUAGE_REGIONS.values()))
     distances = np.linalg.norm(positions[:, None] - centres, axis=2).min(axis=1)
-    left = np.flatnonzero((distances < REGION_RADIUS_MM) & (positions[:, 0] < 0))
+    left = np.flatnonzero((distances < DRIVEN_RADIUS_MM) & (positions[:, 0] < 0))
     return left, np.array([index_of[tuple(positions[index] * [-1, 1, 1])] for index in left])
 
 

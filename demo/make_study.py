@@ -53,6 +53,7 @@ def main():
     if args.output_folder.exists():
         raise BadInput(f"{args.output_folder} is there already: remove it, or choose another --output_folder")
 
+    args.output_folder.mkdir(parents=True)
     os.environ["LTBA_DIR"] = str(args.output_folder)
     rng = random.Random(args.seed)
     runs = [tell(args.words, rng) for _ in range(args.runs)]
@@ -103,7 +104,6 @@ def spoken_words(sentences):
 
 def write_story(runs, onsets, offsets):
     """Write the text and the word timings of a story as those of Le Petit Prince are published."""
-    study.text_path(LANG).parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(study.text_path(LANG), "w", zipfile.ZIP_DEFLATED) as archive:
         for run, sentences in enumerate(runs, start=1):
             text = " ".join(spell([word for word, _, _ in words]) for words in sentences)
@@ -133,6 +133,7 @@ def make_listeners(runs, onsets, offsets, rng, seed):
     )
     folder = study.study_folder()
     for place, syntactic_right in [(folder, listener.SYNTACTIC_RIGHT), (folder / "null", listener.SYNTACTIC_LEFT)]:
+        place.mkdir(exist_ok=True)
         os.environ["LTBA_DIR"] = str(place)
         fmri, isc = listener.listen(mask, signals, syntactic_right, seed)
         for run, scans in enumerate(fmri):

@@ -1,4 +1,4 @@
-"""From voxel correlations to hemispheres: reliable voxels, best layer, left minus right."""
+"""From voxel correlations to hemispheres and regions: reliable voxels, best layer, left minus right."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,19 @@ from nibabel.affines import apply_affine
 from pipeline import BadInput
 
 RELIABLE_PERCENTILE = 75
+
+# Centres of the language regions of the left hemisphere (MNI, millimetres), as in Bonnasse-Gahot &
+# Pallier; the right's are their mirror images.
+LANGUAGE_REGIONS = {
+    "TP": (-48, 15, -27),
+    "aSTS": (-54, -12, -12),
+    "pSTS": (-51, -39, 3),
+    "AG/TPJ": (-52, -56, 22),
+    "BA44": (-50, 12, 16),
+    "BA45": (-52, 28, 10),
+    "BA47": (-44, 34, -8),
+}
+REGION_RADIUS_MM = 10
 
 
 def voxel_positions(mask_img):
@@ -53,6 +66,105 @@ def hemispheres(mask_img, rule="position"):
     raise BadInput(f"unknown rule {rule!r} for hemispheres: choose position or halves")
 
 
+def mirrored(mask_img):
+    """The voxel at each voxel's mirrored position (x to -x), or -1 where that is outside the mask.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+        Its grid must map onto itself when it is mirrored, as the published masks' does.
+
+    Returns
+    -------
+    int array of shape (n_voxels,)
+
+    Raises
+    ------
+    BadInput
+        Voxels and their mirrored positions do not lie on the same grid.
+    """
+    positions = voxel_positions(mask_img)
+    places = apply_affine(np.linalg.inv(mask_img.affine), positions * [-1, 1, 1])  # in voxels of the image
+    if not np.allclose(places, np.rint(places), atol=1e-3):
+        raise BadInput("the mask's grid is not symmetric about x = 0: resample it before hemispheres are mirrored")
+    places = np.rint(places).astype(int)
+    number = np.full(mask_img.shape, -1)
+    number[np.asarray(mask_img.dataobj) != 0] = np.arange(len(positions))
+    on_grid = ((places >= 0) & (places < mask_img.shape)).all(axis=1)
+    found = np.full(len(positions), -1)
+    found[on_grid] = number[tuple(places[on_grid].T)]
+    return found
+
+
+def spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
+    """Spheres around some points, and around their mirror images.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+    centres : dict from name to (x, y, z), MNI millimetres
+        On either side.
+    radius_mm : float
+
+    Returns
+    -------
+    dict from name to (left, right), bool arrays of shape (n_voxels,)
+    """
+    positions = voxel_positions(mask_img)
+
+    def sphere(x, y, z):
+        return np.linalg.norm(positions - [x, y, z], axis=1) <= radius_mm
+
+    return {name: (sphere(-abs(x), y, z), sphere(abs(x), y, z)) for name, (x, y, z) in centres.items()}
+
+
+def atlas_regions(mask_img, atlas_img):
+    """Regions of an atlas on the left, and their mirror images on the right.
+
+    Atlases name the two sides in their own ways; so only the labels of the left count here, and
+    the other side of a region is where it would be if the brain were folded at x = 0.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+    atlas_img : nibabel image of whole numbers
+        0 is no region. Any grid: every voxel of the mask takes the label at its position.
+
+    Returns
+    -------
+    dict from label (int) to (left, right), bool arrays of shape (n_voxels,)
+        Only voxels whose mirror image is in the mask; labels without one are left out.
+    """
+    atlas = np.asarray(atlas_img.dataobj)
+    places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), voxel_positions(mask_img))).astype(int)
+    on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
+    labels = np.zeros(len(places), dtype=int)
+    labels[on_grid] = np.rint(atlas[tuple(places[on_grid].T)]).astype(int)
+    mirror = mirrored(mask_img)
+    labels[~hemispheres(mask_img)[0] | (mirror < 0)] = 0
+    regions = {}
+    for label in np.unique(labels[labels != 0]):
+        left, right = labels == label, np.zeros(len(labels), dtype=bool)
+        right[mirror[left]] = True
+        regions[int(label)] = left, right
+    return regions
+
+
+def cerebellum(mask_img):
+    """Left and right cerebellum, coarsely, by position: y < -40 and z < -24 in MNI millimetres.
+
+    That is what lies below the temporal and occipital lobes in the back, save for a few millimetres
+    under the tentorium.
+
+    Returns
+    -------
+    left, right : bool arrays of shape (n_voxels,)
+    """
+    _, y, z = voxel_positions(mask_img).T
+    left, right = hemispheres(mask_img)
+    return left & (y < -40) & (z < -24), right & (y < -40) & (z < -24)
+
+
 def reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
     """Voxels whose inter-subject correlation, averaged over trials, is above a percentile.
 
@@ -85,6 +197,32 @@ def brain_scores(correlations):
     array of shape (n_voxels,)
     """
     return np.fmax.reduce(correlations, axis=0)
+
+
+def nested_brain_scores(correlations):
+    """Brain scores without the optimism of choosing the best layer on what is then reported.
+
+    For each run, a voxel's layer is the one that is best on average over the other runs; its score
+    is the correlation at that layer in this run, averaged over runs.
+
+    Parameters
+    ----------
+    correlations : array of shape (n_layers, n_runs, n_voxels)
+        With at least two runs.
+
+    Returns
+    -------
+    array of shape (n_voxels,)
+    """
+    _, n_runs, n_voxels = correlations.shape
+    if n_runs < 2:
+        raise BadInput("only averages over runs are known, and a layer cannot be chosen on other runs")
+    known = np.nan_to_num(correlations, nan=-np.inf)
+    of_runs = np.empty((n_runs, n_voxels))
+    for run in range(n_runs):
+        best = np.delete(known, run, axis=1).mean(axis=1).argmax(axis=0)  # (n_voxels,)
+        of_runs[run] = correlations[best, run, np.arange(n_voxels)]
+    return of_runs.mean(axis=0)
 
 
 def left_right(scores, left, right, reliable):

@@ -8,24 +8,26 @@ from nilearn.plotting import plot_glass_brain
 
 # Okabe & Ito: told apart by colour-blind readers, and in grey.
 LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR, BENCHMARK_COLOUR = "#0072B2", "#D55E00", "#000000", "#007A5E"
+MINIMAL_PAIRS = {"blimp", "zorro", "arithmetic", "dyck"}
 ONE_COLUMN_INCHES = 3.5
 STYLE = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}  # readable at one column
 
 
 @plt.rc_context(STYLE)
-def brain_score_figure(curve):
+def brain_score_figure(curve, title):
     """Mean brain score of each hemisphere over training.
 
     Parameters
     ----------
     curve : pandas.DataFrame
         As ``asymmetry.asymmetry_curve`` returns it.
+    title : str
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    figure, axes = _panel()
+    figure, axes = _panel(title)
     axes.plot(curve["tokens"], curve["left"], "o-", color=LEFT_COLOUR, label="left hemisphere")
     axes.plot(curve["tokens"], curve["right"], "s-", color=RIGHT_COLOUR, label="right hemisphere")
     axes.set_ylabel("brain score (mean r)")
@@ -35,9 +37,9 @@ def brain_score_figure(curve):
 
 
 @plt.rc_context(STYLE)
-def asymmetry_figure(curve):
-    """Left minus right brain score over training, with its 95 % interval; curve as above."""
-    figure, axes = _panel()
+def asymmetry_figure(curve, title):
+    """Left minus right brain score over training, with its 95 % interval; arguments as above."""
+    figure, axes = _panel(title)
     axes.axhline(0, color="0.6", linewidth=0.8)
     axes.fill_between(curve["tokens"], curve["low"], curve["high"], color=DIFFERENCE_COLOUR, alpha=0.15, linewidth=0)
     axes.plot(curve["tokens"], curve["left_minus_right"], "o-", color=DIFFERENCE_COLOUR)
@@ -47,20 +49,25 @@ def asymmetry_figure(curve):
 
 
 @plt.rc_context(STYLE)
-def benchmark_figure(curve, benchmarks):
+def benchmark_figure(curve, benchmarks, title):
     """Each benchmark over training, a panel each, beside left minus right.
+
+    Scores are drawn from 0 to 1, so that noise at the level of chance looks as small as it is.
 
     Parameters
     ----------
     curve : pandas.DataFrame
         As ``asymmetry.asymmetry_curve`` returns it, with a column for each benchmark.
     benchmarks : list of str
-        The columns to draw; checkpoints without a value are left out of the line.
+        The columns to draw; checkpoints without a value are left out of the line. Those of minimal
+        pairs have a line at chance, .5.
+    title : str
     """
     n_rows = -(-len(benchmarks) // 2)
     figure, panels = plt.subplots(
         n_rows, 2, figsize=(2 * ONE_COLUMN_INCHES, 2 * n_rows), layout="constrained", squeeze=False
     )
+    figure.suptitle(title, fontsize="medium")
     for axes in panels.flat[len(benchmarks) :]:
         axes.set_axis_off()
     for axes, benchmark in zip(panels.flat, benchmarks, strict=False):
@@ -73,6 +80,9 @@ def benchmark_figure(curve, benchmarks):
             side.plot(known["tokens"], known[column], marks, color=colour)
             side.tick_params(axis="y", colors=colour)
             side.spines["top"].set_visible(False)
+        axes.set_ylim(0, 1.03)
+        if benchmark in MINIMAL_PAIRS:
+            axes.axhline(0.5, color=BENCHMARK_COLOUR, linewidth=0.8, linestyle=":")
         axes.set_ylabel(benchmark, color=BENCHMARK_COLOUR)
         beside.set_ylabel("left − right (r)")
         _token_axis(axes, curve["tokens"])
@@ -80,15 +90,16 @@ def benchmark_figure(curve, benchmarks):
 
 
 @plt.rc_context(STYLE)
-def layer_figure(left_of_layers, right_of_layers):
+def layer_figure(left_of_layers, right_of_layers, title):
     """Mean correlation of each hemisphere at every layer.
 
     Parameters
     ----------
     left_of_layers, right_of_layers : arrays of shape (n_layers,)
         Layer 0 is the embedding.
+    title : str
     """
-    figure, axes = _panel()
+    figure, axes = _panel(title)
     layers = np.arange(len(left_of_layers))
     axes.plot(layers, left_of_layers, "o-", color=LEFT_COLOUR, label="left hemisphere")
     axes.plot(layers, right_of_layers, "s-", color=RIGHT_COLOUR, label="right hemisphere")
@@ -129,9 +140,10 @@ def brain_figure(values, mask_img, label):
     return figure
 
 
-def _panel():
+def _panel(title):
     """A figure of one panel, one column wide."""
     figure, axes = plt.subplots(figsize=(ONE_COLUMN_INCHES, 2.6), layout="constrained")
+    axes.set_title(title, fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline import BadInput
 
-COLUMNS = ["model", "revision", "task", "metric", "value", "stderr", "date"]
+COLUMNS = ["model", "revision", "task", "metric", "value", "stderr", "n_shots", "limited", "date"]
 
 
 def read_results(path):
@@ -23,10 +23,10 @@ def read_results(path):
 
     Returns
     -------
-    pandas.DataFrame with columns model, revision, task, metric, value, stderr, date
+    pandas.DataFrame with columns model, revision, task, metric, value, stderr, n_shots, limited, date
         A row per task and metric, sub-tasks and groups included. model is as it was given to
         ``pretrained=``; revision is empty where none was given; stderr is NaN where there is none;
-        date is in seconds since 1970.
+        limited is whether it saw only some of the items (``--limit``); date is in seconds since 1970.
 
     Raises
     ------
@@ -40,7 +40,10 @@ def read_results(path):
             arguments = dict(argument.split("=", 1) for argument in arguments.split(","))
         model, revision = arguments["pretrained"], arguments.get("revision", "")
         rows = [
-            (model, revision, task, metric.removesuffix(",none"), value, _stderr(metrics, metric), content["date"])
+            (
+                *(model, revision, task, metric.removesuffix(",none"), value, _stderr(metrics, metric)),
+                *(content.get("n-shot", {}).get(task), bool(content["config"].get("limit")), content["date"]),
+            )
             for task, metrics in content["results"].items()
             for metric, value in metrics.items()
             if "," in metric and "_stderr," not in metric and isinstance(value, float | int)

@@ -11,13 +11,19 @@ import pytest
 
 from pipeline import BadInput
 from pipeline.asymmetry import (
+    LANGUAGE_REGIONS,
     asymmetry_curve,
+    atlas_regions,
     best_layer,
     brain_scores,
+    cerebellum,
     hemispheres,
     left_right,
+    mirrored,
+    nested_brain_scores,
     reliable_voxels,
     resampled_left_right,
+    spheres,
     voxel_positions,
 )
 
@@ -153,3 +159,92 @@ def test_voxels_of_another_brain_are_an_error():
         left_right(correlations[0, 0], left, right, reliable & left)
     with pytest.raises(BadInput, match="ISC"):
         reliable_voxels(np.ones(5))
+
+
+# ---------------------------------------------------------------- regions
+
+
+def test_the_language_regions_are_the_published_ones(published):
+    mask, _ = of_language("en", published)
+    inside = np.asarray(mask.dataobj) != 0
+    regions = spheres(mask)
+    assert len(regions) == len(LANGUAGE_REGIONS) == 7
+    mirror = mirrored(mask)
+    for name, (left, right) in regions.items():
+        region = nibabel.load(published / "lpp" / "roi_masks" / f"{name.replace('/', '_')}.nii.gz")
+        np.testing.assert_array_equal(left, (np.asarray(region.dataobj) != 0)[inside])
+        with_mirror = mirror[left][mirror[left] >= 0]
+        np.testing.assert_array_equal(np.flatnonzero(right), np.sort(with_mirror))
+        x = voxel_positions(mask)[:, 0]
+        assert (x[left] < 0).all()
+        assert (x[right] > 0).all()
+
+
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_mirror_images_are_on_the_other_side(published, lang):
+    mask, _ = of_language(lang, published)
+    positions, mirror = voxel_positions(mask), mirrored(mask)
+    has_one = mirror >= 0
+    assert has_one.mean() > 0.9
+    np.testing.assert_array_equal(positions[mirror[has_one]], positions[has_one] * [-1, 1, 1])
+    np.testing.assert_array_equal(mirror[mirror[has_one]], np.flatnonzero(has_one))
+    # Whoever has none would have it outside the brain.
+    missing = {tuple(position) for position in positions[~has_one] * [-1, 1, 1]}
+    assert not missing & {tuple(position) for position in positions}
+
+
+def small_brain(shift_mm=0.0):
+    affine = np.diag([10.0, 10, 10, 1])
+    affine[:3, 3] = -20 + shift_mm, -60, -40
+    return nibabel.Nifti1Image(np.ones((5, 4, 3), np.int8), affine)  # x = -20 ... 20
+
+
+def test_regions_of_an_atlas_are_mirrored_whatever_it_calls_the_right():
+    mask = small_brain()
+    labels = np.zeros((10, 8, 6), np.int16)  # of 5 mm, so that the grids differ
+    labels[:4, :4] = 7  # left, in the back
+    labels[:4, 4:] = 9
+    labels[4:, :] = 33  # whatever stands on the right
+    affine = np.diag([5.0, 5, 5, 1])
+    affine[:3, 3] = -22.5, -62.5, -42.5
+    regions = atlas_regions(mask, nibabel.Nifti1Image(labels, affine))
+    assert list(regions) == [7, 9]
+    positions = voxel_positions(mask)
+    for label, in_the_back in [(7, True), (9, False)]:
+        left, right = regions[label]
+        for side, sign in [(left, -1), (right, 1)]:
+            expected = (np.sign(positions[:, 0]) == sign) & ((positions[:, 1] < -42) == in_the_back)
+            np.testing.assert_array_equal(side, expected)
+
+
+def test_a_grid_that_is_not_symmetric_cannot_be_mirrored():
+    with pytest.raises(BadInput, match="not symmetric about x = 0"):
+        mirrored(small_brain(shift_mm=3))
+
+
+def test_the_cerebellum_is_low_and_in_the_back():
+    mask = small_brain()
+    left, right = cerebellum(mask)
+    positions = voxel_positions(mask)
+    assert left.sum() == right.sum() > 0
+    assert (positions[left | right][:, 1] < -40).all()
+    assert (positions[left | right][:, 2] < -24).all()
+
+
+def test_a_layer_chosen_on_other_runs_promises_no_more_than_there_is():
+    """Of layers of pure noise, the best one seems good; chosen on other runs, it does not."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, 0.1, (12, 9, 500))
+    assert brain_scores(noise.mean(axis=1)).mean() > 0.04
+    assert abs(nested_brain_scores(noise).mean()) < 0.005
+    noise[3] += 0.5
+    assert nested_brain_scores(noise).mean() == pytest.approx(0.5, abs=0.01)
+    by_hand = [
+        np.mean([noise[np.delete(noise[:, :, v], run, axis=1).mean(axis=1).argmax(), run, v] for run in range(9)])
+        for v in range(20)
+    ]
+    np.testing.assert_allclose(nested_brain_scores(noise)[:20], by_hand)
+    noise[:, 2, 5] = np.nan  # a voxel that does not vary in one run
+    assert np.flatnonzero(np.isnan(nested_brain_scores(noise))).tolist() == [5]
+    with pytest.raises(BadInput, match="on other runs"):
+        nested_brain_scores(noise[:, :1])

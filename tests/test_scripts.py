@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -347,7 +348,7 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
     [
         ("extract_llm_activations", ["--model", "x", "--lang", "de"], r"invalid choice: 'de' \(choose from .*en.*fr"),
         ("extract_llm_activations", [], "required: --model"),
-        ("extract_llm_activations", ["--model", "/nowhere/at/all"], "checkpoint /nowhere/at/all"),
+        ("extract_llm_activations", ["--model", "/nowhere/at/all"], "--model /nowhere/at/all: there is no such folder"),
         ("fit_average_subject", ["--model", "x", "--lang", "zz"], "invalid choice: 'zz'"),
         ("fit_average_subject", ["--model", "x", "--alphas", "7", "2", "16"], "--alphas 7 2 16: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "1.5"], "--alphas 2 7 1.5: give two exponents"),
@@ -380,6 +381,45 @@ def test_another_model_of_the_same_name_is_not_taken_for_it(tiny_study, call, ti
     assert "was made with the model" in err
     assert "which is another one: --overwrite" in err
     assert all_files(tiny_study) == before
+
+
+def test_work_on_files_that_have_changed_since_is_not_taken_for_finished(tiny_study, extract, fit):
+    assert extract()[0] == fit()[0] == 0
+    change_activations(lambda run, layer, values: 2 * values + layer)
+    later = study.run_correlations_path(STEM, "en").stat().st_mtime + 10
+    os.utime(study.activations_path(STEM, "en"), (later, later))
+    status, _, err = fit()
+    assert status == 2
+    assert f"{STEM}_en.lz4, which has changed since: --overwrite makes it anew" in err
+    os.utime(study.text_path("en"), (later, later))  # a newer copy of the same file
+    assert "is there already" in extract()[1]
+
+
+def test_a_study_folder_that_is_not_there_is_named(tmp_path, monkeypatch, call):
+    monkeypatch.setenv("LTBA_DIR", str(tmp_path / "nowhere"))
+    for script in ("evaluate_llm_dyck", "fit_average_subject", "generate_texts"):
+        status, _, err = call(script, "--model", "x")
+        assert status == 2
+        assert "nowhere: there is no such folder; make it, or name another" in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
+    assert extract()[0] == fit()[0] == 0
+    stem = STEM.replace("step8", "step16")
+    for make in (study.activations_path, study.run_correlations_path, study.benchmark_path):
+        for name, value in ((STEM, 1), (stem, 2)):
+            path = make(name, "dyck" if make is study.benchmark_path else "en")
+            files.write_table(path, pd.DataFrame({"paradigm": ["p"] * value, "accuracy": 0.5}))
+            study.write_record(path, {"revision": name, "seed": value, "dtype": "float32"}, [], 0)
+    checkpoints = pd.DataFrame({"stem": [STEM, stem], "revision": ["step8", "step16"]})
+    assert study.what_differs("tiny-pythia", checkpoints, "en") == [
+        "dyck has [1, 2] paradigms at different checkpoints",
+        "the fit: made with seed 1 and 2 at different checkpoints",
+        "activations: made with seed 1 and 2 at different checkpoints",
+        "dyck: made with seed 1 and 2 at different checkpoints",
+    ]
+    assert study.what_differs("tiny-pythia", checkpoints[:1], "en") == []
 
 
 def test_a_context_beyond_the_model_s_is_named(tiny_study, extract):

@@ -1,0 +1,287 @@
+"""When a curve over training rises, how surely, and which curves rise together.
+
+A curve has a value for each checkpoint. Whatever is said of it here comes with what it would be
+had its parts been drawn again: other runs and blocks of voxels, other sentence pairs, other texts
+(``resamples`` of shape (n_resamples, n_checkpoints), drawn jointly for all curves of a study, so that
+differences between curves have honest intervals too). Ten points alone say next to nothing: two
+curves of pure noise over ten checkpoints easily correlate by .5.
+
+A transition is low + (high - low) / (1 + exp(-beta (log10 tokens - x0))): x0 is where it happens,
+beta how sharply. For a given x0 and beta that is a straight line in one known shape, so that all
+shapes on a fine grid can be tried at once, for thousands of curves, and none is missed by a start
+in the wrong place.
+"""
+
+import numpy as np
+
+from pipeline import BadInput
+
+X0_STEP = 0.01  # decades
+N_BETAS = 40
+N_NULL_CURVES = 2000
+LEVEL = 0.05  # of the test against a flat curve
+INTERVAL = (2.5, 97.5)  # percentiles
+
+
+def shapes(x):
+    """The sigmoids that are tried for checkpoints at given places.
+
+    A shape must rise by at least half of its height between the first and the last checkpoint:
+    plateaus that are further away than that have not been seen. Its steep part (from a tenth to
+    nine tenths of the rise) is between half the median distance of checkpoints, below which nobody
+    can see a difference, and twice their range.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+        log10 of training tokens, increasing.
+
+    Returns
+    -------
+    x0, beta : arrays of shape (n_shapes,)
+    values : array of shape (n_shapes, n_checkpoints)
+        From 0 to 1.
+    units : array of shape (n_shapes, n_checkpoints)
+        The same, with mean 0 and sum of squares 1.
+    """
+    x = np.asarray(x, dtype=float)
+    if len(x) < 5 or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
+        raise BadInput(f"a transition needs at least 5 trained checkpoints of increasing tokens; here are {len(x)}")
+    steep = 2 * np.log(9)  # beta x width from a tenth to nine tenths
+    betas = np.geomspace(steep / (2 * (x[-1] - x[0])), steep / (np.median(np.diff(x)) / 2), N_BETAS)
+    x0, beta = map(np.ravel, np.meshgrid(np.arange(x[0], x[-1] + X0_STEP / 2, X0_STEP), betas, indexing="ij"))
+    values = 1 / (1 + np.exp(-beta[:, None] * (x - x0[:, None])))
+    seen = values[:, -1] - values[:, 0] >= 0.5
+    x0, beta, values = x0[seen], beta[seen], values[seen]
+    centred = values - values.mean(axis=1, keepdims=True)
+    return x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
+
+
+def fit(x, curves):
+    """The sigmoid that is closest to each curve, by least squares, rising or falling.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+        log10 of training tokens, increasing.
+    curves : array of shape (..., n_checkpoints)
+
+    Returns
+    -------
+    dict of arrays of shape (...): x0, beta, low, high, and fitted of shape (..., n_checkpoints)
+        low is the plateau before the transition and high the one after it, even where the curve falls.
+    """
+    x0, beta, values, units = shapes(x)
+    curves = np.asarray(curves, dtype=float)
+    best = np.abs(curves @ units.T).argmax(axis=-1)
+    values = values[best]  # (..., n_checkpoints)
+    means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
+    centred = values - means[1]
+    slope = ((curves - means[0]) * centred).sum(axis=-1) / (centred**2).sum(axis=-1)
+    low = means[0][..., 0] - slope * means[1][..., 0]
+    return {
+        "x0": x0[best],
+        "beta": beta[best],
+        "low": low,
+        "high": low + slope,
+        "fitted": low[..., None] + slope[..., None] * values,
+    }
+
+
+def flat_p_value(x, curve, resamples, seed=0):
+    """How likely a flat curve would look as much like a transition as this one does.
+
+    Two flat curves are asked: one with the noise that is known from resampling, and one with noise
+    of unknown size, in case checkpoints differ by more than resampling can show. The larger of the
+    two p-values is returned, so a transition is one that neither explains. Both are found by
+    simulation, which takes into account that the best of many shapes is chosen.
+
+    Parameters
+    ----------
+    x, curve : arrays of shape (n_checkpoints,)
+    resamples : array of shape (n_resamples, n_checkpoints)
+
+    Returns
+    -------
+    float
+    """
+    _, _, _, units = shapes(x)
+    n_checkpoints = len(curve)
+    rng = np.random.default_rng(seed)
+
+    def explained_and_left(curves):  # sums of squares that the best shape explains, and leaves
+        centred = curves - curves.mean(axis=-1, keepdims=True)
+        explained = (np.abs(centred @ units.T).max(axis=-1)) ** 2
+        return explained, (centred**2).sum(axis=-1) - explained
+
+    noise = np.cov(resamples, rowvar=False)
+    known = rng.multivariate_normal(np.zeros(n_checkpoints), noise, size=N_NULL_CURVES, method="eigh")
+    unknown = rng.standard_normal((N_NULL_CURVES, n_checkpoints))
+    explained, left = explained_and_left(np.asarray(curve, dtype=float))
+    of_known, _ = explained_and_left(known)
+    of_unknown, left_of_unknown = explained_and_left(unknown)
+    p_known = (1 + np.sum(of_known >= explained)) / (1 + N_NULL_CURVES)
+    p_unknown = (1 + np.sum(of_unknown * left >= explained * left_of_unknown)) / (1 + N_NULL_CURVES)
+    return float(max(p_known, p_unknown))
+
+
+def is_monotonic(curve, resamples, level=0.01):
+    """Whether a curve turns back no more than its noise may make it do.
+
+    Compared is the largest step against the curve's direction between any two checkpoints, in
+    standard errors, with the largest one that noise alone makes anywhere.
+
+    Parameters
+    ----------
+    curve : array of shape (n_checkpoints,)
+    resamples : array of shape (n_resamples, n_checkpoints)
+
+    Returns
+    -------
+    bool
+    """
+    earlier, later = np.triu_indices(len(curve), k=1)
+    direction = 1 if curve[-1] >= curve[0] else -1
+    steps = direction * (resamples[:, earlier] - resamples[:, later])  # (n_resamples, n_pairs), against it if above 0
+    error = steps.std(axis=0)
+    error[error == 0] = np.inf
+    against = (direction * (curve[earlier] - curve[later]) / error).max()
+    by_noise = ((steps - steps.mean(axis=0)) / error).max(axis=1)
+    return bool(np.mean(by_noise >= against) > level)
+
+
+def transition(x, curve, resamples):
+    """Everything about the transition of one curve.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+        log10 of training tokens, increasing.
+    curve : array of shape (n_checkpoints,)
+    resamples : array of shape (n_resamples, n_checkpoints)
+
+    Returns
+    -------
+    dict
+        is_flat (a constant explains the curve as well), p_flat, is_monotonic; x0, beta, low, high, and
+        for x0 and beta a 95 % interval, x0_low, x0_high, beta_low, beta_high. A flat curve has NaN for
+        all of these but low and high, which are its mean.
+    """
+    p_flat = flat_p_value(x, curve, resamples)
+    found = {"is_flat": p_flat >= LEVEL, "p_flat": p_flat, "is_monotonic": is_monotonic(curve, resamples)}
+    if found["is_flat"]:
+        names = ["x0", "x0_low", "x0_high", "beta", "beta_low", "beta_high"]
+        return found | dict.fromkeys(names, np.nan) | dict.fromkeys(["low", "high"], float(np.mean(curve)))
+    best, again = fit(x, curve), fit(x, resamples)
+    for name in ("x0", "beta"):
+        found[name] = float(best[name])
+        found[f"{name}_low"], found[f"{name}_high"] = np.percentile(again[name], INTERVAL)
+    return found | {"low": float(best["low"]), "high": float(best["high"])}
+
+
+def alignment(x, curve, resamples, other, other_resamples, other_is_flat):
+    """How much of one curve the transition of another one explains: 0 not at all, 1 all of it.
+
+    The squared correlation of the curve with the sigmoid that is fitted to the other one; 0 where
+    they go in opposite directions. A flat curve has no transition, and so explains nothing, however
+    its noise may look: that is what a correlation of the two curves cannot promise.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+    curve, other : arrays of shape (n_checkpoints,)
+    resamples, other_resamples : arrays of shape (n_resamples, n_checkpoints)
+        Drawn jointly where the curves are made of the same things.
+    other_is_flat : bool
+        From ``transition``.
+
+    Returns
+    -------
+    value : float
+    of_resamples : array of shape (n_resamples,)
+    """
+    if other_is_flat:
+        return 0.0, np.zeros(len(resamples))
+
+    def explained(curves, others):
+        return np.maximum(0, _correlation(curves, fit(x, others)["fitted"])) ** 2
+
+    return float(explained(curve, other)), explained(resamples, other_resamples)
+
+
+def scaled_distance(x, curve, other):
+    """Root mean square distance of two curves, each scaled from its own first plateau (0) to its last (1).
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+    curve, other : arrays of shape (..., n_checkpoints)
+
+    Returns
+    -------
+    array of shape (...)
+    """
+
+    def scaled(curves):
+        plateaus = fit(x, curves)
+        low, high = plateaus["low"][..., None], plateaus["high"][..., None]
+        return (curves - low) / (high - low)
+
+    return np.sqrt(np.mean((scaled(np.asarray(curve)) - scaled(np.asarray(other))) ** 2, axis=-1))
+
+
+def lead(x, curve, other):
+    """By how many decades of tokens one curve moves before another: the shift that aligns them best.
+
+    The sigmoid of the curve is moved along the other one, up to where it leaves the checkpoints.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+    curve, other : arrays of shape (..., n_checkpoints)
+
+    Returns
+    -------
+    array of shape (...)
+        Above 0 where the curve moves before the other.
+    """
+    x0, beta, _, units = shapes(x)
+    found = fit(x, curve)
+    likeness = np.abs(np.asarray(other) @ units.T)  # (..., n_shapes)
+    likeness = np.where(beta == found["beta"][..., None], likeness, -1)
+    return x0[likeness.argmax(axis=-1)] - found["x0"]
+
+
+def shuffled_steps_p_value(curve, other, n_shuffles=2000, seed=0):
+    """Whether two curves correlate more than they would if the steps of one came in another order.
+
+    Its steps from each checkpoint to the next are put in random order, which keeps where the curve
+    begins and ends and how large its steps are.
+
+    Parameters
+    ----------
+    curve, other : arrays of shape (n_checkpoints,)
+
+    Returns
+    -------
+    float
+    """
+    rng = np.random.default_rng(seed)
+    steps = rng.permuted(np.tile(np.diff(other), (n_shuffles, 1)), axis=1)
+    shuffled = np.concatenate([np.zeros((n_shuffles, 1)), np.cumsum(steps, axis=1)], axis=1)
+    found = _correlation(curve, other)
+    return float((1 + np.sum(_correlation(curve, shuffled) >= found - 1e-12)) / (1 + n_shuffles))
+
+
+def interval(of_resamples):
+    """The 95 % interval of a value, from its resamples: (low, high)."""
+    low, high = np.percentile(of_resamples, INTERVAL)
+    return float(low), float(high)
+
+
+def _correlation(one, other):
+    """Pearson's r along the last axis; 0 where either does not vary."""
+    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    one, other = one - one.mean(axis=-1, keepdims=True), other - other.mean(axis=-1, keepdims=True)
+    size = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    return np.divide((one * other).sum(axis=-1), size, out=np.zeros_like(size), where=size > 0)

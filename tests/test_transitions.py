@@ -1,0 +1,145 @@
+"""Transitions of curves whose truth is known, against fits by other means."""
+
+import numpy as np
+import pytest
+from scipy.optimize import curve_fit
+
+from pipeline import BadInput, transitions
+
+# Checkpoints of OLMo-2 7B: 1, 3, 5 ... 3896 billion tokens.
+X = np.log10(np.array([1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896]) * 1e9)
+
+
+def sigmoid(x, low, high, beta, x0):
+    return low + (high - low) / (1 + np.exp(-beta * (x - x0)))
+
+
+def noisy(curve, sd, rng, n_resamples=400):
+    """A measured curve, and the same measured again as resampling does it: around what was measured."""
+    measured = curve + sd * rng.standard_normal(len(curve))
+    return measured, measured + sd * rng.standard_normal((n_resamples, len(curve)))
+
+
+def plain_fit(x, curve):
+    """Least squares from many starts, one curve at a time."""
+    steepest = 4 * np.log(9) / np.median(np.diff(x))
+    bounds = [-5, -5, 2 * np.log(9) / (2 * (x[-1] - x[0])), x[0]], [5, 5, steepest, x[-1]]
+    best = None
+    for x0 in np.arange(x[0] + 0.2, x[-1], 0.4):
+        for beta in (2, 5, 12):
+            start = [curve[0], curve[-1], beta, x0]
+            parameters, _ = curve_fit(sigmoid, x, curve, p0=start, bounds=bounds, max_nfev=20_000)
+            squares = np.sum((sigmoid(x, *parameters) - curve) ** 2)
+            if best is None or squares < best[0]:
+                best = squares, parameters
+    return best[1]
+
+
+@pytest.mark.parametrize("truth", [(0.5, 0.9, 4, 10.5), (0.0, 0.1, 2.5, 11.2), (0.8, 0.2, 6, 9.8)])
+def test_the_fit_is_least_squares(truth):
+    rng = np.random.default_rng(0)
+    curves = sigmoid(X, *truth) + 0.02 * abs(truth[1] - truth[0]) * rng.standard_normal((6, 10))
+    found = transitions.fit(X, curves)
+    for k, curve in enumerate(curves):
+        low, high, beta, x0 = plain_fit(X, curve)
+        # The grid is fine enough that nobody could see the difference.
+        np.testing.assert_allclose(found["fitted"][k], sigmoid(X, low, high, beta, x0), atol=0.01 * abs(high - low))
+        assert found["x0"][k] == pytest.approx(x0, abs=0.03)
+        assert found["beta"][k] == pytest.approx(beta, rel=0.2)
+        np.testing.assert_allclose([found["low"][k], found["high"][k]], [low, high], atol=0.02)
+        np.testing.assert_allclose(
+            found["fitted"][k],
+            sigmoid(X, found["low"][k], found["high"][k], found["beta"][k], found["x0"][k]),
+            atol=1e-12,
+        )
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    covered, n = 0, 60
+    for _ in range(n):
+        curve, resamples = noisy(sigmoid(X, 0, 1, 4, 10.5), 0.05, rng, 200)
+        found = transitions.transition(X, curve, resamples)
+        assert not found["is_flat"]
+        covered += found["x0_low"] <= 10.5 <= found["x0_high"]
+    # 95 % save for Monte Carlo error (standard error .028) and a little of percentiles' own.
+    assert 0.85 <= covered / n <= 1.0
+
+
+@pytest.mark.parametrize("excess", [1, 4])
+def test_flat_curves_are_called_flat(excess):
+    """Also where checkpoints differ by more than resampling can show."""
+    rng = np.random.default_rng(2)
+    p_values = []
+    for _ in range(60):
+        curve = excess * 0.05 * rng.standard_normal(10)
+        p_values.append(transitions.flat_p_value(X, curve, 0.05 * rng.standard_normal((200, 10))))
+    assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+    found = transitions.transition(X, curve, curve + 0.05 * excess * rng.standard_normal((200, 10)))
+    assert found["is_flat"]
+    assert np.isnan(found["x0"])
+    assert found["low"] == found["high"] == pytest.approx(curve.mean())
+
+
+def test_a_curve_that_turns_back_is_fitted_and_flagged():
+    """Agreement with the nearest noun first, then with the right one."""
+    rng = np.random.default_rng(3)
+    curve, resamples = noisy(np.array([0.5, 0.48, 0.4, 0.25, 0.3, 0.6, 0.85, 0.95, 0.97, 0.97]), 0.01, rng)
+    found = transitions.transition(X, curve, resamples)
+    assert not found["is_flat"]
+    assert not found["is_monotonic"]
+    assert 10 < found["x0"] < 11.5
+    monotonic = []
+    for _ in range(100):
+        curve, resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.02, rng, 200)
+        monotonic.append(transitions.is_monotonic(curve, resamples))
+    assert np.mean(monotonic) > 0.97
+
+
+def test_a_flat_noisy_curve_explains_nothing_however_it_correlates():
+    rng = np.random.default_rng(4)
+    asymmetry, resamples = noisy(sigmoid(X, 0, 0.1, 4, 10.5), 0.003, rng)
+    early, early_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 9.6), 0.01, rng)
+    same, same_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.01, rng)
+    flat, flat_resamples = noisy(np.full(10, 0.5), 0.02, rng)
+    values = {}
+    for name, other, others in [
+        ("early", early, early_resamples),
+        ("same", same, same_resamples),
+        ("flat", flat, flat_resamples),
+        ("opposite", -same, -same_resamples),
+    ]:
+        is_flat = transitions.transition(X, other, others)["is_flat"]
+        values[name], of_resamples = transitions.alignment(X, asymmetry, resamples, other, others, is_flat)
+        low, high = transitions.interval(of_resamples)
+        assert low - 1e-9 <= values[name] <= high + 1e-9
+    assert values["flat"] == values["opposite"] == 0
+    assert values["same"] > 0.98
+    assert values["early"] < 0.8
+    assert transitions.scaled_distance(X, asymmetry, same) < 0.05 < transitions.scaled_distance(X, asymmetry, early)
+
+
+@pytest.mark.parametrize("shift", [-0.6, 0.0, 0.9])
+def test_who_moves_first_and_by_how_much(shift):
+    rng = np.random.default_rng(5)
+    first, first_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.4), 0.01, rng)
+    second, second_resamples = noisy(sigmoid(X, 0, 0.1, 4, 10.4 + shift), 0.003, rng)
+    assert transitions.lead(X, first, second) == pytest.approx(shift, abs=0.1)
+    low, high = transitions.interval(transitions.lead(X, first_resamples, second_resamples))
+    assert low - 0.02 < shift < high + 0.02
+    assert high - low < 0.3
+
+
+def test_the_order_of_steps_tells_curves_that_rise_together():
+    rng = np.random.default_rng(6)
+    asymmetry = sigmoid(X, 0, 0.1, 6, 10.5)
+    assert transitions.shuffled_steps_p_value(asymmetry, sigmoid(X, 0.5, 1, 6, 10.5)) < 0.05
+    p_values = [transitions.shuffled_steps_p_value(asymmetry, rng.standard_normal(10), 400) for _ in range(200)]
+    assert np.mean(np.array(p_values) < 0.05) < 0.12
+
+
+def test_too_few_checkpoints_are_an_error():
+    with pytest.raises(BadInput, match="at least 5 trained checkpoints of increasing tokens; here are 4"):
+        transitions.fit(X[:4], np.zeros(4))
+    with pytest.raises(BadInput, match="increasing"):
+        transitions.fit(np.array([-np.inf, 1, 2, 3, 4]), np.zeros(5))
