@@ -47,41 +47,27 @@ def main():
         )
 
     output = study.run_correlations_path(args.model, args.lang)
+    fmri_files = sorted(study.average_subject_path(args.lang, 0).parent.glob("average_subject_run-*.gz"))
+    inputs = [study.activations_path(args.model, args.lang), study.onsets_offsets_path(args.lang), *fmri_files]
     parameters = {"alphas": args.alphas}
-    if study.is_finished(output, parameters, args.overwrite, inputs=[study.activations_path(args.model, args.lang)]):
+    if study.is_finished(output, parameters, args.overwrite, inputs=inputs):
         print(f"{output} is there already")
         return
-    device = study.pick_device(args.device)
+    device, grid = study.pick_device(args.device), np.logspace(low, high, int(n_alphas))
     fmri = study.read_average_subject(args.lang)
     regressors = read_regressors(args.model, args.lang, [len(run) for run in fmri])  # layers of runs
-    fmri = [encoding.prepare(run) for run in fmri]
-    for run, scans in enumerate(fmri):
-        if not scans.any():
-            raise BadInput(f"{study.average_subject_path(args.lang, run)}: no voxel varies; get it again")
+    fmri = prepare_fmri(fmri, args.lang)
+    correlations, alphas = fit_layers(regressors, fmri, grid, device, args.model, args.lang)
 
-    correlations, alphas = [], []
-    grid = np.logspace(low, high, int(n_alphas))
-    with tqdm(regressors, desc=args.model, unit="layer", disable=None) as bar:
-        for layer, regressors_of_runs in enumerate(bar):
-            try:
-                of_runs, chosen = encoding.fit_left_out_runs(regressors_of_runs, fmri, grid, device)
-            except BadInput as error:
-                raise BadInput(f"{study.activations_path(args.model, args.lang)}: layer {layer}: {error}") from error
-            correlations.append(of_runs)
-            alphas.append(chosen)
-            of_voxels = of_runs.mean(axis=0)
-            bar.write(f"layer {layer}: correlation {np.nanmean(of_voxels):.4f}, at most {np.nanmax(of_voxels):.4f}")
-
-    correlations, alphas = np.stack(correlations), np.stack(alphas)
     for layer, of_runs in enumerate(correlations):
         # Averaged in float64, as the published code does.
-        files.write_arrays(
-            study.layer_correlations_path(args.model, layer, args.lang), of_runs.mean(axis=0, dtype=np.float64)
-        )
+        of_voxels = of_runs.mean(axis=0, dtype=np.float64)
+        files.write_arrays(study.layer_correlations_path(args.model, layer, args.lang), of_voxels)
     with files.new_file(output) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, correlations=correlations, alphas=alphas)
     checkpoint = study.read_record(study.activations_path(args.model, args.lang)).get("checkpoint")
-    study.write_record(output, parameters, input_files(args.model, args.lang, len(fmri)), started, checkpoint)
+    study.write_record(output, parameters, inputs, started, checkpoint)
+
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:
         print(f"voxels that do not vary in some run, whose correlation is NaN: {n_constant}")
@@ -92,9 +78,32 @@ def main():
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
 
 
-def input_files(model, lang, n_runs):
-    fmri = [study.average_subject_path(lang, run) for run in range(n_runs)]
-    return [study.activations_path(model, lang), study.onsets_offsets_path(lang), *fmri]
+def prepare_fmri(fmri, lang):
+    """Trim and z-score every run, a list of float32 array (n_scans - 20, n_voxels)."""
+    fmri = [encoding.prepare(run) for run in fmri]
+    for run, scans in enumerate(fmri):
+        if not scans.any():
+            raise BadInput(f"{study.average_subject_path(lang, run)}: no voxel varies; get it again")
+    return fmri
+
+
+def fit_layers(regressors, fmri, grid, device, model, lang):
+    """Fit one layer after another, and say how well each does.
+
+    Returns correlations, float32 array (n_layers, n_runs, n_voxels), and alphas, (n_layers, n_runs).
+    """
+    correlations, alphas = [], []
+    with tqdm(regressors, desc=model, unit="layer", disable=None) as bar:
+        for layer, regressors_of_runs in enumerate(bar):
+            try:
+                of_runs, chosen = encoding.fit_left_out_runs(regressors_of_runs, fmri, grid, device)
+            except BadInput as error:
+                raise BadInput(f"{study.activations_path(model, lang)}: layer {layer}: {error}") from error
+            correlations.append(of_runs)
+            alphas.append(chosen)
+            of_voxels = of_runs.mean(axis=0)
+            bar.write(f"layer {layer}: correlation {np.nanmean(of_voxels):.4f}, at most {np.nanmax(of_voxels):.4f}")
+    return np.stack(correlations), np.stack(alphas)
 
 
 def read_regressors(model, lang, n_scans_of_runs):
