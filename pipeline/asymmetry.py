@@ -297,6 +297,68 @@ def resampled_left_right(correlations, left, right, reliable, n_resamples=1000, 
     return lefts, rights
 
 
+def voxel_blocks(mask_img, edge_mm=20.0):
+    """Cubes of neighbouring voxels, for resampling; a cube has its mirror image in it.
+
+    Neighbouring voxels are alike, and so are mirror images: to draw voxels one by one would promise
+    more certainty than there is.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+    edge_mm : float
+
+    Returns
+    -------
+    int array of shape (n_voxels,)
+        Numbers from 0.
+    """
+    x, y, z = voxel_positions(mask_img).T
+    cubes = np.floor(np.stack([np.abs(x), y, z], axis=1) / edge_mm)
+    return np.unique(cubes, axis=0, return_inverse=True)[1].ravel()
+
+
+def resampled_curves(correlations, left, right, reliable, blocks, n_resamples=1000, seed=0):
+    """Hemisphere scores over training in resampled studies: other runs, and other blocks of voxels.
+
+    Voxels that do not vary in some run have no score, and do not count.
+
+    Runs and blocks are drawn with replacement, the same ones at every checkpoint, and every
+    resampled study chooses its best layers anew.
+
+    Parameters
+    ----------
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    left, right, reliable : bool arrays of shape (n_voxels,)
+    blocks : int array of shape (n_voxels,)
+        As ``voxel_blocks`` returns it.
+    n_resamples, seed : int
+
+    Returns
+    -------
+    lefts, rights : arrays of shape (n_resamples, n_checkpoints)
+    """
+    rng = np.random.default_rng(seed)
+    n_runs = correlations[0].shape[1]
+    runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=n_resamples) / n_runs
+    kept = reliable & (left | right) & np.isfinite(sum(run.sum(axis=(0, 1)) for run in correlations))
+    numbers = np.unique(blocks[kept], return_inverse=True)[1].ravel()
+    n_blocks = numbers.max() + 1
+    times = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n_resamples)[:, numbers].astype(float)
+    sides = []
+    for side in (left[kept], right[kept]):
+        weights = times * side  # (n_resamples, n_kept)
+        sides.append(weights / weights.sum(axis=1, keepdims=True))
+    lefts, rights = np.empty((2, n_resamples, len(correlations)))
+    for checkpoint, of_checkpoint in enumerate(correlations):
+        of_kept = of_checkpoint[:, :, kept].astype(np.float32)
+        for resample, weights in enumerate(runs.astype(np.float32)):
+            scores = brain_scores(np.tensordot(weights, of_kept, axes=(0, 1)))  # (n_kept,)
+            lefts[resample, checkpoint] = sides[0][resample] @ scores
+            rights[resample, checkpoint] = sides[1][resample] @ scores
+    return lefts, rights
+
+
 def asymmetry_curve(checkpoints, correlations, left, right, reliable, n_resamples=1000):
     """Brain scores of both hemispheres and their difference over training.
 

@@ -23,6 +23,42 @@ LEVEL = 0.05  # of the test against a flat curve
 INTERVAL = (2.5, 97.5)  # percentiles
 
 
+def resampled_means(values, groups, n_resamples=1000, seed=0):
+    """The curve of a benchmark, had its items been drawn again, with replacement, within each group.
+
+    The same items are drawn at every checkpoint, so that differences along the curve have honest
+    intervals.
+
+    Parameters
+    ----------
+    values : array of shape (n_checkpoints, n_items)
+        Whether a pair is right, how acceptable a text is; NaN does not count.
+    groups : array of shape (n_items,)
+        The paradigm of each pair, the prompt of each text. Every group counts alike.
+    n_resamples, seed : int
+
+    Returns
+    -------
+    curve : array of shape (n_checkpoints,)
+    resamples : array of shape (n_resamples, n_checkpoints)
+        NaN where all items of a group are.
+    """
+    rng = np.random.default_rng(seed)
+    known = np.isfinite(values)
+    filled = np.where(known, values, 0.0)
+    curves, resamples = [], []
+    for group in dict.fromkeys(groups):
+        of_group = np.asarray(groups) == group
+        n_items = of_group.sum()
+        counts = rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_resamples)  # (n_resamples, n_items)
+        sums = np.vstack([np.ones(n_items), counts]) @ filled[:, of_group].T
+        numbers = np.vstack([np.ones(n_items), counts]) @ known[:, of_group].T.astype(float)
+        means = np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
+        curves.append(means[0])
+        resamples.append(means[1:])
+    return np.mean(curves, axis=0), np.mean(resamples, axis=0)
+
+
 def shapes(x):
     """The sigmoids that are tried for checkpoints at given places.
 

@@ -22,8 +22,10 @@ from pipeline.asymmetry import (
     mirrored,
     nested_brain_scores,
     reliable_voxels,
+    resampled_curves,
     resampled_left_right,
     spheres,
+    voxel_blocks,
     voxel_positions,
 )
 
@@ -248,3 +250,46 @@ def test_a_layer_chosen_on_other_runs_promises_no_more_than_there_is():
     assert np.flatnonzero(np.isnan(nested_brain_scores(noise))).tolist() == [5]
     with pytest.raises(BadInput, match="on other runs"):
         nested_brain_scores(noise[:, :1])
+
+
+# ---------------------------------------------------------------- resampled runs and blocks
+
+
+def test_blocks_hold_neighbours_and_their_mirror_images():
+    mask = small_brain()
+    blocks, positions, mirror = voxel_blocks(mask, edge_mm=20), voxel_positions(mask), mirrored(mask)
+    np.testing.assert_array_equal(blocks, blocks[mirror])
+    for block in np.unique(blocks):
+        inside = np.abs(positions[blocks == block] * [1, 1, 1])
+        assert (np.ptp(np.abs(inside), axis=0) < 20).all()
+    assert 1 < len(np.unique(blocks)) < len(blocks)
+
+
+def test_resampled_curves_are_those_of_studies_with_other_runs_and_blocks():
+    """Against the definition, followed plainly with the numbers that were drawn."""
+    rng = np.random.default_rng(0)
+    mask = small_brain()
+    left, right = hemispheres(mask)
+    blocks, reliable = voxel_blocks(mask), rng.random(len(left)) < 0.7
+    correlations = [rng.normal(0.1, 0.1, (3, 4, len(left))) for _ in range(2)]
+    correlations[0][:, 2, np.flatnonzero(reliable & left)[0]] = np.nan
+    lefts, rights = resampled_curves(correlations, left, right, reliable, blocks, n_resamples=5, seed=3)
+    assert lefts.shape == rights.shape == (5, 2)
+
+    kept = reliable & (left | right)
+    kept[np.flatnonzero(reliable & left)[0]] = False  # it does not vary in one run
+    draw = np.random.default_rng(3)
+    runs = draw.multinomial(4, [1 / 4] * 4, size=5)
+    of_blocks = np.unique(blocks[kept])
+    times = draw.multinomial(len(of_blocks), [1 / len(of_blocks)] * len(of_blocks), size=5)
+    for resample in range(5):
+        for checkpoint in range(2):
+            drawn_runs = np.repeat(np.arange(4), runs[resample])
+            scores = correlations[checkpoint][:, drawn_runs].mean(axis=1).max(axis=0)
+            for side, found in [(left, lefts), (right, rights)]:
+                drawn = [
+                    score
+                    for block, n in zip(of_blocks, times[resample], strict=True)
+                    for score in scores[kept & side & (blocks == block)].tolist() * n
+                ]
+                assert found[resample, checkpoint] == pytest.approx(np.mean(drawn), abs=1e-6)

@@ -138,6 +138,26 @@ def test_the_order_of_steps_tells_curves_that_rise_together():
     assert np.mean(np.array(p_values) < 0.05) < 0.12
 
 
+def test_items_are_drawn_again_within_groups_and_alike_at_every_checkpoint():
+    rng = np.random.default_rng(7)
+    groups = np.repeat(["a", "b", "c"], [200, 50, 400])
+    share = {"a": 0.5, "b": 0.9, "c": 0.7}
+    right = (rng.random((2, 650)) < [share[group] for group in groups]).astype(float)
+    values = np.vstack([right, right[1]])  # the last checkpoint is the one before it
+    curve, resamples = transitions.resampled_means(values, groups, n_resamples=3000)
+    by_hand = [np.mean([row[groups == group].mean() for group in "abc"]) for row in values]
+    np.testing.assert_allclose(curve, by_hand)
+    np.testing.assert_allclose(resamples.mean(axis=0), curve, atol=0.002)
+    np.testing.assert_array_equal(resamples[:, 1], resamples[:, 2])
+    variance = sum(row.var() / n for row, n in [(right[0][groups == g], np.sum(groups == g)) for g in "abc"]) / 9
+    assert resamples[:, 0].std() == pytest.approx(np.sqrt(variance), rel=0.1)
+    values[0, groups == "b"] = np.nan
+    values[1, 0] = np.nan
+    curve, resamples = transitions.resampled_means(values, groups, n_resamples=10)
+    assert np.isnan(curve).tolist() == [True, False, False]
+    assert np.isnan(resamples).any(axis=0).tolist() == [True, False, False]
+
+
 def test_too_few_checkpoints_are_an_error():
     with pytest.raises(BadInput, match="at least 5 trained checkpoints of increasing tokens; here are 4"):
         transitions.fit(X[:4], np.zeros(4))
