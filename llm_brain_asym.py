@@ -509,6 +509,36 @@ def read_benchmarks(model, checkpoints):
     return table.join(of_tasks).reset_index(drop=True)
 
 
+def read_benchmark_items(model, checkpoints):
+    """What every benchmark's score is made of, for resampling.
+
+    Returns
+    -------
+    dict from benchmark to (values, groups)
+        values, array of shape (n_checkpoints, n_items): whether each pair is right, or how acceptable
+        each text is on average over classifiers; NaN where a checkpoint has not been evaluated.
+        groups, array of shape (n_items,): the paradigm of each pair; texts are one group.
+    """
+    items = {}
+    for benchmark in BENCHMARKS:
+        paths = [benchmark_pairs_path(stem, benchmark) for stem in checkpoints["stem"]]
+        right = {}
+        for row, path in enumerate(paths):
+            if path.is_file():
+                pairs = read_csv(path, ["paradigm", "pair", "logprob_good", "logprob_bad"])
+                scores = [numbers(pairs[side], path) for side in ("logprob_good", "logprob_bad")]
+                right[row] = pd.Series(scores[0] > scores[1], index=[pairs["paradigm"], pairs["pair"]], dtype=float)
+        if right:
+            table = pd.DataFrame(right).reindex(columns=range(len(checkpoints)))  # (n_items, n_checkpoints)
+            items[benchmark] = table.to_numpy().T, table.index.get_level_values(0).to_numpy()
+    if (path := acceptability_path(model, generated_texts_folder())).is_file():
+        texts = read_acceptability(path).groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
+        table = texts.unstack("revision").reindex(columns=checkpoints["revision"])
+        # Prompts are not kept apart: a model that has learnt little may write no sentence after one of them.
+        items["acceptability"] = table.to_numpy().T, np.zeros(len(table))
+    return items
+
+
 def what_differs(model, checkpoints, lang):
     """In what checkpoints of one curve were not made alike: a list of sentences, empty if in nothing.
 

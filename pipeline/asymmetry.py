@@ -297,6 +297,32 @@ def resampled_left_right(correlations, left, right, reliable, n_resamples=1000, 
     return lefts, rights
 
 
+def region_curves(checkpoints, correlations, regions):
+    """Left minus right over training in each region.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        With columns revision and tokens.
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
+        Regions of which a side has no voxel are left out.
+
+    Returns
+    -------
+    pandas.DataFrame with columns region, revision, tokens, left, right, left_minus_right
+        A row per region and checkpoint. All voxels of a region count, reliable or not.
+    """
+    rows = []
+    scores = [brain_scores(of_checkpoint.mean(axis=1)) for of_checkpoint in correlations]
+    for name, (left, right) in regions.items():
+        if left.any() and right.any():
+            for revision, tokens, of_voxels in zip(checkpoints["revision"], checkpoints["tokens"], scores, strict=True):
+                sides = [np.nanmean(of_voxels[side]) for side in (left, right)]
+                rows.append((name, revision, tokens, *sides, sides[0] - sides[1]))
+    return pd.DataFrame(rows, columns=["region", "revision", "tokens", "left", "right", "left_minus_right"])
+
+
 def voxel_blocks(mask_img, edge_mm=20.0):
     """Cubes of neighbouring voxels, for resampling; a cube has its mirror image in it.
 

@@ -8,6 +8,8 @@ from nilearn.plotting import plot_glass_brain
 
 # Okabe & Ito: told apart by colour-blind readers, and in grey.
 LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR, BENCHMARK_COLOUR = "#0072B2", "#D55E00", "#000000", "#007A5E"
+SERIES = ("#0072B2", "#D55E00", "#007A5E", "#CC79A7", "#E69F00", "#56B4E9")
+MARKS = "osD^vP"
 MINIMAL_PAIRS = {"blimp", "zorro", "arithmetic", "dyck"}
 ONE_COLUMN_INCHES = 3.5
 STYLE = {"font.size": 8, "lines.markersize": 4, "lines.linewidth": 1.2}  # readable at one column
@@ -86,6 +88,66 @@ def benchmark_figure(curve, benchmarks, title):
         axes.set_ylabel(benchmark, color=BENCHMARK_COLOUR)
         beside.set_ylabel("left − right (r)")
         _token_axis(axes, curve["tokens"])
+    return figure
+
+
+@plt.rc_context(STYLE)
+def transition_figure(curve, table, title):
+    """Left minus right and every benchmark, each scaled from its first plateau (0) to its last (1).
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        With a column tokens and one for each curve.
+    table : pandas.DataFrame
+        As ``transitions.compare`` returns it. Flat curves, and those of too few checkpoints, have no
+        plateaus: they are named in the legend and not drawn.
+    title : str
+    """
+    figure, axes = _panel(title)
+    for number, row in enumerate(table.to_dict("records")):
+        is_target = row["curve"] == "left_minus_right"
+        label = "left − right" if is_target else row["curve"]
+        if row["is_flat"] is not False:
+            axes.plot([], [], " ", label=f"{label} ({'flat' if row['is_flat'] is True else 'too few'})")
+            continue
+        known = curve[curve[row["curve"]].notna()]
+        scaled = (known[row["curve"]] - row["low"]) / (row["high"] - row["low"])
+        style = {"color": DIFFERENCE_COLOUR, "linewidth": 2.2} if is_target else {"color": SERIES[number % len(SERIES)]}
+        axes.plot(known["tokens"], scaled, f"{MARKS[number % len(MARKS)]}-", label=label, **style)
+    axes.set_ylabel("share of the transition")
+    axes.legend(frameon=False, fontsize="x-small")
+    _token_axis(axes, curve["tokens"])
+    return figure
+
+
+@plt.rc_context(STYLE)
+def region_figure(curves, title):
+    """Left minus right over training in each region, all on the same scale.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        As ``asymmetry.region_curves`` returns it.
+    title : str
+    """
+    regions = list(curves["region"].unique())
+    n_rows = -(-len(regions) // 4)
+    figure, panels = plt.subplots(
+        n_rows, 4, figsize=(2 * ONE_COLUMN_INCHES, 1.6 * n_rows), layout="constrained", squeeze=False, sharey=True
+    )
+    figure.suptitle(title, fontsize="medium")
+    for axes in panels.flat[len(regions) :]:
+        axes.set_axis_off()
+    for axes, region in zip(panels.flat, regions, strict=False):
+        of_region = curves[curves["region"] == region]
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        axes.plot(of_region["tokens"], of_region["left_minus_right"], "o-", color=DIFFERENCE_COLOUR, markersize=2.5)
+        axes.set_title(region, fontsize="small")
+        axes.spines[["top", "right"]].set_visible(False)
+        _token_axis(axes, of_region["tokens"])
+    for axes in panels[:, 0]:
+        axes.set_ylabel("left − right (r)")
     return figure
 
 

@@ -7,6 +7,7 @@ for a folder ``{folder}/{model}/results_{time}.json``. What was run is read from
 import json
 import math
 
+import numpy as np
 import pandas as pd
 
 from pipeline import BadInput
@@ -87,6 +88,36 @@ def headline(results):
     -------
     pandas.DataFrame with a row per revision and a column per task
     """
+    return _headline_rows(results).pivot(index="revision", columns="task", values="value")
+
+
+def _headline_rows(results):
     rank = results["metric"].map({"acc_norm": 0, "acc": 1}).fillna(2)
-    best = results.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates(["revision", "task"])
-    return best.pivot(index="revision", columns="task", values="value")
+    return results.assign(rank=rank).sort_values("rank", kind="stable").drop_duplicates(["revision", "task"])
+
+
+def resampled(results, revisions, n_resamples=1000, seed=0):
+    """The curve of every task, and what it might have been with other items.
+
+    The command does not keep every item by default, but a standard error; so resamples are normal
+    around the score, and drawn anew at each checkpoint.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        Of one model, as ``newest`` returns it.
+    revisions : sequence of n_checkpoints str
+    n_resamples, seed : int
+
+    Returns
+    -------
+    dict from task to (curve, resamples)
+        Arrays of shape (n_checkpoints,) and (n_resamples, n_checkpoints); NaN where a checkpoint has
+        no score or no standard error.
+    """
+    rng, curves = np.random.default_rng(seed), {}
+    for task, rows in _headline_rows(results).groupby("task"):
+        of_revision = rows.set_index("revision").reindex(revisions)
+        value, stderr = of_revision["value"].to_numpy(float), of_revision["stderr"].to_numpy(float)
+        curves[task] = value, value + stderr * rng.standard_normal((n_resamples, len(value)))
+    return curves

@@ -13,12 +13,26 @@ in the wrong place.
 """
 
 import numpy as np
+import pandas as pd
 
 from pipeline import BadInput
 
 X0_STEP = 0.01  # decades
 N_BETAS = 40
 N_NULL_CURVES = 2000
+FEWEST_CHECKPOINTS = 5
+MEASURES = ("alignment", "scaled_distance", "midpoint_difference", "lead")
+COLUMNS = [
+    *["n_checkpoints", "is_flat", "p_flat", "is_monotonic", "x0", "x0_low", "x0_high"],
+    *["beta", "beta_low", "beta_high", "low", "high"],
+    *[name for measure in MEASURES for name in (measure, f"{measure}_low", f"{measure}_high")],
+]
+
+# What the benchmarks of the paper measure: formal competence is to know the language, functional
+# competence is to do something with it.
+FORMAL = ("blimp", "zorro", "acceptability", "french_bench_grammar")
+FUNCTIONAL = ("arithmetic", "dyck", "arc_easy", "arc_challenge", "hellaswag", "french_bench_hellaswag")
+
 LEVEL = 0.05  # of the test against a flat curve
 INTERVAL = (2.5, 97.5)  # percentiles
 
@@ -81,7 +95,7 @@ def shapes(x):
         The same, with mean 0 and sum of squares 1.
     """
     x = np.asarray(x, dtype=float)
-    if len(x) < 5 or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
+    if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
         raise BadInput(f"a transition needs at least 5 trained checkpoints of increasing tokens; here are {len(x)}")
     steep = 2 * np.log(9)  # beta x width from a tenth to nine tenths
     betas = np.geomspace(steep / (2 * (x[-1] - x[0])), steep / (np.median(np.diff(x)) / 2), N_BETAS)
@@ -215,12 +229,13 @@ def transition(x, curve, resamples):
     return found | {"low": float(best["low"]), "high": float(best["high"])}
 
 
-def alignment(x, curve, resamples, other, other_resamples, other_is_flat):
+def alignment(x, curve, resamples, other, other_resamples, is_flat):
     """How much of one curve the transition of another one explains: 0 not at all, 1 all of it.
 
     The squared correlation of the curve with the sigmoid that is fitted to the other one; 0 where
-    they go in opposite directions. A flat curve has no transition, and so explains nothing, however
-    its noise may look: that is what a correlation of the two curves cannot promise.
+    they go in opposite directions. A flat curve has no transition, and so explains nothing, and
+    has nothing to be explained, however its noise may look: that is what a correlation of the two
+    curves cannot promise.
 
     Parameters
     ----------
@@ -228,15 +243,15 @@ def alignment(x, curve, resamples, other, other_resamples, other_is_flat):
     curve, other : arrays of shape (n_checkpoints,)
     resamples, other_resamples : arrays of shape (n_resamples, n_checkpoints)
         Drawn jointly where the curves are made of the same things.
-    other_is_flat : bool
-        From ``transition``.
+    is_flat : bool
+        Whether either curve is, see ``transition``.
 
     Returns
     -------
     value : float
     of_resamples : array of shape (n_resamples,)
     """
-    if other_is_flat:
+    if is_flat:
         return 0.0, np.zeros(len(resamples))
 
     def explained(curves, others):
@@ -313,6 +328,86 @@ def interval(of_resamples):
     """The 95 % interval of a value, from its resamples: (low, high)."""
     low, high = np.percentile(of_resamples, INTERVAL)
     return float(low), float(high)
+
+
+def compare(tokens, curves, target="left_minus_right"):
+    """The transition of every curve, and how it goes with that of one of them.
+
+    Parameters
+    ----------
+    tokens : array of shape (n_checkpoints,)
+        Training tokens, increasing; an untrained checkpoint (0) has no place on a logarithmic axis,
+        and is left out.
+    curves : dict from name to (curve, resamples)
+        Of shapes (n_checkpoints,) and (n_resamples, n_checkpoints); NaN where a checkpoint has no value,
+        or might have none had it been measured again.
+    target : str
+        The curve that the others are compared with.
+
+    Returns
+    -------
+    table : pandas.DataFrame with a row per curve
+        What ``transition`` says of it; then alignment, scaled_distance (of the other curve and the
+        target), midpoint_difference (the target's x0 minus the other's) and lead (how many decades
+        the other one moves first), each with its interval in columns that end in _low and _high.
+        A curve of fewer than 5 checkpoints has NaN everywhere.
+    alignments : dict from name to array of shape (n_resamples,)
+        For ``formal_minus_functional``.
+    """
+    x = np.log10(np.where(np.asarray(tokens, dtype=float) > 0, tokens, np.nan))
+    rows, alignments = {}, {}
+    for name in [target, *(name for name in curves if name != target)]:
+        curve, resamples = curves[name]
+        measured = np.vstack([x, curve, resamples, *curves[target]])
+        both = np.isfinite(measured).all(axis=0)
+        rows[name] = {"n_checkpoints": int(both.sum())}
+        if both.sum() < FEWEST_CHECKPOINTS:
+            continue
+        at, one, ones = x[both], curve[both], resamples[:, both]
+        rows[name] |= transition(at, one, ones)
+        if name == target:
+            continue
+        of_target, of_targets = (values[..., both] for values in curves[target])
+        is_flat = rows[name]["is_flat"] or rows[target].get("is_flat", True)
+        value, alignments[name] = alignment(at, of_target, of_targets, one, ones, is_flat)
+        found = {"alignment": (value, alignments[name])}
+        if not is_flat:
+            for measure, function in [
+                ("scaled_distance", scaled_distance),
+                ("midpoint_difference", lambda x, a, b: fit(x, b)["x0"] - fit(x, a)["x0"]),
+                ("lead", lead),
+            ]:
+                found[measure] = function(at, one, of_target), function(at, ones, of_targets)
+        for measure, (value, again) in found.items():
+            low, high = interval(again)
+            rows[name] |= {measure: float(value), f"{measure}_low": low, f"{measure}_high": high}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
+    return table.reindex(columns=["curve", *COLUMNS]), alignments
+
+
+def formal_minus_functional(table, alignments):
+    """The paper's claim as one number: is the asymmetry closer to formal than to functional competence?
+
+    The mean alignment of the benchmarks of either kind that are there, their difference, and its
+    95 % interval.
+
+    Parameters
+    ----------
+    table, alignments
+        As ``compare`` returns them.
+
+    Returns
+    -------
+    dict with formal, functional, difference, low, high; None where a kind has no benchmark
+    """
+    values = table.set_index("curve").reindex(columns=["alignment"])["alignment"]
+    kinds = [[name for name in kind if name in alignments] for kind in (FORMAL, FUNCTIONAL)]
+    if not all(kinds):
+        return None
+    formal, functional = (float(values[names].mean()) for names in kinds)
+    of_resamples = [np.mean([alignments[name] for name in names], axis=0) for names in kinds]
+    low, high = interval(of_resamples[0] - of_resamples[1])
+    return {"formal": formal, "functional": functional, "difference": formal - functional, "low": low, "high": high}
 
 
 def _correlation(one, other):

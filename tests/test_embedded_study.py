@@ -234,6 +234,16 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     x0_of_asymmetry = midpoint(tokens, curve["left_minus_right"].to_numpy()[1:])
     x0_of_hard_pairs = midpoint(tokens, hard[1:])
     assert abs(x0_of_asymmetry - x0_of_hard_pairs) < 0.05
+    table = pd.read_csv(folder / "fig" / "small_lm_en_table.csv").set_index("curve")
+    assert table.index[table["is_flat"]].tolist() == ["arithmetic", "dyck"]
+    assert table.loc["left_minus_right", "x0"] == pytest.approx(x0_of_asymmetry, abs=0.05)
+    assert table.loc["blimp", "x0"] == pytest.approx(x0_of_hard_pairs, abs=0.05)
+    assert table.loc["blimp", "midpoint_difference_low"] < 0 < table.loc["blimp", "midpoint_difference_high"]
+    # The easy pairs are learnt long before the hard ones, which the asymmetry goes with.
+    assert table.loc["zorro", "lead_low"] > 0.5
+    assert table["alignment"].drop("left_minus_right").idxmax() == "blimp"
+    null_table = pd.read_csv(folder / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
+    assert null_table.loc["left_minus_right", "is_flat"]
     assert printed.count("\nfound: ") == 3
     assert "It is no evidence about brains." in printed
 

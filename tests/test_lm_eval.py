@@ -109,6 +109,11 @@ def test_tasks_metrics_and_errors_are_read_and_the_newest_run_counts(written, mo
     assert headline.loc["step8", "local_hellaswag"] == by_name.loc[("local_hellaswag", "acc_norm"), "value"]
     assert headline.loc["step8", "local_grammar"] == p
     assert study.read_lm_eval("another").empty
+    curve, resamples = lm_eval_results.resampled(table, ["step8", "step16"], 4000)["local_grammar"]
+    np.testing.assert_array_equal(curve, [p, np.nan])
+    assert np.isnan(resamples[:, 1]).all()
+    assert resamples[:, 0].mean() == pytest.approx(p, abs=0.01)
+    assert resamples[:, 0].std() == pytest.approx(np.sqrt(p * (1 - p) / 19), rel=0.1)
 
 
 def results_file(folder, name, **changes):

@@ -12,8 +12,10 @@ from matplotlib.image import imread
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from pipeline.asymmetry import LANGUAGE_REGIONS
+
 NOTEBOOK = ROOT / "analyze_results.ipynb"
-FIGURES = ["brain_scores", "left_minus_right", "benchmarks", "brain", "layers"]
+FIGURES = ["brain_scores", "left_minus_right", "benchmarks", "transitions", "regions", "brain", "layers"]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,13 @@ def test_figures_and_curve_are_written(small_study):
     assert curve["tokens"].tolist() == [0, 1024, 2048, 4096]
     np.testing.assert_allclose(curve["left"] - curve["right"], curve["left_minus_right"], atol=1e-6)
     assert (curve["low"] < curve["high"]).all()
+    # Three trained checkpoints are too few for a transition, which is said and no error.
+    table = pd.read_csv(small_study / "fig" / "small_lm_en_table.csv")
+    assert table["curve"].tolist()[0] == "left_minus_right"
+    assert (table["n_checkpoints"] <= 3).all()
+    assert table["x0"].isna().all()
+    regions = pd.read_csv(small_study / "fig" / "small_lm_en_regions.csv")
+    assert regions.groupby("region").size().to_dict() == dict.fromkeys([*LANGUAGE_REGIONS, "cerebellum"], 4)
 
 
 def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):

@@ -119,6 +119,46 @@ def test_a_flat_noisy_curve_explains_nothing_however_it_correlates():
     assert transitions.scaled_distance(X, asymmetry, same) < 0.05 < transitions.scaled_distance(X, asymmetry, early)
 
 
+def test_everything_about_all_curves_of_a_study():
+    rng = np.random.default_rng(9)
+    tokens = np.array([0, *10**X])
+    curves = {}
+    for name, (low, high, x0), sd in [
+        ("dyck", (0.5, 0.5, 10.5), 0.01),
+        ("left_minus_right", (0, 0.1, 10.5), 0.003),
+        ("blimp", (0.5, 0.9, 10.5), 0.01),
+        ("zorro", (0.5, 0.9, 9.7), 0.01),
+    ]:
+        curve, resamples = noisy(sigmoid(X, low, high, 4, x0), sd, rng, 200)
+        curves[name] = np.append(curve[0], curve), np.column_stack([resamples[:, 0], resamples])
+    curves["short"] = (np.where(np.arange(11) < 7, np.nan, values) for values in curves["blimp"])
+    curves["short"] = tuple(curves["short"])
+    table, alignments = transitions.compare(tokens, curves)
+    table = table.set_index("curve")
+    assert table["n_checkpoints"].to_dict() == {
+        "left_minus_right": 10,
+        "dyck": 10,
+        "blimp": 10,
+        "zorro": 10,
+        "short": 4,
+    }
+    assert table.index[table["is_flat"].fillna(False).astype(bool)].tolist() == ["dyck"]
+    assert np.isnan(table.loc["short", "x0"])
+    assert table.loc["dyck", "alignment"] == 0
+    assert table.loc["blimp", "alignment"] > 0.98
+    assert table.loc["zorro", "midpoint_difference_low"] > 0.5
+    assert table.loc["blimp", "lead_low"] < 0.02
+    claim = transitions.formal_minus_functional(table.reset_index(), alignments)
+    assert claim["functional"] == 0
+    assert claim["formal"] == claim["difference"] == pytest.approx(table.loc[["blimp", "zorro"], "alignment"].mean())
+    assert claim["low"] < claim["difference"] < claim["high"]
+    assert transitions.formal_minus_functional(table.reset_index(), {"blimp": alignments["blimp"]}) is None
+    # Nothing is aligned with an asymmetry that is not there.
+    flat, resamples = noisy(np.zeros(11), 0.003, rng, 200)
+    table, _ = transitions.compare(tokens, curves | {"left_minus_right": (flat, resamples)})
+    assert (table["alignment"].dropna() == 0).all()
+
+
 @pytest.mark.parametrize("shift", [-0.6, 0.0, 0.9])
 def test_who_moves_first_and_by_how_much(shift):
     rng = np.random.default_rng(5)
