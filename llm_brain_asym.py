@@ -7,6 +7,7 @@ on another machine, or be replaced by files that someone else published.
 
 import argparse
 import glob
+import gzip
 import importlib.metadata
 import json
 import os
@@ -703,6 +704,19 @@ def read_record(path):
 def save_table(table, name):
     """Save a pandas table as ``fig/{name}.csv``."""
     write_table(figure_path(f"{name}.csv"), table)
+
+
+def save_map(values, mask_img, name):
+    """Save values of voxels as ``fig/{name}.nii.gz``, which every viewer opens; NaN becomes 0.
+
+    values is an array of shape (n_voxels,), or (n_maps, n_voxels) for an image with a time axis.
+    """
+    values = np.atleast_2d(np.nan_to_num(values)).astype(np.float32)
+    volume = np.zeros((*mask_img.shape, len(values)), dtype=np.float32)
+    volume[np.asarray(mask_img.dataobj) != 0] = values.T
+    image = nibabel.Nifti1Image(volume if len(values) > 1 else volume[..., 0], mask_img.affine)
+    with new_file(figure_path(f"{name}.nii.gz")) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 
 
 def save_figure(figure, name):

@@ -202,8 +202,8 @@ def brain_scores(correlations):
 def nested_brain_scores(correlations):
     """Brain scores without the optimism of choosing the best layer on what is then reported.
 
-    For each run, a voxel's layer is the one that is best on average over the other runs; its score
-    is the correlation at that layer in this run, averaged over runs.
+    In each run, a voxel's layer is the one that is best on average over the other runs; averaged
+    over runs, these are scores that promise no more than there is.
 
     Parameters
     ----------
@@ -212,7 +212,8 @@ def nested_brain_scores(correlations):
 
     Returns
     -------
-    array of shape (n_voxels,)
+    array of shape (n_runs, n_voxels)
+        The score of each voxel in each run.
     """
     _, n_runs, n_voxels = correlations.shape
     if n_runs < 2:
@@ -222,7 +223,7 @@ def nested_brain_scores(correlations):
     for run in range(n_runs):
         best = np.delete(known, run, axis=1).mean(axis=1).argmax(axis=0)  # (n_voxels,)
         of_runs[run] = correlations[best, run, np.arange(n_voxels)]
-    return of_runs.mean(axis=0)
+    return of_runs
 
 
 def left_right(scores, left, right, reliable):
@@ -295,6 +296,26 @@ def resampled_left_right(correlations, left, right, reliable, n_resamples=1000, 
         studies.append(left_right(scores, left, right, reliable))
     lefts, rights = np.array(studies).T
     return lefts, rights
+
+
+def mirrored_difference(scores, mask_img):
+    """Each voxel of the left minus its mirror image on the right.
+
+    Parameters
+    ----------
+    scores : array of shape (..., n_voxels)
+    mask_img : nibabel image
+
+    Returns
+    -------
+    array of shape (..., n_voxels)
+        On the right, the same with the sign turned; NaN on the midline, and where there is no mirror image.
+    """
+    mirror, (left, right) = mirrored(mask_img), hemispheres(mask_img)
+    has_one = (left | right) & (mirror >= 0)
+    difference = np.full(np.shape(scores), np.nan)
+    difference[..., has_one] = scores[..., has_one] - scores[..., mirror[has_one]]
+    return difference
 
 
 def region_curves(checkpoints, correlations, regions):

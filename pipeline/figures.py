@@ -173,7 +173,7 @@ def layer_figure(left_of_layers, right_of_layers, title):
 
 
 @plt.rc_context(STYLE)
-def brain_figure(values, mask_img, label):
+def brain_figure(values, mask_img, label, signed=False):
     """Values of voxels in a glass brain, seen from the left, the back, the right and above.
 
     Parameters
@@ -184,6 +184,8 @@ def brain_figure(values, mask_img, label):
         Its voxels in C order are the values'.
     label : str
         What the colour stands for.
+    signed : bool
+        Whether values below 0 are drawn too, in colours of their own.
     """
     volume = np.zeros(mask_img.shape, dtype=np.float32)
     volume[np.asarray(mask_img.dataobj) != 0] = np.nan_to_num(values)
@@ -193,8 +195,8 @@ def brain_figure(values, mask_img, label):
         display_mode="lyrz",
         figure=figure,
         colorbar=True,
-        cmap="viridis",
-        vmin=0,
+        cmap="RdBu_r" if signed else "viridis",
+        vmin=None if signed else 0,
         threshold=1e-6,  # nothing is drawn outside the brain
         plot_abs=False,
     )

@@ -20,6 +20,7 @@ from pipeline.asymmetry import (
     hemispheres,
     left_right,
     mirrored,
+    mirrored_difference,
     nested_brain_scores,
     reliable_voxels,
     resampled_curves,
@@ -238,6 +239,7 @@ def test_a_layer_chosen_on_other_runs_promises_no_more_than_there_is():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, (12, 9, 500))
     assert brain_scores(noise.mean(axis=1)).mean() > 0.04
+    assert nested_brain_scores(noise).shape == (9, 500)
     assert abs(nested_brain_scores(noise).mean()) < 0.005
     noise[3] += 0.5
     assert nested_brain_scores(noise).mean() == pytest.approx(0.5, abs=0.01)
@@ -245,9 +247,9 @@ def test_a_layer_chosen_on_other_runs_promises_no_more_than_there_is():
         np.mean([noise[np.delete(noise[:, :, v], run, axis=1).mean(axis=1).argmax(), run, v] for run in range(9)])
         for v in range(20)
     ]
-    np.testing.assert_allclose(nested_brain_scores(noise)[:20], by_hand)
+    np.testing.assert_allclose(nested_brain_scores(noise).mean(axis=0)[:20], by_hand)
     noise[:, 2, 5] = np.nan  # a voxel that does not vary in one run
-    assert np.flatnonzero(np.isnan(nested_brain_scores(noise))).tolist() == [5]
+    assert np.argwhere(np.isnan(nested_brain_scores(noise))).tolist() == [[2, 5]]
     with pytest.raises(BadInput, match="on other runs"):
         nested_brain_scores(noise[:, :1])
 
@@ -293,3 +295,13 @@ def test_resampled_curves_are_those_of_studies_with_other_runs_and_blocks():
                     for score in scores[kept & side & (blocks == block)].tolist() * n
                 ]
                 assert found[resample, checkpoint] == pytest.approx(np.mean(drawn), abs=1e-6)
+
+
+def test_every_voxel_is_compared_with_its_mirror_image():
+    mask = small_brain()
+    (left, right), positions = hemispheres(mask), voxel_positions(mask)
+    scores = positions @ [[0.1], [0.01], [0.001]]  # grows from left to right
+    difference = mirrored_difference(scores.T, mask)
+    assert difference.shape == (1, len(positions))
+    np.testing.assert_allclose(difference[0, left | right], 0.2 * positions[left | right, 0])
+    assert np.isnan(difference[0, ~left & ~right]).all()

@@ -4,6 +4,7 @@ import json
 import os
 
 import nbformat
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from nbclient.exceptions import CellExecutionError
 from pipeline.asymmetry import LANGUAGE_REGIONS
 
 NOTEBOOK = ROOT / "analyze_results.ipynb"
-FIGURES = ["brain_scores", "left_minus_right", "benchmarks", "transitions", "regions", "brain", "layers"]
+FIGURES = ["brain_scores", "left_minus_right", "benchmarks", "transitions", "regions", "asymmetry", "brain", "layers"]
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,10 @@ def test_figures_and_curve_are_written(small_study):
     assert table["curve"].tolist()[0] == "left_minus_right"
     assert (table["n_checkpoints"] <= 3).all()
     assert table["x0"].isna().all()
+    volume = nibabel.load(small_study / "fig" / "small_lm_en_asymmetry.nii.gz")
+    mask = nibabel.load(small_study / "mask_lpp_en.nii.gz")
+    assert volume.shape == (*mask.shape, 4)
+    np.testing.assert_allclose(volume.get_fdata(), -volume.get_fdata()[::-1], atol=1e-6)
     regions = pd.read_csv(small_study / "fig" / "small_lm_en_regions.csv")
     assert regions.groupby("region").size().to_dict() == dict.fromkeys([*LANGUAGE_REGIONS, "cerebellum"], 4)
 

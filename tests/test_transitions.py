@@ -178,6 +178,23 @@ def test_the_order_of_steps_tells_curves_that_rise_together():
     assert np.mean(np.array(p_values) < 0.05) < 0.12
 
 
+def test_a_map_of_emergence_shows_what_emerges_and_little_else():
+    """Though curves without a transition drift along, as those of voxels do."""
+    rng = np.random.default_rng(10)
+    drift = np.cumsum(rng.standard_normal((9, 10, 600)), axis=1) * 0.02
+    of_runs = drift + 0.02 * rng.standard_normal((9, 10, 600))
+    of_runs[:, :, :200] += sigmoid(X, 0, 0.3, 4, 10.2)[:, None]
+    of_runs[:, :, 200:300] += sigmoid(X, 0, -0.3, 4, 11.0)[:, None]
+    of_runs[3, 2, 599] = np.nan
+    x0 = transitions.emergence(X, of_runs)
+    found = np.isfinite(x0)
+    assert found[:300].mean() > 0.95
+    assert np.median(x0[:200][found[:200]]) == pytest.approx(10.2, abs=0.05)
+    assert np.median(x0[200:300][found[200:300]]) == pytest.approx(11.0, abs=0.05)
+    assert found[300:].sum() / found.sum() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert np.isnan(x0[599])
+
+
 def test_items_are_drawn_again_within_groups_and_alike_at_every_checkpoint():
     rng = np.random.default_rng(7)
     groups = np.repeat(["a", "b", "c"], [200, 50, 400])
