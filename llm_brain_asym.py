@@ -109,19 +109,16 @@ def run_correlations_path(stem, lang):
 
 def blimp_files():
     """The files of BLiMP, one a paradigm, by name."""
-    return _benchmark_files(study_folder() / "blimp" / "data", ".jsonl", BLIMP)
+    return _visible_files(study_folder() / "blimp" / "data", "*.jsonl")
 
 
 def zorro_files():
     """The files of Zorro, one a paradigm, by name."""
-    return _benchmark_files(study_folder() / "Zorro" / "sentences" / "babyberta", ".txt", ZORRO)
+    return _visible_files(study_folder() / "Zorro" / "sentences" / "babyberta", "*.txt")
 
 
-def _benchmark_files(folder, suffix, source):
-    files = sorted(path for path in folder.glob(f"*{suffix}") if not path.name.startswith("."))
-    if not files:
-        raise BadInput(f"{folder} holds no {suffix} files: get them from {source}; {where()}")
-    return files
+def _visible_files(folder, pattern):
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def benchmark_path(stem, benchmark, folder=None):
@@ -331,6 +328,8 @@ def read_blimp():
         A row per pair; paradigms by name, pairs counted from 0.
     """
     rows = []
+    if not blimp_files():
+        raise BadInput(f"{study_folder()}/blimp/data holds no .jsonl files: get them from {BLIMP}; {where()}")
     for path in blimp_files():
         for number, line in enumerate(read_lines(path)):
             try:
@@ -357,6 +356,9 @@ def read_zorro():
         paradigm of the same name.
     """
     rows = []
+    if not zorro_files():
+        folder = study_folder() / "Zorro" / "sentences" / "babyberta"
+        raise BadInput(f"{folder} holds no .txt files: get them from {ZORRO}; {where()}")
     for path in zorro_files():
         lines = read_lines(path)
         if len(lines) % 2:
@@ -442,12 +444,13 @@ def read_acceptability(path, texts=None):
     pandas.DataFrame with columns revision, tokens, prompt, sample, classifier, n_sentences,
     mean_probability, share_acceptable
     """
-    numbers = ["tokens", "prompt", "sample", "n_sentences", "mean_probability", "share_acceptable"]
-    table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *numbers[3:]])
-    for column in numbers:
+    measured = ["n_sentences", "mean_probability", "share_acceptable"]
+    table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
+    for column in ["tokens", "prompt", "sample", *measured]:
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
-    if texts is not None and (before := read_record(path).get("inputs")):
-        changed = [before.get(text.name, checksum := sha256(text)) != checksum for text in texts["path"]]
+    if texts is not None:
+        before = read_record(path).get("inputs", {})
+        changed = [text.name in before and before[text.name] != sha256(text) for text in texts["path"]]
         keys = ["revision", "prompt", "sample"]
         table = table[~table.set_index(keys).index.isin(texts[changed].set_index(keys).index)]
     return table
@@ -541,10 +544,21 @@ def read_benchmark_items(model, checkpoints):
 
 
 def what_differs(model, checkpoints, lang):
-    """In what checkpoints of one curve were not made alike: a list of sentences, empty if in nothing.
+    """In what the checkpoints of one curve were not treated alike.
 
-    Compared are the options on record of fits, activations, benchmarks and texts, the paradigms
-    of benchmarks, and the shots of lm_eval; parameters and result as in ``read_benchmarks``.
+    Compared are the options on record of fits, activations, benchmarks and texts (of these, the
+    first one), the paradigms of benchmarks, and the shots of lm_eval.
+
+    Parameters
+    ----------
+    model, lang : str
+    checkpoints : pandas.DataFrame with columns stem, revision, ...
+        As ``fitted_checkpoints`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each difference.
     """
     stems, sentences = checkpoints["stem"], []
     outputs = {"the fit": [run_correlations_path(stem, lang) for stem in stems]}
@@ -879,7 +893,7 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     parameters |= {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
-    if is_finished(output, parameters, args.overwrite, args.model):
+    if is_finished(output, parameters, args.overwrite, args.model, inputs()):
         print(f"{output} is there already")
         return
     pairs = read_pairs()

@@ -95,4 +95,3 @@ def train(folder, seed, n_steps=N_STEPS):
         schedule.step()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return loss.item()

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import os
 import re
 from collections import Counter
 
@@ -376,6 +377,17 @@ def test_the_scripts_write_what_they_say(study_folder, call, tiny_checkpoint, be
     assert status == 2
     assert "was made with" in err
     assert all_files(study_folder) == before
+
+    if benchmark in ("blimp", "zorro"):
+        source = next(path for path in before if path.suffix == (".jsonl" if benchmark == "blimp" else ".txt"))
+        source.write_bytes(before[source] * 2)
+        os.utime(source, (path.stat().st_mtime + 10,) * 2)
+        status, _, err = call(script, *options)
+        assert status == 2
+        assert f"was made from another {source}, which has changed since" in err
+        source.unlink()  # whoever has the result needs the benchmark no more
+        assert "is there already" in call(script, *options)[1]
+        source.write_bytes(before[source])
 
     elsewhere = study_folder / "elsewhere"
     assert call(script, *options, "--output_folder", elsewhere, "--batch_size", 7)[0] == 0
