@@ -197,9 +197,14 @@ def ridge_predictions(x, y, training, test, alphas):
         eigenvalues, vectors = torch.linalg.eigh(x_train @ x_train.T)
         left, right = x_test @ x_train.T @ vectors, vectors.T
     # left: (n_scans_test, n), right: (n, n_scans_training), n the smaller of units and scans
+    dtype, n_scans_test, n = y_train.dtype, *left.shape
+    # Of two orders of the same product, the one with fewer multiplications for each voxel.
+    right_first = n * n_scans + len(alphas) * n_scans_test * n < len(alphas) * n_scans_test * n_scans
+    if right_first:
+        right = right.to(dtype) @ y_train  # (n, n_voxels)
     for alpha in alphas:
-        weights = (left / (eigenvalues.clamp(min=0) + alpha)) @ right  # (n_scans_test, n_scans_training)
-        yield weights.to(y_train.dtype) @ y_train
+        shrunk = left / (eigenvalues.clamp(min=0) + alpha)  # (n_scans_test, n)
+        yield shrunk.to(dtype) @ right if right_first else (shrunk @ right).to(dtype) @ y_train
 
 
 def pearson(measured, predicted):
