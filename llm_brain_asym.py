@@ -153,6 +153,15 @@ def figure_path(name):
     return study_folder() / "fig" / name
 
 
+def calibration_path():
+    """What simulated studies said of the analysis; it comes with this program, whatever the study."""
+    return Path(__file__).parent / "demo" / "calibration.csv.gz"
+
+
+def atlas_path():
+    return study_folder() / "atlas.nii.gz"
+
+
 # ---------------------------------------------------------------- what things are called
 
 
@@ -308,6 +317,19 @@ def read_mask(lang):
         mask = nibabel.load(path)
         mask.get_fdata()
     return mask
+
+
+def read_atlas():
+    """The regions that the user wants beside the language regions, a nibabel image, or None."""
+    path = atlas_path()
+    if not path.is_file():
+        return None
+    with naming(path, "it should be a NIfTI image of whole numbers, a number for each region, 0 elsewhere"):
+        atlas = nibabel.load(path)
+        values = atlas.get_fdata()
+        if values.ndim != 3 or not np.array_equal(values, np.rint(values)):
+            raise ValueError(f"shape {values.shape}, values like {values.flat[np.argmax(values != np.rint(values))]}")
+    return atlas
 
 
 def read_isc(lang, n_voxels):
@@ -636,6 +658,86 @@ def read_correlations(stem, lang):
     return np.stack(layers)[:, None]
 
 
+def read_all_correlations(checkpoints, lang):
+    """Correlations of every checkpoint that is fitted in whole.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        As ``fitted_checkpoints`` returns it.
+    lang : str
+
+    Returns
+    -------
+    checkpoints : pandas.DataFrame
+        Without those that have fewer layers than others: they are still being fitted.
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    unfinished : list of str
+        The revisions that were left out.
+    """
+    correlations = [read_correlations(stem, lang) for stem in checkpoints["stem"]]
+    n_layers = np.array([len(of_checkpoint) for of_checkpoint in correlations])
+    whole = n_layers == n_layers.max()
+    kept = [of_checkpoint for of_checkpoint, is_whole in zip(correlations, whole, strict=True) if is_whole]
+    return checkpoints[whole].reset_index(drop=True), kept, list(checkpoints["revision"][~whole])
+
+
+def what_is_missing(model, checkpoints, benchmarks, lang):
+    """What has not been run yet, and leaves a gap.
+
+    Parameters
+    ----------
+    model, lang : str
+    checkpoints : pandas.DataFrame
+        As ``fitted_checkpoints`` returns it.
+    benchmarks : pandas.DataFrame
+        As ``read_benchmarks`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each gap.
+    """
+    name, sentences = checkpoint_stem(model), []
+    extracted = {path.name for path in activations_path("x", lang).parent.glob(f"{glob.escape(name)}_*_{lang}.lz4")}
+    waiting = sorted(extracted - {activations_path(stem, lang).name for stem in checkpoints["stem"]})
+    if waiting:
+        sentences.append(f"extracted and not fitted, or not known how long they were trained: {', '.join(waiting)}")
+    never = [benchmark for benchmark in (*BENCHMARKS, "acceptability") if benchmark not in benchmarks]
+    if never:
+        sentences.append(f"not run for any checkpoint: {', '.join(never)}")
+    for benchmark in benchmarks:
+        gaps = checkpoints["revision"][benchmarks[benchmark].isna().to_numpy()]
+        if len(gaps):
+            sentences.append(f"{benchmark} has no value at {', '.join(gaps)}")
+    return sentences
+
+
+def read_acceptability_items(model, checkpoints):
+    """Acceptability of every generated text of every judge, for curves by prompt and by judge.
+
+    Returns
+    -------
+    list of (by, curve, values)
+        by is prompt or judge, curve which one, and values an array of shape (n_checkpoints, n_texts),
+        NaN where there is no text, or no sentence in it. Empty where nothing has been judged.
+    """
+    path = acceptability_path(model, generated_texts_folder())
+    if not path.is_file():
+        return []
+    table, items = read_acceptability(path), []
+
+    def of_texts(rows):
+        texts = rows.groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
+        return texts.unstack("revision").reindex(columns=checkpoints["revision"]).to_numpy().T
+
+    for prompt, rows in table.groupby("prompt"):
+        items.append(("prompt", f"prompt {int(prompt)}", of_texts(rows)))
+    for classifier, rows in table.groupby("classifier"):
+        items.append(("judge", Path(classifier).name, of_texts(rows)))
+    return items
+
+
 # ---------------------------------------------------------------- writing
 
 
@@ -715,9 +817,39 @@ def read_record(path):
     return content
 
 
-def save_table(table, name):
-    """Save a pandas table as ``fig/{name}.csv``."""
-    write_table(figure_path(f"{name}.csv"), table)
+def save_table(table, name, suffix=".csv"):
+    """Save a pandas table as ``fig/{name}.csv``, or ``.csv.gz``."""
+    write_table(figure_path(f"{name}{suffix}"), table)
+
+
+def read_calibration():
+    """The simulated studies of demo/calibration.py, for ``pipeline.calibration``."""
+    with naming(calibration_path(), "make it again: python -m demo.calibration"):
+        return pd.read_csv(calibration_path(), dtype={"study": str})
+
+
+def read_families():
+    """What the notebook has found for every model and language so far.
+
+    Returns
+    -------
+    curves, tables : pandas.DataFrame
+        All ``fig/{family}_curves.csv`` and ``fig/{family}_table.csv``, with a column family.
+    """
+    curves, tables = [], []
+    for path in sorted(figure_path("x").parent.glob("*_curves.csv")):
+        family = path.name.removesuffix("_curves.csv")
+        if (table := path.with_name(f"{family}_table.csv")).is_file():
+            with naming(path, "make it again with analyze_results.ipynb"):
+                curves.append(pd.read_csv(path).assign(family=family))
+                tables.append(pd.read_csv(table).assign(family=family))
+    return pd.concat(curves, ignore_index=True), pd.concat(tables, ignore_index=True)
+
+
+def save_text(text, name):
+    """Save words as ``fig/{name}.txt``."""
+    with new_file(figure_path(f"{name}.txt")) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def save_map(values, mask_img, name):

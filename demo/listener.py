@@ -134,7 +134,26 @@ def scramble(signal, rng):
     return np.fft.irfft(np.abs(spectrum) * np.exp(2j * np.pi * rng.random(spectrum.shape)), n=len(signal), axis=0)
 
 
-def listen(mask, signals_of_runs, syntactic_right, seed):
+def smoothing(positions, fwhm_mm):
+    """A matrix that makes the columns of independent values resemble their neighbours.
+
+    Parameters
+    ----------
+    positions : array of shape (n_voxels, 3), millimetres
+    fwhm_mm : float
+        Full width at half maximum of a Gaussian.
+
+    Returns
+    -------
+    array of shape (n_voxels, n_voxels)
+        ``values @ matrix`` has the variance of the values, of shape (n, n_voxels).
+    """
+    squares = ((positions[:, None] - positions) ** 2).sum(axis=2)
+    matrix = np.exp(-squares / (2 * (fwhm_mm / np.sqrt(8 * np.log(2))) ** 2))
+    return matrix / np.linalg.norm(matrix, axis=0)
+
+
+def listen(mask, signals_of_runs, syntactic_right, seed, fwhm_mm=0.0):
     """Simulate the fMRI of a listener, and the inter-subject correlation of the voxels.
 
     Parameters
@@ -145,6 +164,8 @@ def listen(mask, signals_of_runs, syntactic_right, seed):
         Share of variance that the right's driven voxels owe to syntax; the left's is fixed.
     seed : int
         Decides the weights and the noise, whatever syntactic_right is.
+    fwhm_mm : float
+        How far voxels resemble their neighbours, in what they weigh and in their noise.
 
     Returns
     -------
@@ -159,10 +180,16 @@ def listen(mask, signals_of_runs, syntactic_right, seed):
     # A voxel and its mirror image weigh the features alike.
     lexical_weights = rng.standard_normal((n_lexical, n_pairs))
     syntactic_weights = rng.standard_normal((n_syntactic, n_pairs))
+    if fwhm_mm:
+        positions = voxel_positions(mask)
+        of_voxels, of_pairs = smoothing(positions, fwhm_mm), smoothing(positions[left], fwhm_mm)
+        lexical_weights, syntactic_weights = lexical_weights @ of_pairs, syntactic_weights @ of_pairs
 
     fmri = []
     for lexical, syntactic in signals_of_runs:
         noise = rng.standard_normal((len(lexical) + 50, n_voxels))
+        if fwhm_mm:
+            noise = noise @ of_voxels
         noise = zscore(lfilter([1], [1, -NOISE_AUTOCORRELATION], noise, axis=0)[50:])
         words, grammar = zscore(lexical @ lexical_weights), zscore(syntactic @ syntactic_weights)
         run = noise.copy()

@@ -184,56 +184,64 @@ def reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
     return mean_isc > np.percentile(mean_isc, percentile)
 
 
-def brain_scores(correlations):
-    """A voxel's score: its correlation at its best layer.
+def brain_scores(correlations, best_layer="maximum"):
+    """Each voxel's correlation at its best layer, in every left-out run of every checkpoint.
+
+    Averaged over runs, it is the voxel's brain score.
 
     Parameters
     ----------
-    correlations : array of shape (n_layers, n_voxels)
-        Averaged over left-out runs. A voxel that is NaN in every layer stays NaN.
+    correlations : iterable over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    best_layer : {"maximum", "nested"}
+        Which layer is a voxel's best: the one with the highest average over runs, as in the paper;
+        or in each run the one that is best on average over the other runs. The highest of several
+        noisy averages promises more than there is, a layer chosen on other runs does not.
 
     Returns
     -------
-    array of shape (n_voxels,)
+    float32 array of shape (n_checkpoints, n_runs, n_voxels)
+        n_runs is 1 where only averages over runs are known of some checkpoint. A voxel that is NaN
+        in every layer stays NaN.
+
+    Raises
+    ------
+    BadInput
+        Checkpoints have different runs or voxels, or a layer cannot be chosen on other runs.
     """
-    return np.fmax.reduce(correlations, axis=0)
+    if best_layer not in ("maximum", "nested"):
+        raise BadInput(f"unknown best_layer {best_layer!r}: choose maximum or nested")
+    scores = [_of_best_layers(of_checkpoint, best_layer) for of_checkpoint in correlations]
+    if any(len(of_runs) == 1 for of_runs in scores):
+        scores = [of_runs.mean(axis=0, keepdims=True) for of_runs in scores]
+    if len({of_runs.shape for of_runs in scores}) > 1:
+        shapes = " and ".join(sorted({str(of_runs.shape) for of_runs in scores}))
+        raise BadInput(f"checkpoints of different (runs, voxels) make no curve: {shapes}; fit them all alike")
+    return np.stack(scores).astype(np.float32)
 
 
-def nested_brain_scores(correlations):
-    """Brain scores without the optimism of choosing the best layer on what is then reported.
-
-    In each run, a voxel's layer is the one that is best on average over the other runs; averaged
-    over runs, these are scores that promise no more than there is.
-
-    Parameters
-    ----------
-    correlations : array of shape (n_layers, n_runs, n_voxels)
-        With at least two runs.
-
-    Returns
-    -------
-    array of shape (n_runs, n_voxels)
-        The score of each voxel in each run.
-    """
+def _of_best_layers(correlations, best_layer):
+    """One checkpoint: (n_layers, n_runs, n_voxels) to (n_runs, n_voxels)."""
     _, n_runs, n_voxels = correlations.shape
-    if n_runs < 2:
+    known = np.where(np.isnan(correlations), -np.inf, correlations)
+    sums = known.sum(axis=1, dtype=np.float64)  # (n_layers, n_voxels)
+    if best_layer == "maximum":
+        best = np.broadcast_to(sums.argmax(axis=0), (n_runs, n_voxels))
+    elif n_runs > 1:
+        best = np.stack([np.delete(known, run, axis=1).sum(axis=1).argmax(axis=0) for run in range(n_runs)])
+    else:
         raise BadInput("only averages over runs are known, and a layer cannot be chosen on other runs")
-    known = np.nan_to_num(correlations, nan=-np.inf)
-    of_runs = np.empty((n_runs, n_voxels))
-    for run in range(n_runs):
-        best = np.delete(known, run, axis=1).mean(axis=1).argmax(axis=0)  # (n_voxels,)
-        of_runs[run] = correlations[best, run, np.arange(n_voxels)]
-    return of_runs
+    return np.take_along_axis(correlations, best[None], axis=0)[0]
 
 
-def left_right(scores, left, right, reliable):
-    """Mean score of the reliable voxels of each hemisphere; voxels without a score do not count.
+def left_right(scores, left, right):
+    """Mean score of the voxels of each side; voxels without a score do not count.
 
     Parameters
     ----------
     scores : array of shape (..., n_voxels)
-        Of voxels, or of layers and voxels.
-    left, right, reliable : bool arrays of shape (n_voxels,)
+        Of checkpoints, or of layers, and voxels.
+    left, right : bool arrays of shape (n_voxels,)
+        The voxels of each side: the reliable ones of a hemisphere, or all of a region.
 
     Returns
     -------
@@ -242,16 +250,15 @@ def left_right(scores, left, right, reliable):
     Raises
     ------
     BadInput
-        The voxels are not as many as the mask's, or a hemisphere has no reliable one.
+        The voxels are not as many as the mask's, or a side has none.
     """
-    if not scores.shape[-1] == len(left) == len(right) == len(reliable):
+    if not scores.shape[-1] == len(left) == len(right):
         raise BadInput(
-            f"{scores.shape[-1]} voxels in the correlations, {len(left)} in the mask and {len(reliable)} in the ISC: "
-            "they are not of the same study"
+            f"{scores.shape[-1]} voxels in the correlations and {len(left)} in the mask: they are not of the same study"
         )
-    if not (left & reliable).any() or not (right & reliable).any():
-        raise BadInput("a hemisphere has no reliable voxel: mask and ISC are not of the same study")
-    return np.nanmean(scores[..., left & reliable], axis=-1), np.nanmean(scores[..., right & reliable], axis=-1)
+    if not left.any() or not right.any():
+        raise BadInput("a side has no (reliable) voxel: mask and ISC are not of the same study")
+    return np.nanmean(scores[..., left], axis=-1), np.nanmean(scores[..., right], axis=-1)
 
 
 def best_layer(correlations, voxels):
@@ -267,35 +274,6 @@ def best_layer(correlations, voxels):
     int
     """
     return int(np.nanmean(correlations[:, voxels], axis=1).argmax())
-
-
-def resampled_left_right(correlations, left, right, reliable, n_resamples=1000, seed=0):
-    """Hemisphere scores of resampled studies, whose left-out runs are drawn with replacement.
-
-    Every resampled study chooses its best layers anew, as the real one does. The same seed draws
-    the same runs for every checkpoint, so that differences between checkpoints are paired.
-
-    Parameters
-    ----------
-    correlations : array of shape (n_layers, n_runs, n_voxels)
-    left, right, reliable : bool arrays of shape (n_voxels,)
-    n_resamples, seed : int
-
-    Returns
-    -------
-    lefts, rights : arrays of shape (n_resamples,)
-    """
-    n_runs = correlations.shape[1]
-    counts = np.random.default_rng(seed).multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=n_resamples)
-    kept = reliable & (left | right)
-    correlations = correlations[:, :, kept].astype(np.float32)
-    left, right, reliable = left[kept], right[kept], reliable[kept]
-    studies = []
-    for weights in (counts / n_runs).astype(np.float32):  # (n_runs,)
-        scores = brain_scores(np.einsum("r,lrv->lv", weights, correlations))
-        studies.append(left_right(scores, left, right, reliable))
-    lefts, rights = np.array(studies).T
-    return lefts, rights
 
 
 def mirrored_difference(scores, mask_img):
@@ -316,32 +294,6 @@ def mirrored_difference(scores, mask_img):
     difference = np.full(np.shape(scores), np.nan)
     difference[..., has_one] = scores[..., has_one] - scores[..., mirror[has_one]]
     return difference
-
-
-def region_curves(checkpoints, correlations, regions):
-    """Left minus right over training in each region.
-
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens.
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-    regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
-        Regions of which a side has no voxel are left out.
-
-    Returns
-    -------
-    pandas.DataFrame with columns region, revision, tokens, left, right, left_minus_right
-        A row per region and checkpoint. All voxels of a region count, reliable or not.
-    """
-    rows = []
-    scores = [brain_scores(of_checkpoint.mean(axis=1)) for of_checkpoint in correlations]
-    for name, (left, right) in regions.items():
-        if left.any() and right.any():
-            for revision, tokens, of_voxels in zip(checkpoints["revision"], checkpoints["tokens"], scores, strict=True):
-                sides = [np.nanmean(of_voxels[side]) for side in (left, right)]
-                rows.append((name, revision, tokens, *sides, sides[0] - sides[1]))
-    return pd.DataFrame(rows, columns=["region", "revision", "tokens", "left", "right", "left_minus_right"])
 
 
 def voxel_blocks(mask_img, edge_mm=20.0):
@@ -365,18 +317,19 @@ def voxel_blocks(mask_img, edge_mm=20.0):
     return np.unique(cubes, axis=0, return_inverse=True)[1].ravel()
 
 
-def resampled_curves(correlations, left, right, reliable, blocks, n_resamples=1000, seed=0):
-    """Hemisphere scores over training in resampled studies: other runs, and other blocks of voxels.
+def resampled_left_right(scores, left, right, blocks, n_resamples=1000, seed=0):
+    """Both sides over training in resampled studies: other left-out runs, and other blocks of voxels.
 
-    Voxels that do not vary in some run have no score, and do not count.
-
-    Runs and blocks are drawn with replacement, the same ones at every checkpoint, and every
-    resampled study chooses its best layers anew.
+    Runs and blocks are drawn with replacement, the same ones at every checkpoint; the same seed draws
+    the same runs for all regions. Layers stay those of the whole study: at its maximum, a score does
+    not depend on them, to first order.
 
     Parameters
     ----------
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-    left, right, reliable : bool arrays of shape (n_voxels,)
+    scores : array of shape (n_checkpoints, n_runs, n_voxels)
+        As ``brain_scores`` returns it. Voxels that do not vary in some run do not count.
+    left, right : bool arrays of shape (n_voxels,)
+        The voxels of each side.
     blocks : int array of shape (n_voxels,)
         As ``voxel_blocks`` returns it.
     n_resamples, seed : int
@@ -384,52 +337,149 @@ def resampled_curves(correlations, left, right, reliable, blocks, n_resamples=10
     Returns
     -------
     lefts, rights : arrays of shape (n_resamples, n_checkpoints)
+        NaN where no block of a side was drawn.
     """
-    rng = np.random.default_rng(seed)
-    n_runs = correlations[0].shape[1]
+    rng, n_runs = np.random.default_rng(seed), scores.shape[1]
     runs = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=n_resamples) / n_runs
-    kept = reliable & (left | right) & np.isfinite(sum(run.sum(axis=(0, 1)) for run in correlations))
+    kept = (left | right) & np.isfinite(scores).all(axis=(0, 1))
     numbers = np.unique(blocks[kept], return_inverse=True)[1].ravel()
     n_blocks = numbers.max() + 1
-    times = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n_resamples)[:, numbers].astype(float)
+    times = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n_resamples)  # (n_resamples, n_blocks)
+    in_block = numbers[:, None] == np.arange(n_blocks)  # (n_kept, n_blocks)
     sides = []
     for side in (left[kept], right[kept]):
-        weights = times * side  # (n_resamples, n_kept)
-        sides.append(weights / weights.sum(axis=1, keepdims=True))
-    lefts, rights = np.empty((2, n_resamples, len(correlations)))
-    for checkpoint, of_checkpoint in enumerate(correlations):
-        of_kept = of_checkpoint[:, :, kept].astype(np.float32)
-        for resample, weights in enumerate(runs.astype(np.float32)):
-            scores = brain_scores(np.tensordot(weights, of_kept, axes=(0, 1)))  # (n_kept,)
-            lefts[resample, checkpoint] = sides[0][resample] @ scores
-            rights[resample, checkpoint] = sides[1][resample] @ scores
-    return lefts, rights
+        of_side = (in_block & side[:, None]).astype(float)
+        sums = scores[:, :, kept] @ of_side  # (n_checkpoints, n_runs, n_blocks)
+        n_voxels = times @ of_side.sum(axis=0)  # (n_resamples,)
+        totals = np.einsum("sr,sb,crb->sc", runs, times.astype(float), sums, optimize=True)
+        sides.append(totals / np.where(n_voxels > 0, n_voxels, np.nan)[:, None])
+    return tuple(sides)
 
 
-def asymmetry_curve(checkpoints, correlations, left, right, reliable, n_resamples=1000):
-    """Brain scores of both hemispheres and their difference over training.
+def side_curves(scores, left, right, blocks, n_resamples=1000):
+    """Both sides and their difference over training, as measured and in resampled studies.
+
+    Parameters
+    ----------
+    scores, left, right, blocks, n_resamples
+        As for ``resampled_left_right``. With a single run, only averages over runs are known, and the
+        resamples are NaN.
+
+    Returns
+    -------
+    dict from left, right and left_minus_right to (curve, resamples)
+        Arrays of shape (n_checkpoints,) and (n_resamples, n_checkpoints).
+    """
+    sides = left_right(scores.mean(axis=1), left, right)
+    if scores.shape[1] > 1:
+        again = resampled_left_right(scores, left, right, blocks, n_resamples)
+    else:
+        again = np.full((2, n_resamples, len(scores)), np.nan)
+    return {
+        "left": (sides[0], again[0]),
+        "right": (sides[1], again[1]),
+        "left_minus_right": (sides[0] - sides[1], again[0] - again[1]),
+    }
+
+
+def asymmetry_curve(checkpoints, scores, left, right, blocks, n_resamples=1000):
+    """Both sides and their difference over training, as a table.
 
     Parameters
     ----------
     checkpoints : pandas.DataFrame
         With columns revision and tokens.
-    correlations : iterable over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-        With a single run, only averages over runs are known, and no interval can be given.
-    left, right, reliable : bool arrays of shape (n_voxels,)
-    n_resamples : int
+    scores, left, right, blocks, n_resamples
+        As for ``side_curves``.
 
     Returns
     -------
     pandas.DataFrame with columns revision, tokens, left, right, left_minus_right, low, high
-        low and high enclose 95 % of the differences of studies with resampled runs.
+        low and high enclose 95 % of the differences of studies with resampled runs and blocks; NaN
+        where only averages over runs are known.
+    """
+    curves = side_curves(scores, left, right, blocks, n_resamples)
+    columns = {name: curve for name, (curve, _) in curves.items()}
+    differences = curves["left_minus_right"][1]
+    known = np.isfinite(differences).all(axis=1)  # a few may lack a side of a small region
+    columns["low"], columns["high"] = (
+        np.percentile(differences[known], [2.5, 97.5], axis=0) if known.any() else np.full((2, len(scores)), np.nan)
+    )
+    return checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
+
+
+def region_curves(checkpoints, scores, regions, blocks):
+    """Left minus right over training in each region.
+
+    Parameters
+    ----------
+    checkpoints, scores, blocks
+        As for ``asymmetry_curve``.
+    regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
+        Regions of which a side has no voxel with a score are left out.
+
+    Returns
+    -------
+    pandas.DataFrame with columns region, revision, tokens, left, right, left_minus_right, low, high
+        A row per region and checkpoint. All voxels of a region count, reliable or not.
+    """
+    known = np.isfinite(scores).all(axis=(0, 1))
+    curves = [
+        asymmetry_curve(checkpoints, scores, left, right, blocks).assign(region=name)
+        for name, (left, right) in regions.items()
+        if (left & known).any() and (right & known).any()
+    ]
+    columns = ["region", "revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
+    return pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
+
+
+def layer_curves(checkpoints, correlations, left, right):
+    """How well every layer of every checkpoint predicts either side.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        With columns revision and tokens.
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    left, right : bool arrays of shape (n_voxels,)
+
+    Returns
+    -------
+    pandas.DataFrame with columns revision, tokens, layer, left, right, left_minus_right
+        A row per checkpoint and layer; layer 0 is the embedding.
     """
     rows = []
-    for of_checkpoint in correlations:
-        score_left, score_right = left_right(brain_scores(of_checkpoint.mean(axis=1)), left, right, reliable)
-        low = high = np.nan
-        if of_checkpoint.shape[1] > 1:
-            lefts, rights = resampled_left_right(of_checkpoint, left, right, reliable, n_resamples)
-            low, high = np.percentile(lefts - rights, [2.5, 97.5])
-        rows.append((score_left, score_right, score_left - score_right, low, high))
-    curve = pd.DataFrame(rows, columns=["left", "right", "left_minus_right", "low", "high"])
-    return pd.concat([checkpoints[["revision", "tokens"]].reset_index(drop=True), curve], axis=1)
+    for (revision, tokens), of_checkpoint in zip(
+        checkpoints[["revision", "tokens"]].itertuples(index=False), correlations, strict=True
+    ):
+        lefts, rights = left_right(of_checkpoint.mean(axis=1), left, right)  # (n_layers,)
+        rows += [
+            (revision, tokens, layer, *sides, sides[0] - sides[1])
+            for layer, sides in enumerate(zip(lefts, rights, strict=True))
+        ]
+    return pd.DataFrame(rows, columns=["revision", "tokens", "layer", "left", "right", "left_minus_right"])
+
+
+def voxel_table(mask_img, checkpoints, scores, differences, **columns):
+    """The numbers of all maps, a row per voxel.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+    checkpoints : pandas.DataFrame
+        With the column revision.
+    scores, differences : arrays of shape (n_checkpoints, n_voxels)
+        Brain scores, and ``mirrored_difference`` of them.
+    columns : arrays of shape (n_voxels,)
+        More, by name.
+
+    Returns
+    -------
+    pandas.DataFrame with columns x, y, z (MNI, millimetres), those given, then score_{revision} and
+    asymmetry_{revision} for every checkpoint
+    """
+    table = pd.DataFrame(voxel_positions(mask_img), columns=["x", "y", "z"]).assign(**columns)
+    maps = {}
+    for revision, of_checkpoint, difference in zip(checkpoints["revision"], scores, differences, strict=True):
+        maps |= {f"score_{revision}": of_checkpoint, f"asymmetry_{revision}": difference}
+    return pd.concat([table, pd.DataFrame(maps).astype(np.float32)], axis=1)

@@ -24,9 +24,10 @@ N_NULL_CURVES = 2000
 FEWEST_CHECKPOINTS = 5
 MEASURES = ("alignment", "scaled_distance", "midpoint_difference", "lead")
 COLUMNS = [
-    *["n_checkpoints", "is_flat", "p_flat", "is_monotonic", "x0", "x0_low", "x0_high"],
+    *["kind", "n_checkpoints", "is_flat", "p_flat", "is_monotonic", "x0", "x0_low", "x0_high"],
     *["beta", "beta_low", "beta_high", "low", "high"],
     *[name for measure in MEASURES for name in (measure, f"{measure}_low", f"{measure}_high")],
+    "p_shuffled",
 ]
 
 # What the benchmarks of the paper measure: formal competence is to know the language, functional
@@ -124,7 +125,7 @@ def fit(x, curves):
     """
     x0, beta, values, units = shapes(x)
     curves = np.asarray(curves, dtype=float)
-    best = np.abs(curves @ units.T).argmax(axis=-1)
+    best, _ = _most_alike(curves, units)
     values = values[best]  # (..., n_checkpoints)
     means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
     centred = values - means[1]
@@ -137,6 +138,35 @@ def fit(x, curves):
         "high": low + slope,
         "fitted": low[..., None] + slope[..., None] * values,
     }
+
+
+def _most_alike(curves, units, allowed=None):
+    """The shape that each curve is most like, rising or falling, and how much so.
+
+    Parameters
+    ----------
+    curves : array of shape (..., n_checkpoints)
+    units : array of shape (n_shapes, n_checkpoints)
+        With mean 0 and sum of squares 1.
+    allowed : bool array of shape (..., n_shapes), optional
+        Leaves only some shapes to each curve.
+
+    Returns
+    -------
+    best : int array of shape (...)
+    likeness : array of shape (...)
+        Its square is what that shape explains of the curve's sum of squares.
+    """
+    flat, units = curves.reshape(-1, curves.shape[-1]), units.astype(np.float32)
+    flat = (flat - flat.mean(axis=1, keepdims=True)).astype(np.float32)
+    best, likeness = np.empty(len(flat), dtype=int), np.empty(len(flat))
+    for first in range(0, len(flat), 16):  # so many at once stay in the processor's cache
+        chunk = slice(first, first + 16)
+        of_shapes = np.abs(flat[chunk] @ units.T)  # (16, n_shapes)
+        if allowed is not None:
+            of_shapes[~allowed[chunk]] = -1
+        best[chunk], likeness[chunk] = of_shapes.argmax(axis=1), of_shapes.max(axis=1)
+    return best.reshape(curves.shape[:-1]), likeness.reshape(curves.shape[:-1])
 
 
 def flat_p_value(x, curve, resamples, seed=0):
@@ -170,7 +200,7 @@ def _explained_and_left(x, curves):
     """Sums of squares, about its mean, that the best sigmoid explains of each curve, and leaves."""
     _, _, _, units = shapes(x)
     centred = curves - curves.mean(axis=-1, keepdims=True)
-    explained = np.abs(centred @ units.T).max(axis=-1) ** 2
+    explained = _most_alike(curves, units)[1] ** 2
     return explained, np.maximum((centred**2).sum(axis=-1) - explained, 0)
 
 
@@ -276,10 +306,10 @@ def transition(x, curve, resamples):
 def alignment(x, curve, resamples, other, other_resamples, is_flat):
     """How much of one curve the transition of another one explains: 0 not at all, 1 all of it.
 
-    The squared correlation of the curve with the sigmoid that is fitted to the other one; 0 where
-    they go in opposite directions. A flat curve has no transition, and so explains nothing, and
-    has nothing to be explained, however its noise may look: that is what a correlation of the two
-    curves cannot promise.
+    The squared correlation of the curve with the sigmoid that is fitted to the other one, less what
+    the curve's noise adds to and takes from it; 0 where they go in opposite directions. A flat curve
+    has no transition, and so explains nothing, and has nothing to be explained, however its noise may
+    look: that is what a correlation of the two curves cannot promise.
 
     Parameters
     ----------
@@ -297,11 +327,19 @@ def alignment(x, curve, resamples, other, other_resamples, is_flat):
     """
     if is_flat:
         return 0.0, np.zeros(len(resamples))
+    noise = np.cov(resamples - resamples.mean(axis=1, keepdims=True), rowvar=False)
 
-    def explained(curves, others):
-        return np.maximum(0, _correlation(curves, fit(x, others)["fitted"])) ** 2
+    def explained(curves, others, n_noises):
+        curves = curves - curves.mean(axis=-1, keepdims=True)
+        units = fit(x, others)["fitted"]
+        units = units - units.mean(axis=-1, keepdims=True)
+        units /= np.linalg.norm(units, axis=-1, keepdims=True)
+        part = np.maximum(0, (curves * units).sum(axis=-1)) ** 2 - n_noises * ((units @ noise) * units).sum(axis=-1)
+        whole = (curves**2).sum(axis=-1) - n_noises * np.trace(noise)
+        return np.clip(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 0, 1)
 
-    return float(explained(curve, other)), explained(resamples, other_resamples)
+    # A resampled curve has the noise of what was measured, and that of drawing it again.
+    return float(explained(curve, other, 1)), explained(resamples, other_resamples, 2)
 
 
 def scaled_distance(x, curve, other):
@@ -342,9 +380,8 @@ def lead(x, curve, other):
     """
     x0, beta, _, units = shapes(x)
     found = fit(x, curve)
-    likeness = np.abs(np.asarray(other) @ units.T)  # (..., n_shapes)
-    likeness = np.where(beta == found["beta"][..., None], likeness, -1)
-    return x0[likeness.argmax(axis=-1)] - found["x0"]
+    allowed = beta == np.reshape(found["beta"], (-1, 1))  # (n_curves, n_shapes)
+    return x0[_most_alike(np.asarray(other), units, allowed)[0]] - found["x0"]
 
 
 def shuffled_steps_p_value(curve, other, n_shuffles=2000, seed=0):
@@ -374,6 +411,11 @@ def interval(of_resamples):
     return float(low), float(high)
 
 
+def kind(curve):
+    """What kind of competence a benchmark measures: formal, functional, or other."""
+    return "formal" if curve in FORMAL else "functional" if curve in FUNCTIONAL else "other"
+
+
 def compare(tokens, curves, target="left_minus_right"):
     """The transition of every curve, and how it goes with that of one of them.
 
@@ -391,42 +433,54 @@ def compare(tokens, curves, target="left_minus_right"):
     Returns
     -------
     table : pandas.DataFrame with a row per curve
-        What ``transition`` says of it; then alignment, scaled_distance (of the other curve and the
-        target), midpoint_difference (the target's x0 minus the other's) and lead (how many decades
-        the other one moves first), each with its interval in columns that end in _low and _high.
-        A curve of fewer than 5 checkpoints has NaN everywhere.
-    alignments : dict from name to array of shape (n_resamples,)
-        For ``formal_minus_functional``.
+        What ``transition`` says of it, at the checkpoints that it has a value at; then, at those that the
+        target has a value at too, alignment, scaled_distance (of the other curve and the target),
+        midpoint_difference (the target's x0 minus the other's) and lead (how many decades the other one
+        moves first), each with its interval in columns that end in _low and _high; and p_shuffled, which
+        says whether the two correlate more than with their steps in another order, corrected for the
+        number of curves (Benjamini & Hochberg 1995). NaN where there are fewer than 5 checkpoints.
+    again : dict from measure to dict from name to array of shape (n_resamples,)
+        The measures of the resampled curves.
     """
-    x = np.log10(np.where(np.asarray(tokens, dtype=float) > 0, tokens, np.nan))
-    rows, alignments = {}, {}
+    tokens = np.asarray(tokens, dtype=float)
+    x = np.log10(np.where(tokens > 0, tokens, np.nan))
+    measured = {
+        name: np.isfinite(np.vstack([x, curve, resamples])).all(axis=0) for name, (curve, resamples) in curves.items()
+    }
+    rows, again = {}, {measure: {} for measure in MEASURES}
     for name in [target, *(name for name in curves if name != target)]:
-        curve, resamples = curves[name]
-        measured = np.vstack([x, curve, resamples, *curves[target]])
-        both = np.isfinite(measured).all(axis=0)
-        rows[name] = {"n_checkpoints": int(both.sum())}
-        if both.sum() < FEWEST_CHECKPOINTS:
+        (curve, resamples), there = curves[name], measured[name]
+        rows[name] = {"kind": kind(name), "n_checkpoints": int(there.sum())}
+        if there.sum() >= FEWEST_CHECKPOINTS:
+            rows[name] |= transition(x[there], curve[there], resamples[:, there])
+        both = there & measured[target]
+        if name == target or both.sum() < FEWEST_CHECKPOINTS:
             continue
-        at, one, ones = x[both], curve[both], resamples[:, both]
-        rows[name] |= transition(at, one, ones)
-        if name == target:
-            continue
-        of_target, of_targets = (values[..., both] for values in curves[target])
-        is_flat = rows[name]["is_flat"] or rows[target].get("is_flat", True)
-        value, alignments[name] = alignment(at, of_target, of_targets, one, ones, is_flat)
-        found = {"alignment": (value, alignments[name])}
-        if not is_flat:
-            for measure, function in [
-                ("scaled_distance", scaled_distance),
-                ("midpoint_difference", lambda x, a, b: fit(x, b)["x0"] - fit(x, a)["x0"]),
-                ("lead", lead),
-            ]:
-                found[measure] = function(at, one, of_target), function(at, ones, of_targets)
-        for measure, (value, again) in found.items():
-            low, high = interval(again)
+        is_flat = rows[name]["is_flat"] or rows[target]["is_flat"]
+        pair = [values[..., both] for values in (*curves[target], *curves[name])]
+        for measure, (value, of_resamples) in measures(x[both], *pair, is_flat).items():
+            low, high = interval(of_resamples)
             rows[name] |= {measure: float(value), f"{measure}_low": low, f"{measure}_high": high}
+            again[measure][name] = of_resamples
+        rows[name]["p_shuffled"] = shuffled_steps_p_value(pair[0], pair[2])
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
-    return table.reindex(columns=["curve", *COLUMNS]), alignments
+    table = table.reindex(columns=["curve", *COLUMNS])
+    known = table["p_shuffled"].notna()
+    table.loc[known, "p_shuffled"] = false_discovery_control(table.loc[known, "p_shuffled"].astype(float))
+    return table, again
+
+
+def measures(x, curve, resamples, other, other_resamples, is_flat):
+    """All measures of how another curve goes with one: a dict from measure to (value, of_resamples)."""
+    found = {"alignment": alignment(x, curve, resamples, other, other_resamples, is_flat)}
+    if not is_flat:
+        for measure, function in [
+            ("scaled_distance", scaled_distance),
+            ("midpoint_difference", lambda x, other, curve: fit(x, curve)["x0"] - fit(x, other)["x0"]),
+            ("lead", lead),
+        ]:
+            found[measure] = function(x, other, curve), function(x, other_resamples, resamples)
+    return found
 
 
 def formal_minus_functional(table, alignments):
@@ -437,21 +491,58 @@ def formal_minus_functional(table, alignments):
 
     Parameters
     ----------
-    table, alignments
-        As ``compare`` returns them.
+    table : pandas.DataFrame
+        As ``compare`` returns it.
+    alignments : dict from name to array of shape (n_resamples,)
+        ``again["alignment"]`` of ``compare``.
 
     Returns
     -------
     dict with formal, functional, difference, low, high; None where a kind has no benchmark
     """
-    values = table.set_index("curve").reindex(columns=["alignment"])["alignment"]
-    kinds = [[name for name in kind if name in alignments] for kind in (FORMAL, FUNCTIONAL)]
+    values = table.set_index("curve")["alignment"]
+    kinds = [[name for name in names if name in alignments] for names in (FORMAL, FUNCTIONAL)]
     if not all(kinds):
         return None
     formal, functional = (float(values[names].mean()) for names in kinds)
     of_resamples = [np.mean([alignments[name] for name in names], axis=0) for names in kinds]
     low, high = interval(of_resamples[0] - of_resamples[1])
     return {"formal": formal, "functional": functional, "difference": formal - functional, "low": low, "high": high}
+
+
+def points(checkpoints, curves, table):
+    """Every point of every curve with its 95 % interval, and scaled between the plateaus of its curve.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        With columns revision and tokens.
+    curves : dict from name to (curve, resamples)
+        As for ``compare``.
+    table : pandas.DataFrame
+        As ``compare`` returns it. Of a curve that is flat, or not in the table, the scaled value is
+        NaN; but of a flat benchmark, 0 is its mean, and 1 a perfect score.
+
+    Returns
+    -------
+    pandas.DataFrame with columns curve, revision, tokens, value, low, high, scaled, scaled_low, scaled_high
+        A row per curve and checkpoint.
+    """
+    rows, of_curve = [], table.set_index("curve").to_dict("index")
+    for name, (curve, resamples) in curves.items():
+        low, high = np.percentile(resamples, INTERVAL, axis=0)  # NaN where a resample is
+        of_points = checkpoints[["revision", "tokens"]].reset_index(drop=True)
+        of_points = of_points.assign(curve=name, value=curve, low=low, high=high)
+        plateaus = of_curve.get(name, {})
+        first, last = plateaus.get("low", np.nan), plateaus.get("high", np.nan)
+        if plateaus.get("is_flat") is True:
+            last = np.nan if name.startswith("left_minus_right") else 1.0
+        for column in ("value", "low", "high"):
+            scaled = "scaled" if column == "value" else f"scaled_{column}"
+            of_points[scaled] = (of_points[column] - first) / (last - first)
+        rows.append(of_points)
+    together = pd.concat(rows, ignore_index=True)
+    return together[["curve", *(column for column in together if column != "curve")]]
 
 
 def _correlation(one, other):

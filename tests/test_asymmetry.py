@@ -21,9 +21,8 @@ from pipeline.asymmetry import (
     left_right,
     mirrored,
     mirrored_difference,
-    nested_brain_scores,
+    region_curves,
     reliable_voxels,
-    resampled_curves,
     resampled_left_right,
     spheres,
     voxel_blocks,
@@ -101,25 +100,49 @@ def test_positions_decide_whatever_the_order_of_the_voxels():
 
 def test_scores_are_of_the_best_layer_of_each_voxel():
     correlations = np.array([[0.1, 0.5, np.nan, np.nan], [0.3, 0.2, 0.4, np.nan]])
-    np.testing.assert_array_equal(brain_scores(correlations), [0.3, 0.5, 0.4, np.nan])
+    np.testing.assert_allclose(brain_scores([correlations[:, None]])[0, 0], [0.3, 0.5, 0.4, np.nan])
     assert best_layer(correlations, np.array([True, False, False, False])) == 1
     assert best_layer(correlations, np.array([True, True, False, False])) == 0
 
 
-def planted(n_layers=3, n_runs=9, n_voxels=400, difference=0.05, noise=0.05, seed=0):
-    """Correlations in which the left is better by a known difference, at the last layer."""
+def test_scores_are_maxima_over_layers_of_averages_over_runs():
+    rng = np.random.default_rng(0)
+    checkpoints = [rng.normal(0.1, 0.1, (n_layers, 9, 50)) for n_layers in (4, 6)]
+    scores = brain_scores(checkpoints)
+    assert scores.shape == (2, 9, 50)
+    for of_runs, correlations in zip(scores, checkpoints, strict=True):
+        np.testing.assert_allclose(of_runs.mean(axis=0), correlations.mean(axis=1).max(axis=0), atol=1e-6)
+    # Where only averages are known of one checkpoint, averages are what all have in common.
+    averages = brain_scores([checkpoints[0], checkpoints[1].mean(axis=1, keepdims=True)])
+    assert averages.shape == (2, 1, 50)
+    np.testing.assert_allclose(averages[:, 0], scores.mean(axis=1), atol=1e-6)
+    with pytest.raises(BadInput, match=r"\(8, 50\) and \(9, 50\)"):
+        brain_scores([checkpoints[0], checkpoints[1][:, :8]])
+    with pytest.raises(BadInput, match="'median': choose maximum or nested"):
+        brain_scores(checkpoints, best_layer="median")
+
+
+def small_brain(shift_mm=0.0):
+    affine = np.diag([10.0, 10, 10, 1])
+    affine[:3, 3] = -20 + shift_mm, -60, -40
+    return nibabel.Nifti1Image(np.ones((5, 4, 3), np.int8), affine)  # x = -20 ... 20
+
+
+CHECKPOINTS = pd.DataFrame({"revision": ["a", "b"], "tokens": [1e9, 2e9]})
+BRAIN = small_brain()
+
+
+def planted(difference=0.05, noise=0.02, seed=0):
+    """Scores of two checkpoints and nine runs, of which the second predicts the left better by a known difference."""
     rng = np.random.default_rng(seed)
-    left = np.arange(n_voxels) < n_voxels // 2
-    correlations = rng.normal(0, noise, (n_layers, n_runs, n_voxels))
-    correlations[-1] += 0.3 + difference * left
-    return correlations.astype(np.float32), left, ~left, np.ones(n_voxels, bool)
+    left, right = hemispheres(BRAIN)
+    scores = rng.normal(0.3, noise, (2, 9, len(left)))
+    scores[1] += difference * left
+    return scores, left, right, voxel_blocks(BRAIN)
 
 
 def test_a_planted_difference_is_found_with_its_interval():
-    checkpoints = pd.DataFrame({"revision": ["a", "b"], "tokens": [1e9, 2e9]})
-    none, *voxels = planted(difference=0)
-    some, *_ = planted()
-    curve = asymmetry_curve(checkpoints, [none, some], *voxels)
+    curve = asymmetry_curve(CHECKPOINTS, *planted())
     assert list(curve.columns) == ["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
     assert curve["left_minus_right"].tolist() == pytest.approx([0, 0.05], abs=0.005)
     assert curve["left"].tolist() == pytest.approx([0.3, 0.35], abs=0.005)
@@ -127,39 +150,45 @@ def test_a_planted_difference_is_found_with_its_interval():
     assert 0.04 < curve["low"][1] < 0.05 < curve["high"][1] < 0.06
 
 
-def test_resampling_is_of_runs_and_draws_the_same_ones_everywhere():
-    correlations, *voxels = planted(n_runs=5)
-    lefts, rights = resampled_left_right(correlations, *voxels, n_resamples=50)
-    # The same, one study at a time and without weights.
-    counts = np.random.default_rng(0).multinomial(5, [0.2] * 5, size=50)
-    for k, of_run in enumerate(counts):
-        drawn = [run for run in range(5) for _ in range(of_run[run])]
-        scores = correlations[:, drawn].mean(axis=1).max(axis=0)
-        assert lefts[k] == pytest.approx(scores[voxels[0]].mean(), abs=1e-6)
-        assert rights[k] == pytest.approx(scores[voxels[1]].mean(), abs=1e-6)
-
-
 def test_voxels_without_a_score_do_not_count():
-    correlations, *voxels = planted(noise=0)
-    correlations[:, 2, 7] = np.nan
-    left, right = left_right(brain_scores(correlations.mean(axis=1)), *voxels)
-    assert (left, right) == (pytest.approx(0.35), pytest.approx(0.3))
+    scores, left, right, blocks = planted(noise=0)
+    scores[0, 2, 7] = np.nan
+    for of_checkpoint, expected in zip(scores, (0.3, 0.35), strict=True):
+        assert left_right(of_checkpoint.mean(axis=0), left, right) == (pytest.approx(expected), pytest.approx(0.3))
+    curve = asymmetry_curve(CHECKPOINTS, scores, left, right, blocks)
+    np.testing.assert_allclose(curve[["left_minus_right", "low", "high"]], [[0] * 3, [0.05] * 3], atol=1e-9)
 
 
 def test_without_single_runs_there_is_no_interval():
-    correlations, *voxels = planted()
-    checkpoints = pd.DataFrame({"revision": ["a"], "tokens": [1e9]})
-    curve = asymmetry_curve(checkpoints, [correlations.mean(axis=1, keepdims=True)], *voxels)
-    assert curve["left_minus_right"][0] == pytest.approx(0.05, abs=0.005)
+    scores, *voxels = planted()
+    curve = asymmetry_curve(CHECKPOINTS, scores.mean(axis=1, keepdims=True), *voxels)
+    assert curve["left_minus_right"][1] == pytest.approx(0.05, abs=0.005)
     assert curve[["low", "high"]].isna().all(axis=None)
 
 
+def test_every_region_has_a_curve_and_an_interval():
+    scores, left, right, blocks = planted()
+    back = voxel_positions(BRAIN)[:, 1] < -40
+    nowhere = np.zeros(len(left), dtype=bool)
+    regions = {"back": (left & back, right & back), "all": (left, right), "one-sided": (left, nowhere)}
+    curves = region_curves(CHECKPOINTS, scores, regions, blocks)
+    assert curves["region"].tolist() == ["back", "back", "all", "all"]
+    whole = asymmetry_curve(CHECKPOINTS, scores, left, right, blocks)
+    pd.testing.assert_frame_equal(
+        curves[curves["region"] == "all"].drop(columns="region").reset_index(drop=True), whole
+    )
+    in_the_back = scores[1].mean(axis=0)[left & back].mean() - scores[1].mean(axis=0)[right & back].mean()
+    assert curves["left_minus_right"][1] == pytest.approx(in_the_back, abs=1e-6)
+    scores[0, 3, left & back] = np.nan
+    assert region_curves(CHECKPOINTS, scores, regions, blocks)["region"].tolist() == ["all", "all"]
+
+
 def test_voxels_of_another_brain_are_an_error():
-    correlations, left, right, reliable = planted()
-    with pytest.raises(BadInput, match="399 voxels in the correlations, 400 in the mask"):
-        left_right(correlations[0, 0, :-1], left, right, reliable)
-    with pytest.raises(BadInput, match="no reliable voxel"):
-        left_right(correlations[0, 0], left, right, reliable & left)
+    scores, left, right, _ = planted()
+    with pytest.raises(BadInput, match=f"{len(left) - 1} voxels in the correlations and {len(left)} in the mask"):
+        left_right(scores[0, 0, :-1], left, right)
+    with pytest.raises(BadInput, match="no \\(reliable\\) voxel"):
+        left_right(scores[0, 0], left, right & left)
     with pytest.raises(BadInput, match="ISC"):
         reliable_voxels(np.ones(5))
 
@@ -196,14 +225,8 @@ def test_mirror_images_are_on_the_other_side(published, lang):
     assert not missing & {tuple(position) for position in positions}
 
 
-def small_brain(shift_mm=0.0):
-    affine = np.diag([10.0, 10, 10, 1])
-    affine[:3, 3] = -20 + shift_mm, -60, -40
-    return nibabel.Nifti1Image(np.ones((5, 4, 3), np.int8), affine)  # x = -20 ... 20
-
-
 def test_regions_of_an_atlas_are_mirrored_whatever_it_calls_the_right():
-    mask = small_brain()
+    mask = BRAIN
     labels = np.zeros((10, 8, 6), np.int16)  # of 5 mm, so that the grids differ
     labels[:4, :4] = 7  # left, in the back
     labels[:4, 4:] = 9
@@ -226,7 +249,7 @@ def test_a_grid_that_is_not_symmetric_cannot_be_mirrored():
 
 
 def test_the_cerebellum_is_low_and_in_the_back():
-    mask = small_brain()
+    mask = BRAIN
     left, right = cerebellum(mask)
     positions = voxel_positions(mask)
     assert left.sum() == right.sum() > 0
@@ -238,27 +261,28 @@ def test_a_layer_chosen_on_other_runs_promises_no_more_than_there_is():
     """Of layers of pure noise, the best one seems good; chosen on other runs, it does not."""
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.1, (12, 9, 500))
-    assert brain_scores(noise.mean(axis=1)).mean() > 0.04
-    assert nested_brain_scores(noise).shape == (9, 500)
-    assert abs(nested_brain_scores(noise).mean()) < 0.005
+    assert brain_scores([noise]).mean() > 0.04
+    assert abs(brain_scores([noise], best_layer="nested").mean()) < 0.005
     noise[3] += 0.5
-    assert nested_brain_scores(noise).mean() == pytest.approx(0.5, abs=0.01)
+    (nested,) = brain_scores([noise], best_layer="nested")
+    assert nested.mean() == pytest.approx(0.5, abs=0.01)
     by_hand = [
         np.mean([noise[np.delete(noise[:, :, v], run, axis=1).mean(axis=1).argmax(), run, v] for run in range(9)])
         for v in range(20)
     ]
-    np.testing.assert_allclose(nested_brain_scores(noise).mean(axis=0)[:20], by_hand)
+    np.testing.assert_allclose(nested.mean(axis=0)[:20], by_hand, atol=1e-6)
     noise[:, 2, 5] = np.nan  # a voxel that does not vary in one run
-    assert np.argwhere(np.isnan(nested_brain_scores(noise))).tolist() == [[2, 5]]
+    for best_layer_is in ("maximum", "nested"):
+        assert np.argwhere(np.isnan(brain_scores([noise], best_layer_is)[0])).tolist() == [[2, 5]]
     with pytest.raises(BadInput, match="on other runs"):
-        nested_brain_scores(noise[:, :1])
+        brain_scores([noise[:, :1]], best_layer="nested")
 
 
 # ---------------------------------------------------------------- resampled runs and blocks
 
 
 def test_blocks_hold_neighbours_and_their_mirror_images():
-    mask = small_brain()
+    mask = BRAIN
     blocks, positions, mirror = voxel_blocks(mask, edge_mm=20), voxel_positions(mask), mirrored(mask)
     np.testing.assert_array_equal(blocks, blocks[mirror])
     for block in np.unique(blocks):
@@ -267,38 +291,48 @@ def test_blocks_hold_neighbours_and_their_mirror_images():
     assert 1 < len(np.unique(blocks)) < len(blocks)
 
 
-def test_resampled_curves_are_those_of_studies_with_other_runs_and_blocks():
+def test_resamples_are_studies_with_other_runs_and_blocks():
     """Against the definition, followed plainly with the numbers that were drawn."""
     rng = np.random.default_rng(0)
-    mask = small_brain()
-    left, right = hemispheres(mask)
-    blocks, reliable = voxel_blocks(mask), rng.random(len(left)) < 0.7
-    correlations = [rng.normal(0.1, 0.1, (3, 4, len(left))) for _ in range(2)]
-    correlations[0][:, 2, np.flatnonzero(reliable & left)[0]] = np.nan
-    lefts, rights = resampled_curves(correlations, left, right, reliable, blocks, n_resamples=5, seed=3)
+    (left, right), blocks = hemispheres(BRAIN), voxel_blocks(BRAIN)
+    reliable = rng.random(len(left)) < 0.7
+    left, right = left & reliable, right & reliable
+    scores = rng.normal(0.1, 0.1, (2, 4, len(left)))
+    scores[0, 2, np.flatnonzero(left)[0]] = np.nan
+    lefts, rights = resampled_left_right(scores, left, right, blocks, n_resamples=5, seed=3)
     assert lefts.shape == rights.shape == (5, 2)
 
-    kept = reliable & (left | right)
-    kept[np.flatnonzero(reliable & left)[0]] = False  # it does not vary in one run
+    left[np.flatnonzero(left)[0]] = False  # it does not vary in one run
     draw = np.random.default_rng(3)
     runs = draw.multinomial(4, [1 / 4] * 4, size=5)
-    of_blocks = np.unique(blocks[kept])
+    of_blocks = np.unique(blocks[left | right])
     times = draw.multinomial(len(of_blocks), [1 / len(of_blocks)] * len(of_blocks), size=5)
     for resample in range(5):
         for checkpoint in range(2):
             drawn_runs = np.repeat(np.arange(4), runs[resample])
-            scores = correlations[checkpoint][:, drawn_runs].mean(axis=1).max(axis=0)
+            of_voxels = scores[checkpoint, drawn_runs].mean(axis=0)
             for side, found in [(left, lefts), (right, rights)]:
                 drawn = [
                     score
                     for block, n in zip(of_blocks, times[resample], strict=True)
-                    for score in scores[kept & side & (blocks == block)].tolist() * n
+                    for score in of_voxels[side & (blocks == block)].tolist() * n
                 ]
                 assert found[resample, checkpoint] == pytest.approx(np.mean(drawn), abs=1e-6)
+    # Another region of the same study is drawn with the same runs.
+    again = resampled_left_right(
+        scores[:, :, left | right],
+        left[left | right],
+        right[left | right],
+        np.zeros(1, int).repeat((left | right).sum()),
+        5,
+        3,
+    )
+    by_hand = (runs / 4) @ scores[1][:, left].mean(axis=1)
+    np.testing.assert_allclose(again[0][:, 1], by_hand)
 
 
 def test_every_voxel_is_compared_with_its_mirror_image():
-    mask = small_brain()
+    mask = BRAIN
     (left, right), positions = hemispheres(mask), voxel_positions(mask)
     scores = positions @ [[0.1], [0.01], [0.001]]  # grows from left to right
     difference = mirrored_difference(scores.T, mask)

@@ -133,7 +133,8 @@ def test_everything_about_all_curves_of_a_study():
         curves[name] = np.append(curve[0], curve), np.column_stack([resamples[:, 0], resamples])
     curves["short"] = (np.where(np.arange(11) < 7, np.nan, values) for values in curves["blimp"])
     curves["short"] = tuple(curves["short"])
-    table, alignments = transitions.compare(tokens, curves)
+    table, again = transitions.compare(tokens, curves)
+    alignments = again["alignment"]
     table = table.set_index("curve")
     assert table["n_checkpoints"].to_dict() == {
         "left_minus_right": 10,

@@ -1,0 +1,266 @@
+"""How far the intervals and tests can be trusted: many simulated studies whose truth is known.
+
+    LTBA_DIR=embedded_study python -m demo.calibration
+
+reads   checkpoints/small_lm/                the language model of the embedded study
+writes  demo/calibration.csv.gz              what the analysis says of each simulated study, and the truth
+
+Each study has a story, a listener and benchmarks of its own: nine runs of a large stock of runs, a
+listener whose voxels weigh words and grammar in their own way, with noise of their own, both alike
+among neighbours (20 mm), and sentence pairs out of a large stock. The language model and its
+checkpoints are the same throughout. So the true curve of left minus right is the mean over all
+studies, and that of a benchmark is its score on the whole stock. Only voxels that follow the story
+are simulated, and all of them count.
+
+In every study the analysis is the notebook's, with these benchmarks:
+
+    blimp, blimp_again        hard pairs of the small language, two samples of the same paradigms
+    zorro                     easy pairs, which are learnt earlier
+    coin                      hard pairs, in half of which right and wrong are exchanged: no transition
+    blimp_{k:+d}_checkpoint   hard pairs, had each checkpoint known what another one k before it knows:
+                              k checkpoints later than it is
+"""
+
+import random
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from nibabel import Nifti1Image
+from tqdm import tqdm
+
+import llm_brain_asym as study
+from demo import listener, make_study, pairs
+from demo.language import spell
+from pipeline import BadInput, activations, asymmetry, encoding, files, minimal_pairs, stimulus, transitions
+
+N_RUNS, WORDS_PER_RUN = 9, 600
+PAIRS_PER_PARADIGM = 300
+ALPHAS = np.logspace(0, 7, 16)  # as in the embedded study
+FWHM_MM = 20.0
+N_RESAMPLES = 500
+SHIFTS = (-2, -1, 1, 2)  # checkpoints
+SHARES_OF_THE_RIGHT = {"asymmetric": listener.SYNTACTIC_RIGHT, "symmetric": listener.SYNTACTIC_LEFT}
+
+
+def main():
+    parser = study.ArgumentParser(__doc__)
+    parser.add_argument("--n_studies", type=study.whole_number, default=200, help="of either listener")
+    parser.add_argument("--n_runs", type=study.whole_number, default=120, help="stock of runs (default: 120)")
+    parser.add_argument("--n_pairs", type=study.whole_number, default=1500, help="stock of pairs of each paradigm")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=study.calibration_path())
+    args = parser.parse_args()
+    if args.n_runs < N_RUNS or args.n_studies < 2:
+        parser.error(f"--n_runs must be {N_RUNS} or more, --n_studies 2 or more")
+    folder = study.study_folder() / "checkpoints" / "small_lm"
+    folders = sorted(folder.glob("step*"), key=lambda path: study.training_tokens("small_lm", path.name))
+    if not folders:
+        raise BadInput(f"{folder} holds no checkpoints: make demo makes them ({study.where()})")
+
+    results = calibrate(folders, args.n_studies, args.n_runs, args.n_pairs, args.seed)
+    files.write_table(args.output, results)
+    print(f"{args.n_studies} studies of {len(SHARES_OF_THE_RIGHT)} listeners in {args.output}")
+
+
+def calibrate(folders, n_studies, n_runs, n_pairs, seed):
+    """Simulate studies, and analyse them.
+
+    Returns
+    -------
+    pandas.DataFrame with columns listener, study, curve, quantity, tokens, value, low, high
+        See ``pipeline.calibration``.
+    """
+    tokens = np.array([study.training_tokens("small_lm", path.name) for path in folders])
+    stories = tell_stories(n_runs, seed)
+    stock = pd.DataFrame(
+        [
+            (paradigm, level, good, bad)
+            for paradigm, (_, level) in pairs.PARADIGMS.items()
+            for good, bad in pairs.distinct_pairs(paradigm, n_pairs, f"{seed} calibration")
+        ],
+        columns=["paradigm", "level", "good", "bad"],
+    )
+    parallel = joblib.Parallel(n_jobs=-1, return_as="generator")
+    read = parallel(joblib.delayed(read_out)(path, stories, stock) for path in folders)
+    regressors, right = zip(*tqdm(read, "checkpoints read out", len(folders), disable=None), strict=True)
+    regressors, right = np.stack(regressors), np.stack(right)  # (n_checkpoints, n_layers, n_runs, ...), (.., n_pairs)
+
+    rows = []
+    for name, share in SHARES_OF_THE_RIGHT.items():
+        jobs = [
+            joblib.delayed(one_study)(tokens, stories["signals"], regressors, right, stock, share, number)
+            for number in range(n_studies)
+        ]
+        found = list(tqdm(parallel(jobs), f"studies of the {name} listener", n_studies, disable=None))
+        rows += [table.assign(listener=name, study=str(number)) for number, table in enumerate(found)]
+        rows.append(true_values(tokens, pd.concat(found), right, stock).assign(listener=name, study="truth"))
+    columns = ["listener", "study", "curve", "quantity", "tokens", "value", "low", "high"]
+    results = pd.concat(rows, ignore_index=True)[columns]
+    return results.round({"value": 5, "low": 5, "high": 5})
+
+
+def tell_stories(n_runs, seed):
+    """A stock of runs: their texts, the characters of their words, and what a listener makes of them."""
+    rng = random.Random(f"{seed} calibration")
+    onsets, offsets = make_study.timings(WORDS_PER_RUN)
+    n_scans = int(np.ceil((offsets[-1] + make_study.LAST_SCANS_S) / 2))
+    runs, others = ([make_study.tell(WORDS_PER_RUN, rng) for _ in range(n)] for n in (n_runs, make_study.N_OTHER_RUNS))
+    spoken, spoken_elsewhere = (list(map(make_study.spoken_words, told)) for told in (runs, others))
+    texts = [" ".join(spell([word for word, _, _ in words]) for words in run) for run in runs]
+    return {
+        "texts": texts,
+        "spans": [
+            stimulus.align([word for word, _, _ in words], text) for words, text in zip(spoken, texts, strict=True)
+        ],
+        "to_scans": encoding.hrf_matrix(onsets, offsets, n_scans).astype(np.float32),
+        "signals": listener.signals(spoken, spoken_elsewhere, onsets, offsets, n_scans, np.random.default_rng(seed)),
+    }
+
+
+def read_out(folder, stories, stock):
+    """What a checkpoint makes of the stock of runs and pairs.
+
+    Returns
+    -------
+    regressors : float32 array of shape (n_layers, n_runs, n_scans, n_units)
+    right : bool array of shape (n_pairs,)
+    """
+    torch.set_num_threads(1)  # checkpoints run side by side
+    model, tokenizer, _ = study.load_checkpoint(str(folder.parent), folder.name, "cpu")
+    of_runs = [
+        [encoding.prepare(stories["to_scans"] @ layer) for layer in activations.word_vectors(model, tokenizer, *run)]
+        for run in zip(stories["texts"], stories["spans"], strict=True)
+    ]
+    scored = minimal_pairs.score_pairs(stock, model, tokenizer, batch_size=256)
+    return np.stack(of_runs, axis=1), (scored["logprob_good"] > scored["logprob_bad"]).to_numpy()
+
+
+def one_study(tokens, signals, regressors, right, stock, syntactic_right, number):
+    """Simulate a study and analyse it: a table with columns curve, quantity, tokens, value, low, high."""
+    torch.set_num_threads(1)  # studies run side by side
+    rng = np.random.default_rng(number)
+    runs = rng.choice(len(signals), N_RUNS, replace=False)
+    mask = driven_mask()
+    fmri, _ = listener.listen(mask, [signals[run] for run in runs], syntactic_right, number, FWHM_MM)
+    fmri = [encoding.prepare(run) for run in fmri]
+    scores = asymmetry.brain_scores(
+        np.stack([encoding.fit_left_out_runs(list(layer[runs]), fmri, ALPHAS)[0] for layer in layers])
+        for layers in regressors
+    )
+    curves = asymmetry_curves(scores, mask) | benchmark_curves(right, stock, rng)
+    target = curves["left_minus_right"]
+    table, again = transitions.compare(tokens, curves)
+
+    rows = [
+        (name, "value", tokens[k], curve[k], *transitions.interval(resamples[:, k]))
+        for name, (curve, resamples) in curves.items()
+        for k in range(len(tokens))
+    ]
+    rows += [(row["curve"], "p_flat", np.nan, row["p_flat"], np.nan, np.nan) for row in table.to_dict("records")]
+    for row in table.to_dict("records"):
+        for quantity in ("x0", "beta", *transitions.MEASURES):
+            if np.isfinite(row[quantity]):
+                of_quantity = [row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high")]
+                rows.append((row["curve"], quantity, np.nan, *of_quantity))
+    trained = tokens > 0
+    for name, (curve, _) in curves.items():
+        if name != "left_minus_right":
+            r = np.corrcoef(target[0][trained], curve[trained])[0, 1]
+            rows.append((name, "correlation", np.nan, r, np.nan, np.nan))
+            p = transitions.shuffled_steps_p_value(target[0][trained], curve[trained])
+            rows.append((name, "p_shuffled", np.nan, p, np.nan, np.nan))
+    for other in ("zorro", "blimp_again", "blimp_+1_checkpoint"):
+        for measure, of_curves in again.items():
+            if "blimp" in of_curves and other in of_curves:
+                # How far apart midpoints are, or how far one leads, counts without its sign.
+                one, two = (np.abs(of_curves[name]) for name in ("blimp", other))
+                values = (f"blimp - {other}", measure, np.nan, np.median(one - two), *transitions.interval(one - two))
+                rows.append(values)
+    return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value", "low", "high"])
+
+
+def driven_mask():
+    """The voxels that follow the story, and no others, as a mask."""
+    mask = listener.brain_mask()
+    driven = np.zeros(len(asymmetry.voxel_positions(mask)), dtype=np.int8)
+    driven[np.concatenate(listener.driven_pairs(mask))] = 1
+    volume = np.zeros(mask.shape, dtype=np.int8)
+    volume[np.asarray(mask.dataobj) != 0] = driven
+    return Nifti1Image(volume, mask.affine)
+
+
+def asymmetry_curves(scores, mask):
+    """Left minus right of a study: name to (curve, resamples)."""
+    left, right = asymmetry.hemispheres(mask)
+    sides = asymmetry.left_right(scores.mean(axis=1), left, right)
+    lefts, rights = asymmetry.resampled_left_right(scores, left, right, asymmetry.voxel_blocks(mask), N_RESAMPLES)
+    return {"left_minus_right": (sides[0] - sides[1], lefts - rights)}
+
+
+def benchmark_curves(right, stock, rng):
+    """Curves of the benchmarks of a study, drawn from the stock of pairs: name to (curve, resamples)."""
+
+    def draw(level):
+        items = np.concatenate(
+            [
+                rng.choice(np.flatnonzero(stock["paradigm"] == paradigm), PAIRS_PER_PARADIGM)
+                for paradigm, (_, of_paradigm) in pairs.PARADIGMS.items()
+                if of_paradigm == level
+            ]
+        )
+        return right[:, items].astype(float), stock["paradigm"].to_numpy()[items]
+
+    drawn = {"blimp": draw("hard"), "blimp_again": draw("hard"), "zorro": draw("easy")}
+    values, groups = draw("hard")
+    drawn["coin"] = np.where(rng.random(len(groups)) < 0.5, values, 1 - values), groups
+    for shift in SHIFTS:
+        drawn[f"blimp_{shift:+d}_checkpoint"] = shifted(drawn["blimp"][0], shift), drawn["blimp"][1]
+    return {name: transitions.resampled_means(*items, N_RESAMPLES) for name, items in drawn.items()}
+
+
+def shifted(values, shift):
+    """What trained checkpoints know, some checkpoints later; the first one, untrained, stays where it is."""
+    places = np.clip(np.arange(len(values)) - shift, 1, len(values) - 1)
+    return values[[0, *places[1:]]]
+
+
+def true_values(tokens, of_studies, right, stock):
+    """What the analysis should say: the same of curves without noise, a table as of ``one_study``."""
+    is_asymmetry = (of_studies["curve"] == "left_minus_right") & (of_studies["quantity"] == "value")
+    mean = of_studies[is_asymmetry].groupby("tokens")["value"].mean().to_numpy()
+
+    def score(level):
+        of_level = stock["level"] == level
+        of_paradigms = pd.DataFrame(right.T[of_level]).groupby(stock["paradigm"][of_level].to_numpy()).mean()
+        return of_paradigms.mean().to_numpy()  # (n_checkpoints,)
+
+    hard = score("hard")
+    truth = {"left_minus_right": mean, "blimp": hard, "blimp_again": hard, "zorro": score("easy")}
+    truth["coin"] = np.full(len(tokens), 0.5)
+    truth |= {f"blimp_{shift:+d}_checkpoint": shifted(hard, shift) for shift in SHIFTS}
+    rows = [(name, "value", *point) for name, curve in truth.items() for point in zip(tokens, curve, strict=True)]
+
+    trained = tokens > 0
+    x, target = np.log10(tokens[trained]), mean[trained]
+    # The symmetric listener has no transition, so nothing is aligned with it, and there is no order.
+    is_flat = np.ptp(target) < 0.01
+    for name, curve in truth.items():
+        if name == "coin" or (is_flat and name == "left_minus_right"):
+            rows += [] if name == "left_minus_right" else [(name, "alignment", np.nan, 0.0)]
+            continue
+        found = transitions.fit(x, curve[trained])
+        rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
+        if name == "left_minus_right":
+            continue
+        again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
+        found = transitions.measures(x, target, again[0], curve[trained], again[1], is_flat)
+        for measure, (value, _) in found.items():
+            rows.append((name, measure, np.nan, float(value)))
+    return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
+
+
+if __name__ == "__main__":
+    study.run_script(main)

@@ -1,0 +1,132 @@
+"""The result in words, with the numbers in it: a paragraph that can be pasted and corrected."""
+
+import numpy as np
+
+LANGUAGE_NAMES = {"en": "English", "fr": "French"}
+
+
+def in_words(name, lang, points, table, claim, regions):
+    """Say what was found.
+
+    Parameters
+    ----------
+    name, lang : str
+    points : pandas.DataFrame
+        As ``transitions.points`` returns it, with the curves left, right and left_minus_right.
+    table : pandas.DataFrame
+        As ``transitions.compare`` returns it.
+    claim : dict or None
+        As ``transitions.formal_minus_functional`` returns it.
+    regions : pandas.DataFrame
+        As ``asymmetry.region_curves`` returns it.
+
+    Returns
+    -------
+    str
+    """
+    of_curve = table.set_index("curve").to_dict("index")
+    benchmarks = {curve: row for curve, row in of_curve.items() if curve != "left_minus_right"}
+    sentences = [
+        _at_the_end(name, lang, points),
+        _asymmetry(of_curve["left_minus_right"]),
+        *_benchmarks(benchmarks),
+        _claim(claim),
+        _regions(regions),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _at_the_end(name, lang, points):
+    last = points[points["tokens"] == points["tokens"].max()].set_index("curve")
+    n_checkpoints = points[points["curve"] == "left"]["tokens"].nunique()
+    story = LANGUAGE_NAMES.get(lang, lang)
+    words = (
+        f"{n_checkpoints} checkpoints of {name} were compared with listeners to the story in {story}. After "
+        f"{tokens_in_words(points['tokens'].max())} training tokens, the left hemisphere was predicted with a mean "
+        f"correlation of {last.loc['left', 'value']:.3f} and the right with {last.loc['right', 'value']:.3f}, a "
+        f"difference of {_with_interval(last.loc['left_minus_right'])}"
+    )
+    if "left_minus_right_nested" in last.index:
+        nested = _with_interval(last.loc["left_minus_right_nested"])
+        words += f"; with layers chosen on other runs, {nested}"
+    return words + "."
+
+
+def _asymmetry(row):
+    if not np.isfinite(row["p_flat"] if row["p_flat"] is not None else np.nan):
+        return "At fewer than five trained checkpoints, nothing can be said of when the difference arises."
+    if row["is_flat"]:
+        return (
+            "Over training, no asymmetry emerges: a constant describes left minus right as well "
+            f"(p = {row['p_flat']:.2f})."
+        )
+    x0, low, high = (tokens_in_words(10 ** row[column]) for column in ("x0", "x0_low", "x0_high"))
+    back = "" if row["is_monotonic"] else ", and turns back on its way"
+    return (
+        f"Left minus right changes with a midpoint at {x0} training tokens (95 % interval {low} to {high}; "
+        f"p = {row['p_flat']:.4f} against a flat curve){back}."
+    )
+
+
+def _benchmarks(rows):
+    aligned = {name: row for name, row in rows.items() if row["is_flat"] is False and np.isfinite(row["alignment"])}
+    if aligned:
+        ranked = sorted(aligned.items(), key=lambda item: -item[1]["alignment"])
+        yield f"Its alignment is {', '.join(f'{_alignment(row)} with {name}' for name, row in ranked)}."
+    flat = [name for name, row in rows.items() if row["is_flat"] is True]
+    if flat:
+        yield f"No transition is seen in {' and '.join(flat)}."
+    early = [(name, row) for name, row in aligned.items() if row["lead_low"] > 0]
+    late = [(name, row) for name, row in aligned.items() if row["lead_high"] < 0]
+    for moved, named in [("before", early), ("after", late)]:
+        if named:
+            leads = ", ".join(f"{name} ({abs(row['lead']):.2f} decades of tokens)" for name, row in named)
+            yield f"What moves {moved} the asymmetry: {leads}."
+
+
+def _claim(claim):
+    if claim is None:
+        return "Formal and functional competence cannot be compared: at least one benchmark of either kind is needed."
+    verdict = "the asymmetry goes with formal competence rather than with functional competence"
+    if claim["high"] < 0:
+        verdict = "the asymmetry goes with functional competence rather than with formal competence"
+    elif claim["low"] <= 0:
+        verdict = "these checkpoints cannot tell which of the two the asymmetry goes with"
+    return (
+        f"Mean alignment is {claim['formal']:.2f} with benchmarks of formal competence and {claim['functional']:.2f} "
+        f"with those of functional competence, a difference of {claim['difference']:.2f} (95 % interval "
+        f"{claim['low']:.2f} to {claim['high']:.2f}): {verdict}."
+    )
+
+
+def _regions(regions):
+    last = regions[regions["tokens"] == regions["tokens"].max()]
+    if not len(last) or last["low"].isna().all():
+        return ""
+    more = {
+        side: list(last["region"][beyond]) for side, beyond in [("left", last["low"] > 0), ("right", last["high"] < 0)]
+    }
+    said = [f"the {side} is predicted better in {', '.join(names)}" for side, names in more.items() if names]
+    found = " and ".join(said) or "none has an interval that excludes 0"
+    return (
+        f"Of {len(last)} regions at the last checkpoint, {found} "
+        "(95 % intervals of each, not corrected for their number)."
+    )
+
+
+def _with_interval(row):
+    if not np.isfinite(row["low"]):
+        return f"{row['value']:.4f} (only averages over runs are known, so there is no interval)"
+    return f"{row['value']:.4f} (95 % interval {row['low']:.4f} to {row['high']:.4f})"
+
+
+def _alignment(row):
+    return f"{row['alignment']:.2f} ({row['alignment_low']:.2f} to {row['alignment_high']:.2f})"
+
+
+def tokens_in_words(number):
+    """A number of tokens as one says it: 3.2 billion."""
+    for size, word in [(1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e3, " thousand")]:
+        if number >= size:
+            return f"{number / size:.3g}{word}"
+    return f"{number:.3g}"
