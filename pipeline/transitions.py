@@ -465,8 +465,9 @@ def compare(tokens, curves, target="left_minus_right"):
         rows[name]["p_shuffled"] = shuffled_steps_p_value(pair[0], pair[2])
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=["curve", *COLUMNS])
-    known = table["p_shuffled"].notna()
-    table.loc[known, "p_shuffled"] = false_discovery_control(table.loc[known, "p_shuffled"].astype(float))
+    table["p_shuffled"] = table["p_shuffled"].astype(float)
+    if (known := table["p_shuffled"].notna()).any():
+        table.loc[known, "p_shuffled"] = false_discovery_control(table.loc[known, "p_shuffled"])
     return table, again
 
 

@@ -9,12 +9,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import transformers
+from nbclient import NotebookClient
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from pipeline import files
@@ -171,3 +173,22 @@ def make_embedded_study(folder, *options):
         ["bash", str(ROOT / "demo" / "run.sh"), str(folder), *options], env=environment, capture_output=True, text=True
     )
     return run
+
+
+@pytest.fixture(scope="session")
+def whole_study(tmp_path_factory):
+    """The embedded study as ``make demo`` makes it, and what was printed: minutes, so made once."""
+    folder = tmp_path_factory.mktemp("whole") / "study"
+    run = make_embedded_study(folder)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder, run.stdout
+
+
+def execute_notebook(folder, monkeypatch, **variables):
+    """Run analyze_results.ipynb on a study folder; returns what it printed."""
+    for name, value in ({"LTBA_DIR": str(folder), "LTBA_MODEL": "small_lm", "LTBA_LANG": "en"} | variables).items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(ROOT / "analyze_results.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return "".join(output.get("text", "") for output in outputs)

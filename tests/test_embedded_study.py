@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_embedded_study
 from scipy.optimize import curve_fit
 
 import llm_brain_asym as study
@@ -174,14 +173,6 @@ def test_scrambling_keeps_the_spectrum_and_nothing_else():
 # ---------------------------------------------------------------- the known truth
 
 
-@pytest.fixture(scope="module")
-def whole_study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("embedded") / "study"
-    run = make_embedded_study(folder)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return folder, run.stdout
-
-
 def midpoint(tokens, values):
     """x0 of low + (high - low) / (1 + exp(-beta (log10 tokens - x0))), by least squares.
 
@@ -244,7 +235,8 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     assert table["alignment"].drop("left_minus_right").idxmax() == "blimp"
     null_table = pd.read_csv(folder / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
     assert null_table.loc["left_minus_right", "is_flat"]
-    assert printed.count("\nfound: ") == 3
+    assert printed.count("\nfound: ") == 7
+    assert "NOT FOUND" not in printed
     assert "It is no evidence about brains." in printed
 
 

@@ -7,7 +7,9 @@ import pickle
 import zlib
 
 import joblib
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import ENGLISH, byte_level_tokenizer, random_model
@@ -239,6 +241,60 @@ def test_correlations_are_read_with_and_without_single_runs(study_folder):
     np.testing.assert_allclose(averages[:, 0], of_runs.mean(axis=1))
     np.savez_compressed(study.run_correlations_path("lm", "en"), correlations=of_runs, alphas=np.ones((3, 4)))
     np.testing.assert_array_equal(study.read_correlations("lm", "en"), of_runs)
+
+
+def test_gaps_of_a_study_are_told(study_folder):
+    rng, stems = np.random.default_rng(0), [f"lm_tokens{n}B" for n in (1, 2, 3)]
+    for stem in stems:
+        for layer in range(2 if stem == stems[1] else 3):
+            files.write_arrays(study.layer_correlations_path(stem, layer, "en"), rng.random(5))
+    files.write_arrays(study.activations_path("lm_tokens4B", "en"), ACTIVATIONS)
+    for stem in (stems[0], "lm_tokens4B"):
+        path = study.benchmark_path(stem, "blimp")
+        files.write_table(path, pd.DataFrame({"paradigm": ["a", "b"], "accuracy": [0.25, 0.75]}))
+    checkpoints, _ = study.fitted_checkpoints("lm", "en")
+    checkpoints, correlations, unfinished = study.read_all_correlations(checkpoints, "en")
+    assert unfinished == ["tokens2B"]
+    assert checkpoints["stem"].tolist() == [stems[0], stems[2]]
+    assert [of_checkpoint.shape for of_checkpoint in correlations] == [(3, 1, 5)] * 2
+    benchmarks = study.read_benchmarks("lm", checkpoints)
+    assert study.what_is_missing("lm", checkpoints, benchmarks, "en") == [
+        "extracted and not fitted, or not known how long they were trained: lm_tokens4B_en.lz4",
+        "not run for any checkpoint: zorro, arithmetic, dyck, acceptability",
+        "blimp has no value at tokens3B",
+    ]
+
+
+def test_acceptability_is_told_apart_by_prompt_and_by_judge(study_folder):
+    assert study.read_acceptability_items("lm", pd.DataFrame({"revision": ["a"]})) == []
+    rows = [
+        (revision, tokens, prompt, sample, judge, 1, 0.1 * prompt + 0.2 * sample + 0.4 * (judge == "two") + shift, 1)
+        for revision, tokens, shift in [("early", 1, 0.0), ("late", 2, 0.1)]
+        for prompt in (0, 1)
+        for sample in (0, 1)
+        for judge in ("one", "two")
+    ]
+    columns = "revision tokens prompt sample classifier n_sentences mean_probability share_acceptable".split()
+    files.write_table(
+        study.acceptability_path("lm", study.generated_texts_folder()), pd.DataFrame(rows, columns=columns)
+    )
+    checkpoints = pd.DataFrame({"revision": ["early", "late", "later"]})
+    items = {(by, which): values for by, which, values in study.read_acceptability_items("lm", checkpoints)}
+    assert list(items) == [("prompt", "prompt 0"), ("prompt", "prompt 1"), ("judge", "one"), ("judge", "two")]
+    # Averaged over judges, a row for each checkpoint and a column for each text; NaN where nothing was written.
+    np.testing.assert_allclose(items["prompt", "prompt 1"], [[0.3, 0.5], [0.4, 0.6], [np.nan, np.nan]])
+    np.testing.assert_allclose(items["judge", "two"], [[0.4, 0.6, 0.5, 0.7], [0.5, 0.7, 0.6, 0.8], [np.nan] * 4])
+
+
+def test_an_atlas_is_optional_and_of_whole_numbers(study_folder):
+    assert study.read_atlas() is None
+    for values, is_fine in [(np.ones((2, 2, 2)), True), (np.full((2, 2, 2), 0.5), False), (np.ones((2, 2)), False)]:
+        nibabel.Nifti1Image(values.astype(np.float32), np.eye(4)).to_filename(study.atlas_path())
+        if is_fine:
+            assert study.read_atlas().shape == (2, 2, 2)
+        else:
+            with pytest.raises(BadInput, match=r"atlas\.nii\.gz.*whole numbers"):
+                study.read_atlas()
 
 
 def test_timings_in_windows_clothes_are_read(tiny_study):

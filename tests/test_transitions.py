@@ -1,6 +1,7 @@
 """Transitions of curves whose truth is known, against fits by other means."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import curve_fit
 
@@ -117,6 +118,52 @@ def test_a_flat_noisy_curve_explains_nothing_however_it_correlates():
     assert values["same"] > 0.98
     assert values["early"] < 0.8
     assert transitions.scaled_distance(X, asymmetry, same) < 0.05 < transitions.scaled_distance(X, asymmetry, early)
+
+
+@pytest.mark.parametrize("noise", [0.004, 0.01])  # the curve rises by 0.1
+def test_alignment_is_that_of_the_curves_without_their_noise(noise):
+    """Noise of left minus right, alike at neighbouring checkpoints, neither adds to it nor takes from it."""
+    rng = np.random.default_rng(8)
+    truth, other = sigmoid(X, 0, 0.1, 4, 10.5), sigmoid(X, 0.5, 0.9, 8, 10.2)
+    alike = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(X, X))))
+    values, covered = [], 0
+    expected = np.corrcoef(truth, transitions.fit(X, other)["fitted"])[0, 1] ** 2
+    for _ in range(100):
+        curve = truth + noise * alike @ rng.standard_normal(10)
+        resamples = curve + noise * rng.standard_normal((200, 10)) @ alike.T
+        benchmark, benchmarks = noisy(other, 0.01, rng, 200)
+        value, again = transitions.alignment(X, curve, resamples, benchmark, benchmarks, is_flat=False)
+        values.append(value)
+        low, high = transitions.interval(again)
+        covered += low <= expected <= high
+    assert np.median(values) == pytest.approx(expected, abs=0.02)
+    assert covered / 100 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 100)
+
+
+def test_points_are_scaled_between_the_plateaus_of_their_curve():
+    rng = np.random.default_rng(11)
+    checkpoints = pd.DataFrame({"revision": [f"step{k}" for k in range(10)], "tokens": 10**X})
+    curves = {
+        "left_minus_right": noisy(sigmoid(X, 0.02, 0.12, 4, 10.5), 0.001, rng),
+        "blimp": noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.005, rng),
+        "dyck": noisy(np.full(10, 0.5), 0.01, rng),
+        "left": noisy(np.full(10, 0.2), 0.01, rng),
+    }
+    table, _ = transitions.compare(checkpoints["tokens"], {name: curves[name] for name in curves if name != "left"})
+    assert table["kind"].tolist() == ["other", "formal", "functional"]
+    points = transitions.points(checkpoints, curves, table)
+    assert len(points) == 40
+    for name, (curve, resamples) in curves.items():
+        of_curve = points[points["curve"] == name]
+        np.testing.assert_array_equal(of_curve["value"], curve)
+        np.testing.assert_allclose(of_curve["low"], np.percentile(resamples, 2.5, axis=0))
+    scaled = points.set_index("curve")
+    assert scaled.loc["blimp", "scaled"].iloc[[0, -1]].tolist() == pytest.approx([0, 1], abs=0.06)
+    assert (scaled.loc["blimp", "scaled_low"] < scaled.loc["blimp", "scaled_high"]).all()
+    # A flat benchmark: 0 is its mean, 1 a perfect score.
+    expected = (curves["dyck"][0] - curves["dyck"][0].mean()) / (1 - curves["dyck"][0].mean())
+    np.testing.assert_allclose(scaled.loc["dyck", "scaled"], expected)
+    assert scaled.loc["left", "scaled"].isna().all()
 
 
 def test_everything_about_all_curves_of_a_study():
