@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 LEVEL = 0.95  # of the intervals
+CRITICAL_R = 0.602  # p < .05 for eleven points, as many as the embedded study has trained checkpoints
 
 
 def coverage(results):
@@ -30,7 +31,7 @@ def coverage(results):
     is_truth = results["study"] == "truth"
     truth = results[is_truth].rename(columns={"value": "truth"})[[*keys, "truth"]]
     found = results[~is_truth & results["low"].notna()].merge(truth, on=keys)
-    slack = 1e-9 + 1e-6 * found["truth"].abs()  # of numbers that were saved with few digits
+    slack = 5e-5  # numbers are saved with four decimals
     found["covered"] = (found["low"] <= found["truth"] + slack) & (found["truth"] - slack <= found["high"])
     of_studies = found.groupby(["listener", "curve", "quantity", "study"], sort=False).agg(
         truth=("truth", "mean"), mean=("value", "mean"), covered=("covered", "mean")
@@ -105,6 +106,8 @@ def shares(results):
         "all",
         of("asymmetric", "left_minus_right", "p_flat")["value"] < 1 - LEVEL,
     )
+    flat_pairs = of("symmetric", "left_minus_right", "n_emerging_pairs")["value"]
+    ask("no asymmetry is there, and one is said to emerge in some pair of voxels", "5 % at most", flat_pairs > 0)
     coin = of("asymmetric", "coin", "p_flat")["value"]
     ask("a benchmark that knows nothing is said to have a transition", "5 % at most", coin < 1 - LEVEL)
     leads = studies[(studies["quantity"] == "lead") & (studies["listener"] == "asymmetric")]
@@ -141,32 +144,40 @@ def measures(results):
     pandas.DataFrame with a row per measure
         lowest_coverage: of its intervals, over all benchmarks that have a transition; defined_if_flat:
         whether a benchmark without a transition has a value; fooled_by_coin: how often that benchmark
-        is said to go with left minus right (p < .05 or an interval that is not 0; for the correlation,
-        r > .63, which is p < .05 for ten points); knows_easy_from_hard, knows_one_checkpoint: how
-        often the hard pairs are said to go better with it than the easy ones, and than the same curve
-        one checkpoint later.
+        is said to go with left minus right; fooled_by_symmetry: how often the hard pairs are said to,
+        where no asymmetry emerges; knows_easy_from_hard, knows_one_checkpoint: how often the
+        hard pairs are said to go better, or closer, with it than the easy ones, and than the same
+        curve one checkpoint later. What is said is what p < .05, or a 95 % interval, says.
     """
     studies = results[(results["study"] != "truth") & (results["listener"] == "asymmetric")]
     covered = coverage(results)
     covered = covered[(covered["listener"] == "asymmetric") & ~covered["curve"].isin(["coin", "left_minus_right"])]
     n_studies, rows = studies["study"].nunique(), []
+    others = ("zorro", "blimp_+1_checkpoint")
     for measure in ("alignment", "scaled_distance", "midpoint_difference", "lead", "correlation", "p_shuffled"):
         of_measure = studies[studies["quantity"] == measure]
-        of_coin = of_measure[of_measure["curve"] == "coin"]
-        fooled = {
-            "correlation": of_coin["value"] > 0.63,
-            "p_shuffled": of_coin["value"] < 1 - LEVEL,
-            "alignment": of_coin["low"] > 0,
-        }.get(measure, of_coin["value"].notna())
+        of_curve = {curve: of_one.set_index("study") for curve, of_one in of_measure.groupby("curve")}
+        of_coin = of_curve.get("coin", of_measure.iloc[:0])
+        is_symmetric = (results["listener"] == "symmetric") & (results["study"] != "truth")
+        of_symmetry = results[is_symmetric & (results["quantity"] == measure) & (results["curve"] == "blimp")]
+
+        def is_said(rows, measure=measure):
+            if measure == "p_shuffled":
+                return rows["value"] < 1 - LEVEL
+            return rows["value"] > CRITICAL_R if measure == "correlation" else rows["low"].notna() & (rows["low"] > 0)
+
+        if measure in ("p_shuffled", "correlation"):
+            tells = [is_said(of_curve["blimp"]) & ~is_said(of_curve[other]) for other in others]
+        else:
+            tells = [_excludes_zero(of_curve.get(f"blimp - {other}", of_measure.iloc[:0])) for other in others]
         lowest = covered[covered["quantity"] == measure]["coverage"].min()
-        told = [
-            _excludes_zero(of_measure[of_measure["curve"] == f"blimp - {other}"]).sum() / n_studies
-            if measure not in ("correlation", "p_shuffled")
-            else np.nan
-            for other in ("zorro", "blimp_+1_checkpoint")
-        ]
-        rows.append((measure, lowest, len(of_coin) == n_studies, fooled.sum() / n_studies, *told))
-    columns = ["measure", "lowest_coverage", "defined_if_flat", "fooled_by_coin", "knows_easy_from_hard"]
+        shares_told = [told.sum() / n_studies for told in tells]
+        # A distance, or a difference of midpoints, says nothing of whether two curves go together.
+        has_a_verdict = measure in ("alignment", "p_shuffled", "correlation")
+        fooled = [is_said(of_one).sum() / n_studies if has_a_verdict else np.nan for of_one in (of_coin, of_symmetry)]
+        rows.append((measure, lowest, len(of_coin) == n_studies, *fooled, *shares_told))
+    columns = ["measure", "lowest_coverage", "defined_if_flat", "fooled_by_coin", "fooled_by_symmetry"]
+    columns += ["knows_easy_from_hard"]
     return pd.DataFrame(rows, columns=[*columns, "knows_one_checkpoint"])
 
 

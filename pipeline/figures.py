@@ -268,9 +268,9 @@ def brain_figure(values, mask_img, label, signed=False, vmin=0):
     vmin : float
         Where the colours begin, unless signed.
     """
-    figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 2))
-    _glass_brain(values, mask_img, figure, signed=signed, vmin=vmin)
-    figure.suptitle(label)
+    figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 2.2))
+    _glass_brain(values, mask_img, figure, (0, 0, 1, 0.9), signed=signed, vmin=vmin)
+    figure.suptitle(label, fontsize="medium")
     return figure
 
 
@@ -298,15 +298,18 @@ def training_figure(scores, checkpoints, mask_img, title):
     return figure
 
 
-def _glass_brain(values, mask_img, figure, axes=None, signed=False, vmin=0, vmax=None):
-    """Draw voxels in a glass brain, seen from the left, the back, the right and above."""
+def _glass_brain(values, mask_img, figure, place, signed=False, vmin=0, vmax=None):
+    """Draw voxels in a glass brain, seen from the left, the back, the right and above.
+
+    place is (left, bottom, width, height) in shares of the figure.
+    """
     volume = np.zeros(mask_img.shape, dtype=np.float32)
     volume[np.asarray(mask_img.dataobj) != 0] = np.nan_to_num(values)
     plot_glass_brain(
         Nifti1Image(volume, mask_img.affine),
         display_mode="lyrz",
         figure=figure,
-        axes=axes,
+        axes=place,
         colorbar=True,
         cmap="RdBu_r" if signed else "viridis",
         vmin=None if signed else vmin,
