@@ -88,7 +88,7 @@ def benchmark_figure(points, table, title):
         axes.axhline(1, color="0.8", linewidth=0.8)
         _draw(axes, points, "left_minus_right", DIFFERENCE_COLOUR, "o", column="scaled", alpha=0.12)
         _draw(axes, points, row["curve"], KIND_COLOURS[row["kind"]], KIND_MARKS[row["kind"]], column="scaled")
-        remark = {True: ", flat", False: ""}.get(row["is_flat"], ", too few points")
+        remark = {True: ", flat", False: ""}.get(row["is_flat"], ", not fitted")
         axes.set_title(f"{row['curve']} ({row['kind']}{remark})", fontsize="medium", color=KIND_COLOURS[row["kind"]])
         axes.set_ylim(-0.45, 1.45)
         _token_axis(axes, points["tokens"])
@@ -149,7 +149,7 @@ def transition_figure(table, title):
             axes.plot([row[f"{measure}_low"], row[f"{measure}_high"]], [height] * 2, color=colour)
             axes.plot(row[measure], height, mark, color=colour)
             if measure == "x0" and not np.isfinite(row["x0"]):
-                words = "flat" if row["is_flat"] is True else "too few points"
+                words = "flat" if row["is_flat"] is True else "not fitted"
                 axes.text(0.5, height, words, transform=axes.get_yaxis_transform(), ha="center", va="center")
         axes.set_xlabel(label)
         axes.spines[["top", "right"]].set_visible(False)

