@@ -178,8 +178,9 @@ def training_tokens(model, revision):
     """Tokens that a checkpoint was trained on, as a float, or None where nothing tells.
 
     A row of the study's ``training_tokens.csv`` (columns model, revision, tokens) counts first;
-    then a revision that says so (``stage1-step150-tokens1B`` is 1e9); then, for a model with
-    pythia in its name, ``step1000``, at 2,097,152 tokens a step.
+    then a revision that says so (``stage1-step150-tokens1B`` is 1e9; a second stage, as OLMo-2's, counts
+    its tokens anew, and so tells nothing); then, for a model with pythia in its name, ``step1000``, at
+    2,097,152 tokens a step.
     """
     table = tokens_table_path()
     if table.exists():
@@ -187,6 +188,8 @@ def training_tokens(model, revision):
         rows = rows[(rows["model"].str.replace("/", "_") == model) & (rows["revision"] == revision)]
         if len(rows):
             return float(numbers(rows["tokens"], table)[0])
+    if re.match(r"stage[2-9]", revision):
+        return None
     if match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision):
         return float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[match[2]]
     if "pythia" in model.lower() and (match := re.fullmatch(r"step(\d+)", revision)):
@@ -233,7 +236,14 @@ def fitted_checkpoints(model, lang):
             f"{', '.join(other.removesuffix('.gz') for other in others[:6]) or 'none'}{' ...' * (len(others) > 6)}: "
             f"LTBA_MODEL and LTBA_LANG choose, fit_average_subject.py makes more ({where()})"
         )
-    return table.sort_values("tokens", ignore_index=True), left_out
+    table = table.sort_values("tokens", ignore_index=True)
+    if (alike := table.duplicated("tokens", keep=False)).any():
+        one, other, *_ = table["revision"][alike]
+        raise BadInput(
+            f"{folder}: {one} and {other} are trained on as many tokens, so that one curve cannot hold both: "
+            f"move the files of one away, or say in {tokens_table_path().name} what is right"
+        )
+    return table, left_out
 
 
 # ---------------------------------------------------------------- reading
@@ -501,6 +511,8 @@ def read_lm_eval(model):
         return None  # another model
 
     results["revision"] = list(map(revision_of, results.pop("model"), results["revision"]))
+    ours = results["task"].isin([*BENCHMARKS, "acceptability"])
+    results.loc[ours, "task"] = "lm_eval_" + results.loc[ours, "task"]  # blimp by lm_eval is not our blimp
     results = results[results["revision"].notna() & ~results.pop("limited")]
     return lm_eval_results.newest(results).drop(columns="date")
 

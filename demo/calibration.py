@@ -8,8 +8,9 @@ writes  demo/calibration.csv.gz              what the analysis says of each simu
 Each study has a story, a listener and benchmarks of its own: nine runs of a large stock of runs, a
 listener whose voxels weigh words and grammar in their own way, with noise of their own, both alike
 among neighbours (20 mm), and sentence pairs out of a large stock. The language model and its
-checkpoints are the same throughout. So the true curve of left minus right is the mean over all
-studies, and that of a benchmark is its score on the whole stock. Only voxels that follow the story
+checkpoints are the same throughout. The true curve of left minus right is 0 for the symmetric
+listener, and the mean over all studies for the asymmetric one (so what all studies get wrong alike
+does not show); that of a benchmark is its score on the whole stock. Only voxels that follow the story
 are simulated, and all of them count.
 
 In every study the analysis is the notebook's, with these benchmarks:
@@ -17,6 +18,8 @@ In every study the analysis is the notebook's, with these benchmarks:
     blimp, blimp_again        hard pairs of the small language, two samples of the same paradigms
     zorro                     easy pairs, which are learnt earlier
     coin                      hard pairs, in half of which right and wrong are exchanged: no transition
+    weak                      hard pairs, nine tenths of which are those of the coin: a small transition,
+                              when the other hard pairs have theirs
     blimp_{k:+d}_checkpoint   hard pairs, had each checkpoint known what another one k before it knows:
                               k checkpoints later than it is
 """
@@ -41,6 +44,7 @@ PAIRS_PER_PARADIGM = 300
 ALPHAS = np.logspace(0, 7, 16)  # as in the embedded study
 FWHM_MM = 20.0
 N_RESAMPLES = 500
+WEAKNESS = 0.9
 SHIFTS = (-2, -1, 1, 2)  # checkpoints
 WITH_A_LISTENER = ["alignment", "correlation", "p_shuffled"]
 SHARES_OF_THE_RIGHT = {"asymmetric": listener.SYNTACTIC_RIGHT, "symmetric": listener.SYNTACTIC_LEFT}
@@ -48,7 +52,7 @@ SHARES_OF_THE_RIGHT = {"asymmetric": listener.SYNTACTIC_RIGHT, "symmetric": list
 
 def main():
     parser = study.ArgumentParser(__doc__)
-    parser.add_argument("--n_studies", type=study.whole_number, default=200, help="of either listener")
+    parser.add_argument("--n_studies", type=study.whole_number, default=150, help="of either listener")
     parser.add_argument("--n_runs", type=study.whole_number, default=120, help="stock of runs (default: 120)")
     parser.add_argument("--n_pairs", type=study.whole_number, default=1500, help="stock of pairs of each paradigm")
     parser.add_argument("--seed", type=int, default=1)
@@ -92,7 +96,7 @@ def calibrate(folders, n_studies, n_runs, n_pairs, seed):
     rows = []
     for name, share in SHARES_OF_THE_RIGHT.items():
         jobs = [
-            joblib.delayed(one_study)(tokens, stories["signals"], regressors, right, stock, share, number)
+            joblib.delayed(one_study)(tokens, stories["signals"], regressors, right, stock, share, [seed, number])
             for number in range(n_studies)
         ]
         found = list(tqdm(parallel(jobs), f"studies of the {name} listener", n_studies, disable=None))
@@ -145,13 +149,13 @@ def read_out(folder, stories, stock):
     return np.stack(of_runs, axis=1), (scored["logprob_good"] > scored["logprob_bad"]).to_numpy()
 
 
-def one_study(tokens, signals, regressors, right, stock, syntactic_right, number):
+def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds):
     """Simulate a study and analyse it: a table with columns curve, quantity, tokens, value, low, high."""
     torch.set_num_threads(1)  # studies run side by side
-    rng = np.random.default_rng(number)
+    rng = np.random.default_rng([*seeds, 0])
     runs = rng.choice(len(signals), N_RUNS, replace=False)
     mask = driven_mask()
-    fmri, _ = listener.listen(mask, [signals[run] for run in runs], syntactic_right, number, FWHM_MM)
+    fmri, _ = listener.listen(mask, [signals[run] for run in runs], syntactic_right, [*seeds, 1], FWHM_MM)
     fmri = [encoding.prepare(run) for run in fmri]
     correlations = [
         np.stack([encoding.fit_left_out_runs(list(layer[runs]), fmri, ALPHAS)[0] for layer in layers])
@@ -184,7 +188,7 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, number
             rows.append((name, "correlation", np.nan, r, np.nan, np.nan))
             p = transitions.shuffled_steps_p_value(target[0][trained], curve[trained])
             rows.append((name, "p_shuffled", np.nan, p, np.nan, np.nan))
-    for other in ("zorro", "blimp_again", "blimp_+1_checkpoint"):
+    for other in ("zorro", "blimp_again", "blimp_+1_checkpoint", "coin", "weak"):
         for measure, of_curves in again.items():
             if "blimp" in of_curves and other in of_curves:
                 # How far apart midpoints are, or how far one leads, counts without its sign.
@@ -227,7 +231,9 @@ def benchmark_curves(right, stock, rng):
 
     drawn = {"blimp": draw("hard"), "blimp_again": draw("hard"), "zorro": draw("easy")}
     values, groups = draw("hard")
-    drawn["coin"] = np.where(rng.random(len(groups)) < 0.5, values, 1 - values), groups
+    coin = np.where(rng.random(len(groups)) < 0.5, values, 1 - values)
+    drawn["coin"] = coin, groups
+    drawn["weak"] = np.where(rng.random(len(groups)) < WEAKNESS, coin, values), groups
     for shift in SHIFTS:
         drawn[f"blimp_{shift:+d}_checkpoint"] = shifted(drawn["blimp"][0], shift), drawn["blimp"][1]
     return {name: transitions.resampled_means(*items, N_RESAMPLES) for name, items in drawn.items()}
@@ -253,25 +259,29 @@ def true_values(tokens, of_studies, right, stock, is_flat):
         return of_paradigms.mean().to_numpy()  # (n_checkpoints,)
 
     hard = score("hard")
+    mean = np.zeros(len(tokens)) if is_flat else mean  # both hemispheres are driven alike
     truth = {"left_minus_right": mean, "blimp": hard, "blimp_again": hard, "zorro": score("easy")}
     truth["coin"] = np.full(len(tokens), 0.5)
+    truth["weak"] = WEAKNESS * truth["coin"] + (1 - WEAKNESS) * hard
     truth |= {f"blimp_{shift:+d}_checkpoint": shifted(hard, shift) for shift in SHIFTS}
     rows = [(name, "value", *point) for name, curve in truth.items() for point in zip(tokens, curve, strict=True)]
 
     trained = tokens > 0
     x, target = np.log10(tokens[trained]), mean[trained]
     for name, curve in truth.items():
-        if name == "coin" or (is_flat and name == "left_minus_right"):
-            rows += [] if name == "left_minus_right" else [(name, "alignment", np.nan, 0.0)]
-            continue
-        found = transitions.fit(x, curve[trained])
-        rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
+        has_transition = name != "coin" and not (is_flat and name == "left_minus_right")
+        if has_transition:
+            found = transitions.fit(x, curve[trained])
+            rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
         if name == "left_minus_right":
             continue
+        if is_flat or not has_transition:
+            rows.append((name, "alignment", np.nan, 0.0))
+            continue
         again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
-        found = transitions.measures(x, target, again[0], curve[trained], again[1], is_flat)
-        for measure, (value, _) in found.items():
-            rows.append((name, measure, np.nan, float(value)))
+        nulls = [transitions.null_distributions(x, resamples) for resamples in again]
+        found = transitions.measures(x, target, again[0], curve[trained], again[1], nulls)
+        rows += [(name, measure, np.nan, float(value)) for measure, (value, _) in found.items()]
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
 
 

@@ -162,7 +162,7 @@ def listen(mask, signals_of_runs, syntactic_right, seed, fwhm_mm=0.0):
     signals_of_runs : list over runs of (lexical, syntactic), arrays of shape (n_scans, n_features)
     syntactic_right : float
         Share of variance that the right's driven voxels owe to syntax; the left's is fixed.
-    seed : int
+    seed : int or list of int
         Decides the weights and the noise, whatever syntactic_right is.
     fwhm_mm : float
         How far voxels resemble their neighbours, in what they weigh and in their noise.

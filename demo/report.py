@@ -2,8 +2,8 @@
 
     LTBA_DIR=embedded_study python -m demo.report
 
-reads fig/small_lm_en_{curves,table,claim}.csv and the same in null/fig, which the notebook writes in the
-study folder. Ends with status 1 if the known truth is not recovered.
+reads fig/small_lm_en_{curves,table,claim}.csv and null/fig/small_lm_en_{curves,table}.csv, which the
+notebook writes in the study folder. Ends with status 1 if the known truth is not recovered.
 """
 
 import sys

@@ -261,21 +261,6 @@ def left_right(scores, left, right):
     return np.nanmean(scores[..., left], axis=-1), np.nanmean(scores[..., right], axis=-1)
 
 
-def best_layer(correlations, voxels):
-    """The layer that predicts some voxels best on average.
-
-    Parameters
-    ----------
-    correlations : array of shape (n_layers, n_voxels)
-    voxels : bool array of shape (n_voxels,)
-
-    Returns
-    -------
-    int
-    """
-    return int(np.nanmean(correlations[:, voxels], axis=1).argmax())
-
-
 def mirrored_difference(scores, mask_img):
     """Each voxel of the left minus its mirror image on the right.
 
@@ -382,15 +367,15 @@ def side_curves(scores, left, right, blocks, n_resamples=1000):
     }
 
 
-def asymmetry_curve(checkpoints, scores, left, right, blocks, n_resamples=1000):
+def asymmetry_curve(checkpoints, curves):
     """Both sides and their difference over training, as a table.
 
     Parameters
     ----------
     checkpoints : pandas.DataFrame
         With columns revision and tokens.
-    scores, left, right, blocks, n_resamples
-        As for ``side_curves``.
+    curves : dict
+        As ``side_curves`` returns it.
 
     Returns
     -------
@@ -398,12 +383,13 @@ def asymmetry_curve(checkpoints, scores, left, right, blocks, n_resamples=1000):
         low and high enclose 95 % of the differences of studies with resampled runs and blocks; NaN
         where only averages over runs are known.
     """
-    curves = side_curves(scores, left, right, blocks, n_resamples)
-    columns = {name: curve for name, (curve, _) in curves.items()}
+    columns = {name: curves[name][0] for name in ("left", "right", "left_minus_right")}
     differences = curves["left_minus_right"][1]
     known = np.isfinite(differences).all(axis=1)  # a few may lack a side of a small region
     columns["low"], columns["high"] = (
-        np.percentile(differences[known], [2.5, 97.5], axis=0) if known.any() else np.full((2, len(scores)), np.nan)
+        np.percentile(differences[known], [2.5, 97.5], axis=0)
+        if known.any()
+        else np.full((2, len(checkpoints)), np.nan)
     )
     return checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
 
@@ -413,8 +399,10 @@ def region_curves(checkpoints, scores, regions, blocks):
 
     Parameters
     ----------
-    checkpoints, scores, blocks
-        As for ``asymmetry_curve``.
+    checkpoints : pandas.DataFrame
+        With columns revision and tokens.
+    scores, blocks
+        As for ``side_curves``.
     regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
         Regions of which a side has no voxel with a score are left out.
 
@@ -425,7 +413,7 @@ def region_curves(checkpoints, scores, regions, blocks):
     """
     known = np.isfinite(scores).all(axis=(0, 1))
     curves = [
-        asymmetry_curve(checkpoints, scores, left, right, blocks).assign(region=name)
+        asymmetry_curve(checkpoints, side_curves(scores, left, right, blocks)).assign(region=name)
         for name, (left, right) in regions.items()
         if (left & known).any() and (right & known).any()
     ]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 LEVEL = 0.95  # of the intervals
-CRITICAL_R = 0.602  # p < .05 for eleven points, as many as the embedded study has trained checkpoints
+CRITICAL_R = 0.521  # p < .05, one-sided, for eleven points: as many as the embedded study has trained checkpoints
 
 
 def coverage(results):
@@ -96,6 +96,9 @@ def shares(results):
     rows = []
 
     def ask(question, should_be, answers):
+        if not len(answers):
+            rows.append((question, should_be, np.nan, 0, np.nan))
+            return
         share, n = float(np.mean(answers)), len(answers)
         rows.append((question, should_be, share, n, np.sqrt(max(share * (1 - share), 0.05 * 0.95) / n)))
 
@@ -128,6 +131,15 @@ def shares(results):
         "5 % at most",
         _excludes_zero(of("asymmetric", "blimp - blimp_again", "alignment")),
     )
+    for other, is_there, should_be in [
+        ("coin", "does not rise", "all"),
+        ("weak", "rises alike but weakly", "5 % at most"),
+    ]:
+        ask(
+            f"a benchmark ({other}) {is_there}, and the asymmetry is said to be closer to the hard pairs",
+            should_be,
+            of("asymmetric", f"blimp - {other}", "alignment")["low"] > 0,
+        )
     return pd.DataFrame(rows, columns=["question", "should_be", "share", "n_studies", "standard_error"])
 
 

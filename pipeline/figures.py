@@ -110,7 +110,8 @@ def acceptability_figure(points, title):
     figure, panels = _grid(2, 2, 2.6, title)
     for axes, (by, of_kind) in zip(panels, points.groupby("by", sort=False), strict=False):
         for number, curve in enumerate(of_kind["curve"].unique()):
-            mark, colour = MARKS[number % len(MARKS)], SERIES[number % len(SERIES)]
+            # The seventh has the colour of the first, and another mark.
+            mark, colour = MARKS[(number + number // len(SERIES)) % len(MARKS)], SERIES[number % len(SERIES)]
             _draw(axes, of_kind, curve, colour, mark, label=curve, alpha=0.08)
         axes.set_title(f"by {by}", fontsize="medium")
         axes.set_ylim(0, 1)
@@ -358,8 +359,15 @@ def _panel(title):
 def _token_axis(axes, tokens):
     """A logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place."""
     axes.set_xlabel("training tokens")
-    axes.set_xscale("log")
-    if min(tokens) == 0 < max(tokens):
+    trained = tokens[tokens > 0]
+    if not len(trained):
+        return
+    # Limits are those of the checkpoints, also in a panel in which nothing is drawn.
+    if (tokens == 0).any():
         # From 0 to the smallest number of tokens the axis is linear, and takes the room of a decade.
-        axes.set_xscale("symlog", linthresh=min(tokens[tokens > 0]), linscale=1)
+        axes.set_xscale("symlog", linthresh=trained.min(), linscale=1)
+        axes.set_xlim(-0.2 * trained.min(), 1.6 * trained.max())
+    else:
+        axes.set_xlim(trained.min() / 1.6, 1.6 * trained.max())
+        axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())

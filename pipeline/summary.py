@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pipeline.transitions import FEWEST_CHECKPOINTS
+
 LANGUAGE_NAMES = {"en": "English", "fr": "French"}
 
 
@@ -53,18 +55,21 @@ def _at_the_end(name, lang, points):
 
 
 def _asymmetry(row):
-    if not np.isfinite(row["p_flat"] if row["p_flat"] is not None else np.nan):
+    if row["n_checkpoints"] == 0:
+        return "Since no left-out runs are known, nothing can be said of when the difference arises, and how surely."
+    if row["n_checkpoints"] < FEWEST_CHECKPOINTS:
         return "At fewer than five trained checkpoints, nothing can be said of when the difference arises."
     if row["is_flat"]:
         return (
-            "Over training, no asymmetry emerges: a constant describes left minus right as well "
+            "Over training, no transition of left minus right can be shown: a constant may describe it as well "
             f"(p = {row['p_flat']:.2f})."
         )
     x0, low, high = (tokens_in_words(10 ** row[column]) for column in ("x0", "x0_low", "x0_high"))
     back = "" if row["is_monotonic"] else ", and turns back on its way"
     return (
-        f"Left minus right changes with a midpoint at {x0} training tokens (95 % interval {low} to {high}; "
-        f"p = {row['p_flat']:.4f} against a flat curve){back}."
+        f"Left minus right {'rises' if row['high'] > row['low'] else 'falls'} with a midpoint at {x0} training tokens "
+        f"(95 % interval {low} to {high}; p {'≤' if row['p_flat'] < 0.001 else '='} {row['p_flat']:.4f} against a flat "
+        f"curve){back}."
     )
 
 
@@ -75,7 +80,7 @@ def _benchmarks(rows):
         yield f"Its alignment is {', '.join(f'{_alignment(row)} with {name}' for name, row in ranked)}."
     flat = [name for name, row in rows.items() if row["is_flat"] is True]
     if flat:
-        yield f"No transition is seen in {' and '.join(flat)}."
+        yield f"No transition can be shown in {' and '.join(flat)}."
     early = [(name, row) for name, row in aligned.items() if row["lead_low"] > 0]
     late = [(name, row) for name, row in aligned.items() if row["lead_high"] < 0]
     for moved, named in [("before", early), ("after", late)]:
@@ -86,7 +91,10 @@ def _benchmarks(rows):
 
 def _claim(claim):
     if claim is None:
-        return "Formal and functional competence cannot be compared: at least one benchmark of either kind is needed."
+        return (
+            "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "
+            "and intervals."
+        )
     verdict = "the asymmetry goes with formal competence rather than with functional competence"
     if claim["high"] < 0:
         verdict = "the asymmetry goes with functional competence rather than with formal competence"

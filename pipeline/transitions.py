@@ -12,8 +12,11 @@ shapes on a fine grid can be tried at once, for thousands of curves, and none is
 in the wrong place.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import false_discovery_control
 
 from pipeline import BadInput
@@ -21,6 +24,7 @@ from pipeline import BadInput
 X0_STEP = 0.01  # decades
 N_BETAS = 40
 N_NULL_CURVES = 2000
+N_NOISES = 500
 FEWEST_CHECKPOINTS = 5
 MEASURES = ("alignment", "scaled_distance", "midpoint_difference", "lead")
 COLUMNS = [
@@ -31,9 +35,13 @@ COLUMNS = [
 ]
 
 # What the benchmarks of the paper measure: formal competence is to know the language, functional
-# competence is to do something with it.
-FORMAL = ("blimp", "zorro", "acceptability", "french_bench_grammar")
-FUNCTIONAL = ("arithmetic", "dyck", "arc_easy", "arc_challenge", "hellaswag", "french_bench_hellaswag")
+# competence is to do something with it. Listeners to a story in one language are compared with what
+# the model can do in that language.
+FORMAL = {"en": ("blimp", "zorro", "acceptability"), "fr": ("french_bench_grammar",)}
+FUNCTIONAL = {
+    "en": ("arithmetic", "dyck", "arc_easy", "arc_challenge", "hellaswag"),
+    "fr": ("arithmetic", "dyck", "french_bench_arc_challenge", "french_bench_hellaswag"),
+}
 
 LEVEL = 0.05  # of the test against a flat curve
 INTERVAL = (2.5, 97.5)  # percentiles
@@ -108,7 +116,7 @@ def shapes(x):
     steep = 2 * np.log(9)  # beta x width from a tenth to nine tenths
     betas = np.geomspace(steep / (2 * (x[-1] - x[0])), steep / (np.median(np.diff(x)) / 2), N_BETAS)
     x0, beta = map(np.ravel, np.meshgrid(np.arange(x[0], x[-1] + X0_STEP / 2, X0_STEP), betas, indexing="ij"))
-    values = 1 / (1 + np.exp(-beta[:, None] * (x - x0[:, None])))
+    values = expit(beta[:, None] * (x - x0[:, None]))
     seen = values[:, -1] - values[:, 0] >= 0.5
     x0, beta, values = x0[seen], beta[seen], values[seen]
     centred = values - values.mean(axis=1, keepdims=True)
@@ -175,31 +183,63 @@ def _most_alike(curves, units, allowed=None):
     return best.reshape(curves.shape[:-1]), likeness.reshape(curves.shape[:-1])
 
 
-def flat_p_value(x, curve, resamples, seed=0):
+def null_distributions(x, resamples, seed=0):
+    """How much like a transition flat curves look.
+
+    Two kinds of flat curves are asked: those with the noise that is known from resampling, and those
+    with noise of unknown size, in case checkpoints differ by more than resampling can show. That is
+    found by simulation, which takes into account that the best of many shapes is chosen.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+    resamples : array of shape (n_resamples, n_checkpoints)
+
+    Returns
+    -------
+    explained : array of shape (n_curves,)
+        Sums of squares that the best sigmoid explains of curves with known noise.
+    ratios : array of shape (n_curves,)
+        Of curves with unknown noise, what it explains over what it leaves.
+    """
+    noise = np.cov(resamples, rowvar=False)
+    rng = np.random.default_rng(seed)
+    known = rng.multivariate_normal(np.zeros(len(noise)), noise, N_NULL_CURVES, method="eigh")
+    return _explained_and_left(x, known)[0], _ratios_of_unknown_noise(tuple(x), seed)
+
+
+@functools.lru_cache
+def _ratios_of_unknown_noise(x, seed):
+    """Ratios of ``null_distributions``, which depend on nothing but the checkpoints, given as a tuple."""
+    noise = np.random.default_rng([seed, 1]).standard_normal((N_NULL_CURVES, len(x)))
+    explained, left = _explained_and_left(np.array(x), noise)
+    return explained / left
+
+
+def flat_p_value(x, curve, null):
     """How likely a flat curve would look as much like a transition as this one does.
 
-    Two flat curves are asked: one with the noise that is known from resampling, and one with noise
-    of unknown size, in case checkpoints differ by more than resampling can show. The larger of the
-    two p-values is returned, so a transition is one that neither explains. Both are found by
-    simulation, which takes into account that the best of many shapes is chosen.
+    The larger of two p-values, so that a transition is one that neither kind of noise explains.
 
     Parameters
     ----------
     x, curve : arrays of shape (n_checkpoints,)
-    resamples : array of shape (n_resamples, n_checkpoints)
+    null : as ``null_distributions`` returns it
 
     Returns
     -------
     float
     """
-    rng, noise = np.random.default_rng(seed), np.cov(resamples, rowvar=False)
-    known = rng.multivariate_normal(np.zeros(len(curve)), noise, N_NULL_CURVES, method="eigh")
-    unknown = rng.standard_normal((N_NULL_CURVES, len(curve)))
     explained, left = _explained_and_left(x, np.asarray(curve, dtype=float))
-    of_known, _ = _explained_and_left(x, known)
-    of_unknown, left_of_unknown = _explained_and_left(x, unknown)
-    n_known, n_unknown = np.sum(of_known >= explained), np.sum(of_unknown * left >= explained * left_of_unknown)
+    n_known, n_unknown = np.sum(null[0] >= explained), np.sum(null[1] * left >= explained)
     return float((1 + max(n_known, n_unknown)) / (1 + N_NULL_CURVES))
+
+
+def _are_flat(x, resamples, null):
+    """Which resampled curves would be called flat: they have the noise of the curve, and that of drawing again."""
+    explained, left = _explained_and_left(x, resamples)
+    limits = [np.quantile(values, 1 - LEVEL) for values in null]
+    return (explained < 2 * limits[0]) | (explained < limits[1] * left)
 
 
 def _explained_and_left(x, curves):
@@ -280,7 +320,7 @@ def is_monotonic(curve, resamples, level=0.01):
     return bool(np.mean(by_noise >= against) > level)
 
 
-def transition(x, curve, resamples):
+def transition(x, curve, resamples, null=None):
     """Everything about the transition of one curve.
 
     Parameters
@@ -289,6 +329,7 @@ def transition(x, curve, resamples):
         log10 of training tokens, increasing.
     curve : array of shape (n_checkpoints,)
     resamples : array of shape (n_resamples, n_checkpoints)
+    null : what ``null_distributions`` returns, if that is known already
 
     Returns
     -------
@@ -297,7 +338,7 @@ def transition(x, curve, resamples):
         for x0 and beta a 95 % interval, x0_low, x0_high, beta_low, beta_high. A flat curve has NaN for
         all of these but low and high, which are its mean.
     """
-    p_flat = flat_p_value(x, curve, resamples)
+    p_flat = flat_p_value(x, curve, null or null_distributions(x, resamples))
     found = {"is_flat": p_flat >= LEVEL, "p_flat": p_flat, "is_monotonic": is_monotonic(curve, resamples)}
     if found["is_flat"]:
         names = ["x0", "x0_low", "x0_high", "beta", "beta_low", "beta_high"]
@@ -309,13 +350,18 @@ def transition(x, curve, resamples):
     return found | {"low": float(best["low"]), "high": float(best["high"])}
 
 
-def alignment(x, curve, resamples, other, other_resamples, is_flat):
+def alignment(x, curve, resamples, other, other_resamples, nulls):
     """How much of one curve the transition of another one explains: 0 not at all, 1 all of it.
 
-    The squared correlation of the curve with the sigmoid that is fitted to the other one, less what
-    the curve's noise adds to and takes from it; 0 where they go in opposite directions. A flat curve
-    has no transition, and so explains nothing, and has nothing to be explained, however its noise may
-    look: that is what a correlation of the two curves cannot promise.
+    The squared correlation of the curve with the sigmoid that is fitted to the other one, corrected
+    for the noise of both: for what the curve's noise adds and takes, and for how well that sigmoid,
+    had it been measured with the other curve's noise, would explain itself. 0 where they go in opposite
+    directions.
+
+    A flat curve has no transition, and so explains nothing, and has nothing to be explained, however
+    its noise may look: that is what a correlation of the two curves cannot promise. Each resampled
+    curve is asked anew whether it is flat, so that the interval of a curve that is flat for want of
+    data is wide.
 
     Parameters
     ----------
@@ -323,29 +369,42 @@ def alignment(x, curve, resamples, other, other_resamples, is_flat):
     curve, other : arrays of shape (n_checkpoints,)
     resamples, other_resamples : arrays of shape (n_resamples, n_checkpoints)
         Drawn jointly where the curves are made of the same things.
-    is_flat : bool
-        Whether either curve is, see ``transition``.
+    nulls : pair of what ``null_distributions`` returns, of curve and other
 
     Returns
     -------
     value : float
     of_resamples : array of shape (n_resamples,)
     """
-    if is_flat:
-        return 0.0, np.zeros(len(resamples))
     noise = np.cov(resamples - resamples.mean(axis=1, keepdims=True), rowvar=False)
+    shape = fit(x, other)["fitted"]
+    other_noise = np.random.default_rng(0).multivariate_normal(
+        np.zeros(len(x)), np.cov(other_resamples, rowvar=False), N_NOISES, method="eigh"
+    )
 
     def explained(curves, others, n_noises):
         curves = curves - curves.mean(axis=-1, keepdims=True)
-        units = fit(x, others)["fitted"]
-        units = units - units.mean(axis=-1, keepdims=True)
-        units /= np.linalg.norm(units, axis=-1, keepdims=True)
+        units = _unit_shape(x, others)
         part = np.maximum(0, (curves * units).sum(axis=-1)) ** 2 - n_noises * ((units @ noise) * units).sum(axis=-1)
-        whole = (curves**2).sum(axis=-1) - n_noises * np.trace(noise)
+        again = _unit_shape(x, shape + np.sqrt(n_noises) * other_noise)
+        ceiling = np.mean(np.maximum(0, again @ _unit_shape(x, shape)) ** 2)
+        whole = ceiling * ((curves**2).sum(axis=-1) - n_noises * np.trace(noise))
         return np.clip(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 0, 1)
 
+    p_values = [flat_p_value(x, one, null) for one, null in zip((curve, other), nulls, strict=True)]
+    value = 0.0 if max(p_values) >= LEVEL else float(explained(curve, other, 1))
     # A resampled curve has the noise of what was measured, and that of drawing it again.
-    return float(explained(curve, other, 1)), explained(resamples, other_resamples, 2)
+    again = explained(resamples, other_resamples, 2)
+    again[_are_flat(x, resamples, nulls[0]) | _are_flat(x, other_resamples, nulls[1])] = 0
+    return value, again
+
+
+def _unit_shape(x, curves):
+    """The fitted sigmoid of each curve, with mean 0 and sum of squares 1; 0 where the curve does not vary."""
+    shape = fit(x, curves)["fitted"]
+    shape = shape - shape.mean(axis=-1, keepdims=True)
+    size = np.linalg.norm(shape, axis=-1, keepdims=True)
+    return np.divide(shape, size, out=np.zeros_like(shape), where=size > 0)
 
 
 def scaled_distance(x, curve, other):
@@ -417,12 +476,12 @@ def interval(of_resamples):
     return float(low), float(high)
 
 
-def kind(curve):
-    """What kind of competence a benchmark measures: formal, functional, or other."""
-    return "formal" if curve in FORMAL else "functional" if curve in FUNCTIONAL else "other"
+def kind(curve, lang):
+    """What kind of competence in a language a benchmark measures: formal, functional, or other."""
+    return "formal" if curve in FORMAL[lang] else "functional" if curve in FUNCTIONAL[lang] else "other"
 
 
-def compare(tokens, curves, target="left_minus_right"):
+def compare(tokens, curves, lang="en", target="left_minus_right"):
     """The transition of every curve, and how it goes with that of one of them.
 
     Parameters
@@ -433,6 +492,8 @@ def compare(tokens, curves, target="left_minus_right"):
     curves : dict from name to (curve, resamples)
         Of shapes (n_checkpoints,) and (n_resamples, n_checkpoints); NaN where a checkpoint has no value,
         or might have none had it been measured again.
+    lang : {"en", "fr"}
+        Of the story.
     target : str
         The curve that the others are compared with.
 
@@ -453,18 +514,25 @@ def compare(tokens, curves, target="left_minus_right"):
     measured = {
         name: np.isfinite(np.vstack([x, curve, resamples])).all(axis=0) for name, (curve, resamples) in curves.items()
     }
-    rows, again = {}, {measure: {} for measure in MEASURES}
+    rows, again, nulls = {}, {measure: {} for measure in MEASURES}, {}
+
+    def null(name, at):  # found by simulation, so once for each curve and set of checkpoints
+        key = name, at.tobytes()
+        if key not in nulls:
+            nulls[key] = null_distributions(x[at], curves[name][1][:, at])
+        return nulls[key]
+
     for name in [target, *(name for name in curves if name != target)]:
         (curve, resamples), there = curves[name], measured[name]
-        rows[name] = {"kind": kind(name), "n_checkpoints": int(there.sum())}
+        rows[name] = {"kind": kind(name, lang), "n_checkpoints": int(there.sum())}
         if there.sum() >= FEWEST_CHECKPOINTS:
-            rows[name] |= transition(x[there], curve[there], resamples[:, there])
+            rows[name] |= transition(x[there], curve[there], resamples[:, there], null(name, there))
         both = there & measured[target]
         if name == target or both.sum() < FEWEST_CHECKPOINTS:
             continue
-        is_flat = rows[name]["is_flat"] or rows[target]["is_flat"]
         pair = [values[..., both] for values in (*curves[target], *curves[name])]
-        for measure, (value, of_resamples) in measures(x[both], *pair, is_flat).items():
+        nulls_of_pair = null(target, both), null(name, both)
+        for measure, (value, of_resamples) in measures(x[both], *pair, nulls_of_pair).items():
             low, high = interval(of_resamples)
             rows[name] |= {measure: float(value), f"{measure}_low": low, f"{measure}_high": high}
             again[measure][name] = of_resamples
@@ -477,10 +545,13 @@ def compare(tokens, curves, target="left_minus_right"):
     return table, again
 
 
-def measures(x, curve, resamples, other, other_resamples, is_flat):
-    """All measures of how another curve goes with one: a dict from measure to (value, of_resamples)."""
-    found = {"alignment": alignment(x, curve, resamples, other, other_resamples, is_flat)}
-    if not is_flat:
+def measures(x, curve, resamples, other, other_resamples, nulls):
+    """All measures of how another curve goes with one: a dict from measure to (value, of_resamples).
+
+    Arguments are those of ``alignment``. Where either is flat, nothing but alignment has a value.
+    """
+    found = {"alignment": alignment(x, curve, resamples, other, other_resamples, nulls)}
+    if not any(flat_p_value(x, *one) >= LEVEL for one in zip((curve, other), nulls, strict=True)):
         for measure, function in [
             ("scaled_distance", scaled_distance),
             ("midpoint_difference", lambda x, other, curve: fit(x, curve)["x0"] - fit(x, other)["x0"]),
@@ -505,16 +576,20 @@ def formal_minus_functional(table, alignments):
 
     Returns
     -------
-    dict with formal, functional, difference, low, high; None where a kind has no benchmark
+    dict with formal, functional, difference, low, high, and formal_benchmarks and functional_benchmarks,
+    which name what they are means of; None where a kind has no benchmark
     """
-    values = table.set_index("curve")["alignment"]
-    kinds = [[name for name in names if name in alignments] for names in (FORMAL, FUNCTIONAL)]
-    if not all(kinds):
-        return None
-    formal, functional = (float(values[names].mean()) for names in kinds)
-    of_resamples = [np.mean([alignments[name] for name in names], axis=0) for names in kinds]
-    low, high = interval(of_resamples[0] - of_resamples[1])
-    return {"formal": formal, "functional": functional, "difference": formal - functional, "low": low, "high": high}
+    known = table[table["curve"].isin(alignments)]
+    found, of_resamples = {}, {}
+    for of_kind in ("formal", "functional"):
+        rows = known[known["kind"] == of_kind]
+        if rows.empty:
+            return None
+        found[of_kind] = float(rows["alignment"].mean())
+        found[f"{of_kind}_benchmarks"] = " ".join(rows["curve"])
+        of_resamples[of_kind] = np.mean([alignments[name] for name in rows["curve"]], axis=0)
+    low, high = interval(of_resamples["formal"] - of_resamples["functional"])
+    return found | {"difference": found["formal"] - found["functional"], "low": low, "high": high}
 
 
 def points(checkpoints, curves, table):
@@ -537,13 +612,16 @@ def points(checkpoints, curves, table):
     """
     rows, of_curve = [], table.set_index("curve").to_dict("index")
     for name, (curve, resamples) in curves.items():
-        low, high = np.percentile(resamples, INTERVAL, axis=0)  # NaN where a resample is
+        low, high = np.full((2, len(curve)), np.nan)
+        if (known := np.isfinite(resamples).any(axis=0)).any():
+            low[known], high[known] = np.nanpercentile(resamples[:, known], INTERVAL, axis=0)
         of_points = checkpoints[["revision", "tokens"]].reset_index(drop=True)
         of_points = of_points.assign(curve=name, value=curve, low=low, high=high)
         plateaus = of_curve.get(name, {})
         first, last = plateaus.get("low", np.nan), plateaus.get("high", np.nan)
         if plateaus.get("is_flat") is True:
-            last = np.nan if name.startswith("left_minus_right") else 1.0
+            is_benchmark = not name.startswith("left_minus_right")
+            last = 1.0 if is_benchmark and first < 1 - 1e-9 else np.nan  # where all is right there is no room
         for column in ("value", "low", "high"):
             scaled = "scaled" if column == "value" else f"scaled_{column}"
             of_points[scaled] = (of_points[column] - first) / (last - first)

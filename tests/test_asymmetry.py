@@ -14,7 +14,6 @@ from pipeline.asymmetry import (
     LANGUAGE_REGIONS,
     asymmetry_curve,
     atlas_regions,
-    best_layer,
     brain_scores,
     cerebellum,
     hemispheres,
@@ -24,6 +23,7 @@ from pipeline.asymmetry import (
     region_curves,
     reliable_voxels,
     resampled_left_right,
+    side_curves,
     spheres,
     voxel_blocks,
     voxel_positions,
@@ -101,8 +101,6 @@ def test_positions_decide_whatever_the_order_of_the_voxels():
 def test_scores_are_of_the_best_layer_of_each_voxel():
     correlations = np.array([[0.1, 0.5, np.nan, np.nan], [0.3, 0.2, 0.4, np.nan]])
     np.testing.assert_allclose(brain_scores([correlations[:, None]])[0, 0], [0.3, 0.5, 0.4, np.nan])
-    assert best_layer(correlations, np.array([True, False, False, False])) == 1
-    assert best_layer(correlations, np.array([True, True, False, False])) == 0
 
 
 def test_scores_are_maxima_over_layers_of_averages_over_runs():
@@ -142,7 +140,7 @@ def planted(difference=0.05, noise=0.02, seed=0):
 
 
 def test_a_planted_difference_is_found_with_its_interval():
-    curve = asymmetry_curve(CHECKPOINTS, *planted())
+    curve = asymmetry_curve(CHECKPOINTS, side_curves(*planted()))
     assert list(curve.columns) == ["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
     assert curve["left_minus_right"].tolist() == pytest.approx([0, 0.05], abs=0.005)
     assert curve["left"].tolist() == pytest.approx([0.3, 0.35], abs=0.005)
@@ -155,13 +153,13 @@ def test_voxels_without_a_score_do_not_count():
     scores[0, 2, 7] = np.nan
     for of_checkpoint, expected in zip(scores, (0.3, 0.35), strict=True):
         assert left_right(of_checkpoint.mean(axis=0), left, right) == (pytest.approx(expected), pytest.approx(0.3))
-    curve = asymmetry_curve(CHECKPOINTS, scores, left, right, blocks)
+    curve = asymmetry_curve(CHECKPOINTS, side_curves(scores, left, right, blocks))
     np.testing.assert_allclose(curve[["left_minus_right", "low", "high"]], [[0] * 3, [0.05] * 3], atol=1e-9)
 
 
 def test_without_single_runs_there_is_no_interval():
     scores, *voxels = planted()
-    curve = asymmetry_curve(CHECKPOINTS, scores.mean(axis=1, keepdims=True), *voxels)
+    curve = asymmetry_curve(CHECKPOINTS, side_curves(scores.mean(axis=1, keepdims=True), *voxels))
     assert curve["left_minus_right"][1] == pytest.approx(0.05, abs=0.005)
     assert curve[["low", "high"]].isna().all(axis=None)
 
@@ -173,7 +171,7 @@ def test_every_region_has_a_curve_and_an_interval():
     regions = {"back": (left & back, right & back), "all": (left, right), "one-sided": (left, nowhere)}
     curves = region_curves(CHECKPOINTS, scores, regions, blocks)
     assert curves["region"].tolist() == ["back", "back", "all", "all"]
-    whole = asymmetry_curve(CHECKPOINTS, scores, left, right, blocks)
+    whole = asymmetry_curve(CHECKPOINTS, side_curves(scores, left, right, blocks))
     pd.testing.assert_frame_equal(
         curves[curves["region"] == "all"].drop(columns="region").reset_index(drop=True), whole
     )

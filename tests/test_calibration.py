@@ -86,7 +86,7 @@ def check(results, n_errors):
 
 def test_the_saved_studies_hold_what_the_notebook_promises():
     results = study.read_calibration()
-    assert results.groupby("listener")["study"].nunique().to_dict() == {"asymmetric": 201, "symmetric": 201}
+    assert results.groupby("listener")["study"].nunique().to_dict() == {"asymmetric": 151, "symmetric": 151}
     check(results, n_errors=3)
     measures = calibration.measures(results).set_index("measure")
     # Why alignment is the headline.

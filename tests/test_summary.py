@@ -1,4 +1,4 @@
-"""The paragraph: every number in it is one of the tables', and it says no more than they do."""
+"""The paragraph: its numbers are those of the tables, and it says no more than they do."""
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,8 @@ def test_what_is_found_is_said_with_its_numbers():
     assert "After 1 trillion training tokens, the left hemisphere was predicted with a mean correlation of 0." in words
     assert f"midpoint at {10 ** rows.loc['left_minus_right', 'x0'] / 1e9:.3g} billion training tokens" in words
     assert f"{rows.loc['blimp', 'alignment']:.2f} (" in words
-    assert "No transition is seen in dyck." in words
+    assert "No transition can be shown in dyck." in words
+    assert "Left minus right rises with" in words
     assert (
         f"a difference of {claim['difference']:.2f} (95 % interval {claim['low']:.2f} to {claim['high']:.2f})" in words
     )
@@ -56,11 +57,11 @@ def test_what_is_found_is_said_with_its_numbers():
 
 def test_what_is_not_known_is_not_said():
     words, _, _ = analysed(benchmarks=())
-    assert "at least one benchmark of either kind is needed" in words
+    assert "that takes at least one benchmark of either kind" in words
     assert "alignment is" not in words
     words, _, _ = analysed(with_runs=False)
     assert "only averages over runs are known" in words
-    assert "nothing can be said of when the difference arises" in words
+    assert "Since no left-out runs are known, nothing can be said" in words
     assert "nan" not in words
     assert "Of 3 regions" not in words
 
