@@ -12,6 +12,7 @@ import pytest
 
 import llm_brain_asym as study
 from pipeline import BadInput, lm_eval_results
+from pipeline.files import write_table
 
 # Small tasks of the kinds and with the metrics of the published study: hellaswag (acc, acc_norm),
 # ai2_arc (a tag with two tasks), french_bench_grammar (acc alone), and a group with an average.
@@ -139,6 +140,15 @@ def test_models_of_the_hub_and_of_older_versions(study_folder):
     checkpoints = pd.DataFrame({"stem": ["me_lm_tokens5B", "me_lm_tokens9B"], "revision": ["tokens5B", "tokens9B"]})
     scores = study.read_benchmarks("me/lm", checkpoints)
     np.testing.assert_array_equal(scores["hellaswag"], [0.5, np.nan])
+
+
+def test_a_task_that_is_called_like_one_of_ours_is_not_mixed_with_it(study_folder):
+    results_file(study_folder, "x.json", results={"blimp": {"acc,none": 0.8, "acc_stderr,none": 0.01}})
+    checkpoints = pd.DataFrame({"stem": ["me_lm_tokens5B"], "revision": ["tokens5B"]})
+    path = study.benchmark_path("me_lm_tokens5B", "blimp")
+    write_table(path, pd.DataFrame({"paradigm": ["a"], "accuracy": [0.6]}))
+    scores = study.read_benchmarks("me/lm", checkpoints)
+    assert scores.iloc[0].to_dict() == {"blimp": 0.6, "lm_eval_blimp": 0.8}
 
 
 @pytest.mark.parametrize(

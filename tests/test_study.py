@@ -63,6 +63,7 @@ def test_without_ltba_dir_the_study_is_beside_the_script(monkeypatch):
     [
         ("allenai_OLMo-2-1124-7B", "stage1-step150-tokens1B", 1e9),
         ("allenai_OLMo-2-1124-7B", "stage1-step928646-tokens3896B", 3896e9),
+        ("allenai_OLMo-2-1124-7B", "stage2-ingredient1-step1000-tokens5B", None),  # counted anew, after stage 1
         ("EleutherAI_pythia-6.9b", "step1000", 1000 * 2097152),
         ("EleutherAI_pythia-6.9b", "step0", 0),
         ("small_lm", "step2-tokens2048", 2048),
@@ -92,6 +93,13 @@ def test_checkpoints_are_found_in_the_order_of_their_training(study_folder):
     assert left_out == ["final"]
     with pytest.raises(BadInput, match="holds no checkpoint of me/else in en"):
         study.fitted_checkpoints("me/else", "en")
+
+
+def test_two_checkpoints_of_equal_training_are_named(study_folder):
+    for revision in ("tokens5B", "again-tokens5B", "tokens7B"):
+        files.write_arrays(study.layer_correlations_path(f"lm_{revision}", 0, "en"), np.zeros(3))
+    with pytest.raises(BadInput, match=r"tokens5B and .*tokens5B are trained on as many tokens.*training_tokens\.csv"):
+        study.fitted_checkpoints("lm", "en")
 
 
 def test_a_model_whose_name_begins_like_another_s_is_not_mixed_with_it(study_folder):

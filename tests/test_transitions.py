@@ -139,7 +139,7 @@ def test_alignment_is_that_of_the_curves_without_their_noise(noise):
         curve = truth + noise * alike @ rng.standard_normal(10)
         resamples = curve + noise * rng.standard_normal((200, 10)) @ alike.T
         benchmark, benchmarks = noisy(other, 0.01, rng, 200)
-        value, again = transitions.alignment(X, curve, resamples, benchmark, benchmarks, nulls(resamples, benchmarks))
+        value, again = transitions.alignment(X, curve, resamples, benchmark, benchmarks, of_nulls)
         values.append(value)
         low, high = transitions.interval(again)
         covered += low <= expected <= high
