@@ -73,13 +73,12 @@ def check(results, n_errors):
     # Neither too narrow nor, over all checkpoints, too wide.
     assert (of_asymmetry["coverage"] < 0.95 + n_errors * of_asymmetry["standard_error"]).all()
     shares = calibration.shares(results)
-    limits = {"all": 1.0, "5 % at most": 0.05, "2.5 % at most": 0.025}
+    least, most = {"all": 1.0, "most": 0.8}, {"5 % at most": 0.05, "2.5 % at most": 0.025}
     for row in shares.to_dict("records"):
-        limit = limits[row["should_be"]]
-        if row["should_be"] == "all":
-            assert row["share"] > 1 - n_errors * row["standard_error"], row
+        if row["should_be"] in least:
+            assert row["share"] > least[row["should_be"]] - n_errors * row["standard_error"], row
         else:
-            assert row["share"] < limit + n_errors * row["standard_error"], row
+            assert row["share"] < most[row["should_be"]] + n_errors * row["standard_error"], row
     assert len(shares) >= 10
     return coverage
 
@@ -93,7 +92,8 @@ def test_the_saved_studies_hold_what_the_notebook_promises():
     assert measures.loc["alignment", "defined_if_flat"]
     assert measures.loc["alignment", "lowest_coverage"] > 0.9
     assert measures.loc["alignment", "fooled_by_coin"] < 0.05
-    assert measures.loc["correlation", "fooled_by_coin"] > measures.loc["alignment", "fooled_by_coin"] + 0.05
+    assert measures.loc["alignment", "fooled_by_symmetry"] < 0.05
+    assert measures.loc["correlation", ["fooled_by_coin", "fooled_by_symmetry"]].min() > 0.1
     assert measures.loc["alignment", "knows_easy_from_hard"] > 0.8
 
 
