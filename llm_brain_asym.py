@@ -834,6 +834,12 @@ def save_table(table, name, suffix=".csv"):
     write_table(figure_path(f"{name}{suffix}"), table)
 
 
+def discard(name):
+    """Remove what an earlier run of the notebook left as ``fig/{name}.*`` and is not made any more."""
+    for suffix in ("csv", "pdf", "png", "nii.gz"):
+        figure_path(f"{name}.{suffix}").unlink(missing_ok=True)
+
+
 def read_calibration():
     """The simulated studies of demo/calibration.py, for ``pipeline.calibration``."""
     with naming(calibration_path(), "make it again: python -m demo.calibration"):

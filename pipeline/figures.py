@@ -59,7 +59,7 @@ def asymmetry_figure(points, title):
     axes.axhline(0, color="0.6", linewidth=0.8)
     _draw(axes, points, "left_minus_right", DIFFERENCE_COLOUR, "o", label="best layer")
     if (points["curve"] == "left_minus_right_nested").any():
-        _draw(axes, points, "left_minus_right_nested", SERIES[5], "D", label="best layer on other runs", band=False)
+        _draw(axes, points, "left_minus_right_nested", SERIES[5], "D", label="best layer on other runs")
         axes.legend()
     axes.set_ylabel("left − right brain score (r)")
     _token_axis(axes, points["tokens"])
@@ -72,6 +72,7 @@ def benchmark_figure(points, table, title):
 
     Each curve is scaled from its first plateau (0) to its last one (1). A flat one has no plateaus:
     of a benchmark, 0 is then its mean and 1 is a perfect score; left minus right is then not drawn.
+    A benchmark that is not fitted is drawn as it is.
 
     Parameters
     ----------
@@ -86,14 +87,20 @@ def benchmark_figure(points, table, title):
     for axes, row in zip(panels, benchmarks, strict=False):
         axes.axhline(0, color="0.8", linewidth=0.8)
         axes.axhline(1, color="0.8", linewidth=0.8)
-        _draw(axes, points, "left_minus_right", DIFFERENCE_COLOUR, "o", column="scaled", alpha=0.12)
-        _draw(axes, points, row["curve"], KIND_COLOURS[row["kind"]], KIND_MARKS[row["kind"]], column="scaled")
-        remark = {True: ", flat", False: ""}.get(row["is_flat"], ", not fitted")
-        axes.set_title(f"{row['curve']} ({row['kind']}{remark})", fontsize="medium", color=KIND_COLOURS[row["kind"]])
+        style = {"colour": KIND_COLOURS[row["kind"]], "mark": KIND_MARKS[row["kind"]], "label": row["kind"]}
+        remark = {True: ": flat", False: ""}.get(row["is_flat"], ": score, not fitted")
+        if np.isfinite(row["p_flat"]):
+            _draw(axes, points, "left_minus_right", DIFFERENCE_COLOUR, "o", "left − right", column="scaled", alpha=0.12)
+            _draw(axes, points, row["curve"], column="scaled", **style)
+        else:
+            _draw(axes, points, row["curve"], **style)
+        axes.set_title(f"{row['curve']}{remark}", fontsize="medium")
         axes.set_ylim(-0.45, 1.45)
+        axes.legend(fontsize="x-small", loc="upper left", borderaxespad=0)
         _token_axis(axes, points["tokens"])
+    is_fitted = any(np.isfinite(row["p_flat"]) for row in benchmarks)
     for axes in panels[::3]:
-        axes.set_ylabel("share of the transition")
+        axes.set_ylabel("share of the transition" if is_fitted else "score")
     return figure
 
 
@@ -132,10 +139,10 @@ def transition_figure(table, title):
     title : str
     """
     measures = {
-        "x0": "midpoint\n(log10 training tokens)",
-        "beta": "steepness\n(per decade)",
+        "x0": "midpoint x0\n(log10 training tokens)",
+        "beta": "steepness beta\n(per decade)",
         "alignment": "alignment with\nleft − right",
-        "lead": "moves first by\n(decades of tokens)",
+        "lead": "lead: moves first by\n(decades of tokens)",
     }
     figure, panels = plt.subplots(
         1, 4, figsize=(2 * ONE_COLUMN_INCHES, 1 + 0.22 * len(table)), layout="constrained", sharey=True
@@ -158,7 +165,9 @@ def transition_figure(table, title):
     panels[2].set_xlim(-0.05, 1.05)
     panels[3].axvline(0, color="0.6", linewidth=0.8)
     names = ["left − right" if curve == "left_minus_right" else curve for curve in table["curve"]]
-    panels[0].set_yticks(heights, names)
+    back = [" (turns back)" if is_monotonic is False else "" for is_monotonic in table["is_monotonic"].tolist()]
+    panels[0].set_yticks(heights, [f"{name}{remark}" for name, remark in zip(names, back, strict=True)])
+    panels[0].set_ylim(heights[-1] - 0.5, 0.5)
     return figure
 
 
@@ -320,13 +329,12 @@ def _glass_brain(values, mask_img, figure, place, signed=False, vmin=0, vmax=Non
     )
 
 
-def _draw(axes, points, curve, colour, mark, label=None, column="value", band=True, alpha=0.15):
-    """A curve of a table of points with its 95 % interval; checkpoints without a value are left out."""
+def _draw(axes, points, curve, colour, mark, label=None, column="value", alpha=0.15):
+    """A curve of a table of points with its 95 % interval; a checkpoint without a value leaves a gap."""
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
-    known = points[(points["curve"] == curve) & points[column].notna()].sort_values("tokens")
-    if band:
-        axes.fill_between(known["tokens"], known[low], known[high], color=colour, alpha=alpha, linewidth=0)
-    axes.plot(known["tokens"], known[column], f"{mark}-", color=colour, label=label)
+    of_curve = points[points["curve"] == curve].sort_values("tokens")
+    axes.fill_between(of_curve["tokens"], of_curve[low], of_curve[high], color=colour, alpha=alpha, linewidth=0)
+    axes.plot(of_curve["tokens"], of_curve[column], f"{mark}-", color=colour, label=label)
 
 
 def _grid(n_panels, n_columns, height_inches, title, **options):

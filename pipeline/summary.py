@@ -7,7 +7,7 @@ from pipeline.transitions import FEWEST_CHECKPOINTS
 LANGUAGE_NAMES = {"en": "English", "fr": "French"}
 
 
-def in_words(name, lang, points, table, claim, regions):
+def in_words(name, lang, points, table, claim, regions, missing=()):
     """Say what was found.
 
     Parameters
@@ -21,6 +21,8 @@ def in_words(name, lang, points, table, claim, regions):
         As ``transitions.formal_minus_functional`` returns it.
     regions : pandas.DataFrame
         As ``asymmetry.region_curves`` returns it.
+    missing : list of str
+        What is not there, in words.
 
     Returns
     -------
@@ -32,8 +34,9 @@ def in_words(name, lang, points, table, claim, regions):
         _at_the_end(name, lang, points),
         _asymmetry(of_curve["left_minus_right"]),
         *_benchmarks(benchmarks),
-        _claim(claim),
+        _claim(claim, benchmarks),
         _regions(regions),
+        *(f"Missing: {what}." for what in missing),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -81,30 +84,40 @@ def _benchmarks(rows):
     flat = [name for name, row in rows.items() if row["is_flat"] is True]
     if flat:
         yield f"No transition can be shown in {' and '.join(flat)}."
-    early = [(name, row) for name, row in aligned.items() if row["lead_low"] > 0]
-    late = [(name, row) for name, row in aligned.items() if row["lead_high"] < 0]
-    for moved, named in [("before", early), ("after", late)]:
-        if named:
-            leads = ", ".join(f"{name} ({abs(row['lead']):.2f} decades of tokens)" for name, row in named)
-            yield f"What moves {moved} the asymmetry: {leads}."
+    by_lead = sorted(aligned.items(), key=lambda item: -item[1]["lead"])
+    for column, sign, words in [("lead_low", 1, "before the asymmetry"), ("lead_high", -1, "after it")]:
+        moved = [
+            f"{name} by {sign * row['lead']:.2f} ({row['lead_low']:.2f} to {row['lead_high']:.2f})"
+            for name, row in by_lead
+            if sign * row[column] > 0
+        ]
+        if moved:
+            yield f"What moves {words}, in factors of ten of tokens: {', '.join(moved)}."
+    together = [name for name, row in by_lead if row["lead_low"] <= 0 <= row["lead_high"]]
+    if together:
+        yield f"Neither before nor after it, as far as can be told: {', '.join(together)}."
 
 
-def _claim(claim):
+def _claim(claim, benchmarks):
     if claim is None:
         return (
             "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "
-            "and intervals."
+            "with intervals, at five trained checkpoints or more."
         )
     verdict = "the asymmetry goes with formal competence rather than with functional competence"
     if claim["high"] < 0:
         verdict = "the asymmetry goes with functional competence rather than with formal competence"
     elif claim["low"] <= 0:
         verdict = "these checkpoints cannot tell which of the two the asymmetry goes with"
-    return (
-        f"Mean alignment is {claim['formal']:.2f} with benchmarks of formal competence and {claim['functional']:.2f} "
-        f"with those of functional competence, a difference of {claim['difference']:.2f} (95 % interval "
-        f"{claim['low']:.2f} to {claim['high']:.2f}): {verdict}."
+    formal, functional = (claim[f"{of_kind}_benchmarks"].split() for of_kind in ("formal", "functional"))
+    words = (
+        f"Mean alignment is {claim['formal']:.2f} with benchmarks of formal competence ({', '.join(formal)}) and "
+        f"{claim['functional']:.2f} with those of functional competence ({', '.join(functional)}), a difference of "
+        f"{claim['difference']:.2f} (95 % interval {claim['low']:.2f} to {claim['high']:.2f}): {verdict}."
     )
+    if all(benchmarks[name]["is_flat"] is True for name in functional):
+        words += " Those of functional competence are all flat: no transition could be shown; one may be there."
+    return words
 
 
 def _regions(regions):
@@ -117,7 +130,7 @@ def _regions(regions):
     said = [f"the {side} is predicted better in {', '.join(names)}" for side, names in more.items() if names]
     found = " and ".join(said) or "none has an interval that excludes 0"
     return (
-        f"Of {len(last)} regions at the last checkpoint, {found} "
+        f"Of {len(last)} regions (of language, and the cerebellum) at the last checkpoint, {found} "
         "(95 % intervals of each, not corrected for their number)."
     )
 

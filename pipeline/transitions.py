@@ -334,13 +334,14 @@ def transition(x, curve, resamples, null=None):
     Returns
     -------
     dict
-        is_flat (a constant explains the curve as well), p_flat, is_monotonic; x0, beta, low, high, and
-        for x0 and beta a 95 % interval, x0_low, x0_high, beta_low, beta_high. A flat curve has NaN for
-        all of these but low and high, which are its mean.
+        is_flat (a constant explains the curve as well), p_flat, is_monotonic (NaN for a flat one); x0,
+        beta, low, high, and for x0 and beta a 95 % interval, x0_low, x0_high, beta_low, beta_high. A flat
+        curve has NaN for all of these but low and high, which are its mean.
     """
     p_flat = flat_p_value(x, curve, null or null_distributions(x, resamples))
     found = {"is_flat": p_flat >= LEVEL, "p_flat": p_flat, "is_monotonic": is_monotonic(curve, resamples)}
     if found["is_flat"]:
+        found["is_monotonic"] = np.nan
         names = ["x0", "x0_low", "x0_high", "beta", "beta_low", "beta_high"]
         return found | dict.fromkeys(names, np.nan) | dict.fromkeys(["low", "high"], float(np.mean(curve)))
     best, again = fit(x, curve), fit(x, resamples)

@@ -15,7 +15,7 @@ from pipeline.asymmetry import LANGUAGE_REGIONS
 
 NOTEBOOK = ROOT / "analyze_results.ipynb"
 FIGURES = [
-    *["brain_scores", "left_minus_right", "benchmarks", "acceptability", "transitions", "regions"],
+    *["brain_scores", "left_minus_right", "benchmarks", "acceptability", "regions"],
     *["asymmetry", "brain", "layers"],
 ]
 
@@ -48,6 +48,7 @@ def test_figures_and_curve_are_written(small_study):
     np.testing.assert_allclose(curve["left"] - curve["right"], curve["left_minus_right"], atol=1e-6)
     assert (curve["low"] < curve["high"]).all()
     # Three trained checkpoints are too few for a transition, which is said and no error.
+    assert not list((small_study / "fig").glob("small_lm_en_transitions.*"))
     table = pd.read_csv(small_study / "fig" / "small_lm_en_table.csv")
     assert table["curve"].tolist()[0] == "left_minus_right"
     assert (table["n_checkpoints"] <= 3).all()
@@ -81,7 +82,11 @@ def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):
     (tmp_path / "llms_brain_correlations").mkdir()
     for file in (small_study / "llms_brain_correlations").glob("*_corr_en.gz"):
         (tmp_path / "llms_brain_correlations" / file.name).symlink_to(file)
+    (tmp_path / "fig").mkdir()
+    (tmp_path / "fig" / "small_lm_en_claim.csv").write_text("of an earlier run\n")
     printed = execute_notebook(tmp_path, monkeypatch)
+    assert not (tmp_path / "fig" / "small_lm_en_claim.csv").exists()
+    assert "3 trained checkpoints are too few for transitions" in printed
     assert "only averages over runs are known for some checkpoints" in printed
     whole = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
     averages = pd.read_csv(tmp_path / "fig" / "small_lm_en_curves.csv")
@@ -123,6 +128,8 @@ def test_a_study_with_gaps_leaves_notes_and_no_errors(whole_study, tmp_path, mon
     assert table.loc["left_minus_right", "n_checkpoints"] == 9
     assert table.loc["blimp", "x0"] == pytest.approx(whole_table(folder).loc["blimp", "x0"], abs=0.05)
     assert "dyck" not in table.index
+    words = (tmp_path / "fig" / "small_lm_en_summary.txt").read_text()
+    assert "Missing: not run for any checkpoint: dyck." in words
 
 
 @pytest.mark.slow
@@ -140,7 +147,7 @@ def test_models_are_set_beside_each_other_and_an_atlas_is_taken(whole_study, tmp
     nibabel.Nifti1Image(halves, mask.affine).to_filename(tmp_path / "atlas.nii.gz")
     printed = execute_notebook(tmp_path, monkeypatch)
     assert "is the only one" not in printed
-    for name in ("comparison", "small_lm_en_atlas"):
+    for name in ("comparison", "small_lm_en_atlas", "small_lm_en_transitions", "small_lm_en_emergence"):
         assert imread(tmp_path / "fig" / f"{name}.png").shape[0] > 500
     atlas = pd.read_csv(tmp_path / "fig" / "small_lm_en_atlas.csv")
     assert atlas.groupby("region").size().to_dict() == {1: 12, 2: 12}

@@ -51,7 +51,10 @@ def test_what_is_found_is_said_with_its_numbers():
     assert (
         f"a difference of {claim['difference']:.2f} (95 % interval {claim['low']:.2f} to {claim['high']:.2f})" in words
     )
+    assert "formal competence (blimp)" in words
     assert "goes with formal competence rather than" in words
+    assert "are all flat: no transition could be shown" in words
+    assert "Neither before nor after it, as far as can be told: blimp." in words
     assert "the left is predicted better in aSTS and the right is predicted better in cerebellum" in words
 
 
@@ -64,6 +67,7 @@ def test_what_is_not_known_is_not_said():
     assert "Since no left-out runs are known, nothing can be said" in words
     assert "nan" not in words
     assert "Of 3 regions" not in words
+    assert words.count("Missing:") == 0
 
 
 @pytest.mark.parametrize(
