@@ -106,11 +106,9 @@ def test_new_simulated_studies_say_the_same(whole_study):
     )
     results = simulation.calibrate(folders, n_studies=12, n_runs=30, n_pairs=400, seed=2)
     check(results, n_errors=4)
-    saved = calibration.coverage(study.read_calibration()).set_index(["listener", "curve", "quantity"])
-    new = calibration.coverage(results).set_index(["listener", "curve", "quantity"])
     # The truth does not depend on which studies were drawn, save for the noise of their mean.
-    both = saved.join(new, rsuffix="_new").loc["asymmetric"]
-    at_the_end = both.loc[("left_minus_right", "value")]
-    assert at_the_end["truth_new"] == pytest.approx(at_the_end["truth"], abs=0.012)
-    midpoint = both.loc[("left_minus_right", "x0")]
-    assert midpoint["truth_new"] == pytest.approx(midpoint["truth"], abs=0.1)
+    keys = ["listener", "curve", "quantity"]
+    saved, new = (calibration.coverage(table).set_index(keys)["truth"] for table in (study.read_calibration(), results))
+    for quantity, distance in [("value", 0.012), ("x0", 0.1)]:
+        place = "asymmetric", "left_minus_right", quantity
+        assert new[place] == pytest.approx(saved[place], abs=distance)
