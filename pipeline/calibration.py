@@ -86,61 +86,77 @@ def shares(results):
     -------
     pandas.DataFrame with columns question, should_be, share, n_studies, standard_error
     """
-    studies = results[results["study"] != "truth"]
-    truth = results[results["study"] == "truth"].set_index(["listener", "curve", "quantity"])["value"]
-
-    def of(listener, curve, quantity):
-        rows = studies[(studies["listener"] == listener) & (studies["curve"] == curve)]
-        return rows[rows["quantity"] == quantity]
-
-    rows = []
-
-    def ask(question, should_be, answers):
-        if not len(answers):
-            rows.append((question, should_be, np.nan, 0, np.nan))
-            return
-        share, n = float(np.mean(answers)), len(answers)
-        rows.append((question, should_be, share, n, np.sqrt(max(share * (1 - share), 0.05 * 0.95) / n)))
-
-    flat = "no asymmetry is there, and one is said to emerge"
-    ask(flat, "5 % at most", of("symmetric", "left_minus_right", "p_flat")["value"] < 1 - LEVEL)
-    ask(
-        "an asymmetry is there, and is found",
-        "all",
-        of("asymmetric", "left_minus_right", "p_flat")["value"] < 1 - LEVEL,
+    level = 1 - LEVEL  # of tests
+    of_symmetry, of_asymmetry = (
+        lambda curve, quantity, listener=listener: _said(results, listener, curve, quantity)
+        for listener in ("symmetric", "asymmetric")
     )
-    flat_pairs = of("symmetric", "left_minus_right", "n_emerging_pairs")["value"]
-    ask("no asymmetry is there, and one is said to emerge in some pair of voxels", "5 % at most", flat_pairs > 0)
-    coin = of("asymmetric", "coin", "p_flat")["value"]
-    ask("a benchmark that knows nothing is said to have a transition", "5 % at most", coin < 1 - LEVEL)
-    leads = studies[(studies["quantity"] == "lead") & (studies["listener"] == "asymmetric")]
-    for curve in leads["curve"].unique():
-        true_lead = truth.get(("asymmetric", curve, "lead"), np.nan)
-        of_curve = leads[leads["curve"] == curve]
-        if abs(true_lead) > 0.2:
-            right_sign = np.sign(of_curve["value"]) == np.sign(true_lead)
-            ask(f"{curve} leads by {true_lead:+.2f} decades, and its lead has that sign", "all", right_sign)
-            wrong = np.where(true_lead > 0, of_curve["high"] < 0, of_curve["low"] > 0)
-            ask(
-                f"{curve} leads by {true_lead:+.2f} decades, and its interval has the other sign",
-                "2.5 % at most",
-                wrong,
-            )
-    ask(
-        "two samples of the same benchmark are said to be aligned differently",
-        "5 % at most",
-        _excludes_zero(of("asymmetric", "blimp - blimp_again", "alignment")),
-    )
-    for other, is_there, should_be in [
-        ("coin", "does not rise", "most"),
-        ("weak", "rises alike but weakly", "5 % at most"),
-    ]:
-        ask(
-            f"a benchmark ({other}) {is_there}, and the asymmetry is said to be closer to the hard pairs",
-            should_be,
-            of("asymmetric", f"blimp - {other}", "alignment")["low"] > 0,
-        )
+    questions = [
+        (
+            "no asymmetry is there, and one is said to emerge",
+            "5 % at most",
+            of_symmetry("left_minus_right", "p_flat")["value"] < level,
+        ),
+        (
+            "an asymmetry is there, and is found",
+            "all",
+            of_asymmetry("left_minus_right", "p_flat")["value"] < level,
+        ),
+        (
+            "no asymmetry is there, and one is said to emerge in some pair of voxels",
+            "5 % at most",
+            of_symmetry("left_minus_right", "n_emerging_pairs")["value"] > 0,
+        ),
+        (
+            "a benchmark that knows nothing is said to have a transition",
+            "5 % at most",
+            of_asymmetry("coin", "p_flat")["value"] < level,
+        ),
+        *_who_comes_first(results),
+        (
+            "two samples of the same benchmark are said to be aligned differently",
+            "5 % at most",
+            _excludes_zero(of_asymmetry("blimp - blimp_again", "alignment")),
+        ),
+        (
+            "a benchmark (coin) does not rise, and the asymmetry is said to be closer to the hard pairs",
+            "most",
+            of_asymmetry("blimp - coin", "alignment")["low"] > 0,
+        ),
+        (
+            "a benchmark (weak) rises alike but weakly, and the asymmetry is said to be closer to the hard pairs",
+            "5 % at most",
+            of_asymmetry("blimp - weak", "alignment")["low"] > 0,
+        ),
+    ]
+    rows = [(question, should_be, *_share(answers)) for question, should_be, answers in questions]
     return pd.DataFrame(rows, columns=["question", "should_be", "share", "n_studies", "standard_error"])
+
+
+def _who_comes_first(results):
+    """Questions, with their answers, about every benchmark that leads or follows by .2 decades or more."""
+    is_lead = (results["quantity"] == "lead") & (results["listener"] == "asymmetric")
+    truth = results[is_lead & (results["study"] == "truth")].set_index("curve")["value"]
+    for curve, lead in truth[truth.abs() > 0.2].items():
+        found = _said(results, "asymmetric", curve, "lead")
+        words = f"{curve} leads by {lead:+.2f} decades"
+        yield f"{words}, and its lead has that sign", "all", np.sign(found["value"]) == np.sign(lead)
+        wrong = found["high"] < 0 if lead > 0 else found["low"] > 0
+        yield f"{words}, and its interval has the other sign", "2.5 % at most", wrong
+
+
+def _share(answers):
+    """The share of answers that are yes, their number, and its standard error: at least that of a share of 5 %."""
+    if not len(answers):
+        return np.nan, 0, np.nan
+    share = float(np.mean(answers))
+    return share, len(answers), np.sqrt(max(share * (1 - share), LEVEL * (1 - LEVEL)) / len(answers))
+
+
+def _said(results, listener, curve, quantity):
+    """What was said of one quantity of one curve, a row per study."""
+    rows = results[(results["listener"] == listener) & (results["curve"] == curve) & (results["study"] != "truth")]
+    return rows[rows["quantity"] == quantity].set_index("study")
 
 
 def measures(results):
@@ -161,36 +177,37 @@ def measures(results):
         hard pairs are said to go better, or closer, with it than the easy ones, and than the same
         curve one checkpoint later. What is said is what p < .05, or a 95 % interval, says.
     """
-    studies = results[(results["study"] != "truth") & (results["listener"] == "asymmetric")]
     covered = coverage(results)
     covered = covered[(covered["listener"] == "asymmetric") & ~covered["curve"].isin(["coin", "left_minus_right"])]
-    n_studies, rows = studies["study"].nunique(), []
-    others = ("zorro", "blimp_+1_checkpoint")
+    lowest = covered.groupby("quantity")["coverage"].min()
+    n_studies = len(_said(results, "asymmetric", "left_minus_right", "p_flat"))
+    # A distance, or a difference of midpoints, says nothing of whether two curves go together.
+    verdicts = {
+        "alignment": lambda rows: rows["low"] > 0,
+        "correlation": lambda rows: rows["value"] > CRITICAL_R,
+        "p_shuffled": lambda rows: rows["value"] < 1 - LEVEL,
+    }
+    rows = []
     for measure in ("alignment", "scaled_distance", "midpoint_difference", "lead", "correlation", "p_shuffled"):
-        of_measure = studies[studies["quantity"] == measure]
-        of_curve = {curve: of_one.set_index("study") for curve, of_one in of_measure.groupby("curve")}
-        of_coin = of_curve.get("coin", of_measure.iloc[:0])
-        is_symmetric = (results["listener"] == "symmetric") & (results["study"] != "truth")
-        of_symmetry = results[is_symmetric & (results["quantity"] == measure) & (results["curve"] == "blimp")]
-
-        def is_said(rows, measure=measure):
-            if measure == "p_shuffled":
-                return rows["value"] < 1 - LEVEL
-            return rows["value"] > CRITICAL_R if measure == "correlation" else rows["low"].notna() & (rows["low"] > 0)
-
-        if measure in ("p_shuffled", "correlation"):
-            tells = [is_said(of_curve["blimp"]) & ~is_said(of_curve[other]) for other in others]
-        else:
-            tells = [_excludes_zero(of_curve.get(f"blimp - {other}", of_measure.iloc[:0])) for other in others]
-        lowest = covered[covered["quantity"] == measure]["coverage"].min()
-        shares_told = [told.sum() / n_studies for told in tells]
-        # A distance, or a difference of midpoints, says nothing of whether two curves go together.
-        has_a_verdict = measure in ("alignment", "p_shuffled", "correlation")
-        fooled = [is_said(of_one).sum() / n_studies if has_a_verdict else np.nan for of_one in (of_coin, of_symmetry)]
-        rows.append((measure, lowest, len(of_coin) == n_studies, *fooled, *shares_told))
+        of_coin = _said(results, "asymmetric", "coin", measure)
+        of_symmetry = _said(results, "symmetric", "blimp", measure)
+        fooled = [
+            verdicts[measure](of_one).sum() / n_studies if measure in verdicts else np.nan
+            for of_one in (of_coin, of_symmetry)
+        ]
+        told = []
+        for other in ("zorro", "blimp_+1_checkpoint"):
+            if measure in ("correlation", "p_shuffled"):  # without an interval of the difference
+                one, two = (
+                    verdicts[measure](_said(results, "asymmetric", curve, measure)) for curve in ("blimp", other)
+                )
+                differs = one & ~two
+            else:
+                differs = _excludes_zero(_said(results, "asymmetric", f"blimp - {other}", measure))
+            told.append(differs.sum() / n_studies)
+        rows.append((measure, lowest.get(measure, np.nan), len(of_coin) == n_studies, *fooled, *told))
     columns = ["measure", "lowest_coverage", "defined_if_flat", "fooled_by_coin", "fooled_by_symmetry"]
-    columns += ["knows_easy_from_hard"]
-    return pd.DataFrame(rows, columns=[*columns, "knows_one_checkpoint"])
+    return pd.DataFrame(rows, columns=[*columns, "knows_easy_from_hard", "knows_one_checkpoint"])
 
 
 def _excludes_zero(rows):
