@@ -32,10 +32,11 @@ def main():
     parser.add_argument("--prompts", type=Path, help="prompts of texts without a .json (default: our own)")
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the texts (default: en)")
     parser.add_argument("--batch_size", type=study.whole_number, default=32, help="sentences at once (default: 32)")
-    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    study.add_device_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="judge all texts again")
     args = parser.parse_args()
 
+    study.use_threads(args.threads)
     folder = args.folder or study.generated_texts_folder()
     for model, texts in study.read_generated_texts(folder, args.model, args.prompts).groupby("model"):
         judge_model(texts, study.acceptability_path(model, folder), args)

@@ -43,6 +43,7 @@ def main():
     spans_of_runs = place_words(words_of_runs, texts, args.lang)
     if not args.overwrite:
         check_same_timings(onsets_offsets, args.lang)
+    study.use_threads(args.threads)
     model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
 
     activations_of_runs = []  # runs of layers of (n_words, n_units)

@@ -16,6 +16,7 @@ activation file: model (for a local one, its folder's name) and revision, with /
 import time
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 import llm_brain_asym as study
@@ -27,7 +28,10 @@ def main():
     parser.add_argument("--model", required=True, help="name in the activation file, or model as for extraction")
     parser.add_argument("--revision", type=lambda text: text.strip("/"), help="as for extraction, with such a model")
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
-    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    study.add_device_arguments(parser)
+    parser.add_argument(
+        "--tf32", action="store_true", help="on a CUDA device, multiply in TF32: faster, and right to three digits only"
+    )
     parser.add_argument(
         "--alphas",
         nargs=3,
@@ -49,14 +53,17 @@ def main():
     output = study.run_correlations_path(args.model, args.lang)
     fmri_files = sorted(study.average_subject_path(args.lang, 0).parent.glob("average_subject_run-*.gz"))
     inputs = [study.activations_path(args.model, args.lang), study.onsets_offsets_path(args.lang), *fmri_files]
-    parameters = {"alphas": args.alphas}
+    parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
     if study.is_finished(output, parameters, args.overwrite, inputs=inputs):
         print(f"{output} is there already")
         return
+    study.use_threads(args.threads)
+    torch.backends.cuda.matmul.allow_tf32 = args.tf32
     device, grid = study.pick_device(args.device), np.logspace(low, high, int(n_alphas))
     fmri = study.read_average_subject(args.lang)
-    regressors = read_regressors(args.model, args.lang, [len(run) for run in fmri])  # layers of runs
+    matrices = hrf_matrices(args.model, args.lang, [len(run) for run in fmri], device)
     fmri = prepare_fmri(fmri, args.lang)
+    regressors = read_regressors(args.model, args.lang, matrices)  # layers of runs
     correlations, alphas = fit_layers(regressors, fmri, grid, device, args.model, args.lang)
 
     for layer, of_runs in enumerate(correlations):
@@ -92,6 +99,7 @@ def fit_layers(regressors, fmri, grid, device, model, lang):
 
     Returns correlations, float32 array (n_layers, n_runs, n_voxels), and alphas, (n_layers, n_runs).
     """
+    fmri = [torch.as_tensor(run, device=device) for run in fmri]
     correlations, alphas = [], []
     with tqdm(regressors, desc=model, unit="layer", disable=None) as bar:
         for layer, regressors_of_runs in enumerate(bar):
@@ -106,38 +114,50 @@ def fit_layers(regressors, fmri, grid, device, model, lang):
     return np.stack(correlations), np.stack(alphas)
 
 
-def read_regressors(model, lang, n_scans_of_runs):
-    """Regressors of every layer and run.
-
-    Returns a list over layers of list over runs of float32 array (n_scans - 20, n_units): a fifth
-    of the size of the word vectors, which are let go run by run.
-    """
-    activations, onsets_offsets = study.read_activations(model, lang)
-    n_runs, n_layers = len(activations), len(activations[0])
-    if n_runs != len(n_scans_of_runs):
+def hrf_matrices(model, lang, n_scans_of_runs, device):
+    """What turns the word vectors of each run into regressors, a list of float32 tensor (n_scans, n_words)."""
+    onsets_offsets = study.read_onsets_offsets(lang)
+    if len(onsets_offsets) != len(n_scans_of_runs):
         raise BadInput(
-            f"{study.activations_path(model, lang)} has {n_runs} runs, but there are {len(n_scans_of_runs)} "
-            f"of fMRI in {study.average_subject_path(lang, 0).parent}: they must be of the same story"
+            f"{study.activations_path(model, lang)} has {len(onsets_offsets)} runs, but there are "
+            f"{len(n_scans_of_runs)} of fMRI in {study.average_subject_path(lang, 0).parent}: "
+            "they must be of the same story"
         )
-    of_runs = []
-    for run, n_scans in enumerate(n_scans_of_runs):
+    matrices = []
+    for run, (times, n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
         try:
-            matrix = encoding.hrf_matrix(*onsets_offsets[run], n_scans).astype(np.float32)  # (n_scans, n_words)
+            matrices.append(torch.as_tensor(encoding.hrf_matrix(*times, n_scans), dtype=torch.float32, device=device))
         except BadInput as error:
             raise BadInput(
                 f"{study.onsets_offsets_path(lang)} does not fit {study.average_subject_path(lang, run)}: "
                 f"run {run}: {error}"
             ) from error
-        regressors = [matrix @ np.asarray(layer, dtype=np.float32) for layer in activations[run]]  # (n_scans, n_units)
-        for layer, values in enumerate(regressors):
-            if not np.isfinite(values).all():
+    return matrices
+
+
+def read_regressors(model, lang, matrices):
+    """Regressors of every layer and run.
+
+    Returns a list over layers of list over runs of float32 array (n_scans - 20, n_units): a fifth
+    of the size of the word vectors, of which one run at a time is in memory.
+    """
+    path = study.activations_path(model, lang)
+
+    def regressors_of_run(run, layers):
+        regressors = []
+        for layer, vectors in enumerate(layers):
+            vectors = torch.as_tensor(vectors, dtype=torch.float32, device=matrices[run].device)
+            values = matrices[run] @ vectors  # (n_scans, n_words) @ (n_words, n_units)
+            if not torch.isfinite(values).all():
                 raise BadInput(
-                    f"{study.activations_path(model, lang)}: run {run}, layer {layer} holds values that are not "
-                    "finite numbers; extract again, with --dtype float32 if they overflowed"
+                    f"{path}: run {run}, layer {layer} holds values that are not finite numbers; "
+                    "extract again, with --dtype float32 if they overflowed"
                 )
-        of_runs.append([encoding.prepare(values) for values in regressors])
-        activations[run] = None
-    return [[layers[layer] for layers in of_runs] for layer in range(n_layers)]
+            regressors.append(encoding.prepare(values.cpu().numpy()))
+        return regressors
+
+    of_runs = study.read_activations(model, lang, regressors_of_run)  # runs of layers
+    return list(zip(*of_runs, strict=True))  # layers of runs
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ def main():
 
 def write_texts(missing, args):
     """Generate texts a batch at a time, and write each batch as soon as it is there."""
+    study.use_threads(args.threads)
     model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
     with tqdm(total=len(missing) * args.max_new_tokens, desc="texts", unit="token", disable=None) as bar:
         for first in range(0, len(missing), args.batch_size):

@@ -615,36 +615,59 @@ def what_differs(model, checkpoints, lang):
     return sentences
 
 
-def read_activations(stem, lang):
-    """Word vectors and timings of a checkpoint.
+def read_onsets_offsets(lang):
+    """When the words of each run are heard, a list of (onsets, offsets), arrays of shape (n_words,), seconds."""
+    path = made(onsets_offsets_path(lang), "extract_llm_activations.py")
+    onsets_offsets = read_arrays(path)
+    if not isinstance(onsets_offsets, list) or not all(isinstance(times, list | tuple) for times in onsets_offsets):
+        raise BadInput(f"{path}: it is not a list over runs; make it with extract_llm_activations.py")
+    for run, times in enumerate(onsets_offsets):
+        if len(times) != 2 or any(np.asarray(column).dtype.kind not in "fi" for column in times):
+            raise BadInput(f"{path}: run {run} is no (onsets, offsets) in seconds; remove it, and extract again")
+    return onsets_offsets
+
+
+def read_activations(stem, lang, use_run):
+    """The word vectors of a checkpoint, run by run, since all at once they may not fit in memory.
+
+    Parameters
+    ----------
+    stem, lang : str
+    use_run : callable
+        Called for each run with its number and a list over layers of float array (n_words, n_units),
+        as many words as ``read_onsets_offsets`` tells.
 
     Returns
     -------
-    activations : list over runs of list over layers of float array (n_words, n_units)
-    onsets_offsets : list over runs of (onsets, offsets), arrays of shape (n_words,), seconds
+    list over runs of what use_run returned
     """
     path = made(activations_path(stem, lang), "extract_llm_activations.py")
-    onsets_path = made(onsets_offsets_path(lang), "extract_llm_activations.py")
-    activations, onsets_offsets = read_arrays(path), read_arrays(onsets_path)
-    for file, value in [(path, activations), (onsets_path, onsets_offsets)]:
-        if not isinstance(value, list) or not all(isinstance(run, list | tuple) and len(run) for run in value):
-            raise BadInput(f"{file}: it is not a list over runs; make it with extract_llm_activations.py")
-    if len(activations) != len(onsets_offsets):
-        raise BadInput(f"{path}: {len(activations)} runs, but {len(onsets_offsets)} in {onsets_path}; extract again")
-    for run, times in enumerate(onsets_offsets):
-        if len(times) != 2 or any(np.asarray(column).dtype.kind not in "fi" for column in times):
-            raise BadInput(f"{onsets_path}: run {run} is no (onsets, offsets) in seconds; remove it, and extract again")
-    n_layers, n_units = len(activations[0]), np.shape(activations[0][0])[-1:]
-    for run, (layers, (onsets, _)) in enumerate(zip(activations, onsets_offsets, strict=True)):
-        expected = [(*np.shape(onsets), *n_units)] * n_layers
-        if [np.shape(layer) for layer in layers] != expected or {np.asarray(layer).dtype.kind for layer in layers} != {
-            "f"
-        }:
+    onsets_offsets = read_onsets_offsets(lang)
+    results, shape_of_layers = [], None  # (n_layers, n_units), as in the first run
+
+    def use_list(layers):
+        nonlocal shape_of_layers
+        run = len(results)
+        if run == len(onsets_offsets):
+            raise BadInput(f"{path}: more than the {run} runs of {onsets_offsets_path(lang)}; extract again")
+        shape_of_layers = shape_of_layers or (len(layers), np.shape(layers[0])[-1])
+        n_layers, n_units = shape_of_layers
+        expected = (len(onsets_offsets[run][0]), n_units)
+        if len(layers) != n_layers or any(layer.shape != expected or layer.dtype.kind != "f" for layer in layers):
             raise BadInput(
-                f"{path}: run {run} should be {n_layers} layers of float arrays {expected[0]}, as many words as in "
-                f"{onsets_path.name}; extract again"
+                f"{path}: run {run} should be {n_layers} layers of float arrays {expected}, as many words as in "
+                f"{onsets_offsets_path(lang).name}; extract again"
             )
-    return activations, onsets_offsets
+        results.append(use_run(run, layers))
+
+    value = read_arrays(path, use_list)
+    if not isinstance(value, list) or not results or any(of_run is not None for of_run in value):
+        raise BadInput(f"{path}: it is not a list over runs of lists over layers; extract again")
+    if len(results) < len(onsets_offsets):
+        raise BadInput(
+            f"{path}: {len(results)} runs, but {len(onsets_offsets)} in {onsets_offsets_path(lang)}; extract again"
+        )
+    return results
 
 
 def read_correlations(stem, lang):
@@ -1002,6 +1025,15 @@ def _load(auto_model, name, revision, device, dtype):
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
 
 
+def use_threads(n_threads):
+    """Compute with so many threads of the CPU; with all where None is given."""
+    import torch
+
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
+        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # those of the tokenizers
+
+
 def pick_device(name):
     """``auto`` is CUDA where there is one, else the CPU; any other name as PyTorch knows it."""
     import torch
@@ -1047,6 +1079,7 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
         print(f"{output} is there already")
         return
     pairs = read_pairs()
+    use_threads(args.threads)
     model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
     with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:
         pairs = minimal_pairs.score_pairs(pairs, model, tokenizer, args.batch_size, args.leading_space, bar.update)
@@ -1094,9 +1127,15 @@ def add_checkpoint_arguments(parser):
         type=lambda text: text.strip("/"),
         help="branch, tag or commit on the hub, or sub-folder of the local folder",
     )
-    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    add_device_arguments(parser)
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
     parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+
+
+def add_device_arguments(parser):
+    """The options of every script that computes much."""
+    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument("--threads", type=whole_number, help="of the CPU, where several jobs share it (default: all)")
 
 
 def whole_number(text):

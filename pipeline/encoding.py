@@ -5,6 +5,8 @@ time: every unit of the layer becomes a regressor, and every voxel a weighted su
 fitted on all runs but one and correlated with what was measured in that run.
 """
 
+import itertools
+
 import numpy as np
 import torch
 from nilearn.glm.first_level import glover_hrf
@@ -14,6 +16,8 @@ from pipeline import BadInput
 T_R_S = 2.0  # seconds from one scan to the next
 TRIM_SCANS = 10  # cut off at each end of a run (20 s)
 ALPHAS = np.logspace(2, 7, 16)
+
+VOXELS_AT_ONCE = 1024  # whose predictions for all alphas are held at a time: some 20 MB
 
 # nilearn builds a regressor at 50 points a scan, from 24 s before the first scan on.
 POINTS_PER_SCAN = 50
@@ -122,9 +126,9 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
 
     Parameters
     ----------
-    regressors : list over runs of float32 array of shape (n_scans, n_units)
+    regressors : list over runs of float32 array or tensor of shape (n_scans, n_units)
         One layer, trimmed and z-scored.
-    fmri : list over runs of float32 array of shape (n_scans, n_voxels)
+    fmri : list over runs of float32 array or tensor of shape (n_scans, n_voxels)
         Likewise.
     alphas : array of shape (n_alphas,)
     device : str or torch.device
@@ -141,7 +145,8 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
     Raises
     ------
     BadInput
-        There are fewer than three runs, or one in which no unit or no voxel varies.
+        There are fewer than three runs, one in which no unit or no voxel varies, or an alpha that
+        drowns in the rounding of float64.
     """
     n_runs = len(regressors)
     if n_runs < 3:
@@ -152,72 +157,172 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
         still = [run for run in range(n_runs) if not of_runs[run].any()]
         if still:
             raise BadInput(f"no {what} varies in run {still[0]}")
-    correlations, chosen = [], []
-    for left_out in range(n_runs):
-        validation, *training = others = [run for run in range(n_runs) if run != left_out]
-        scores = [
-            torch.nanmean(pearson(y[validation], predicted))
-            for predicted in ridge_predictions(x, y, training, validation, alphas)
-        ]
-        alpha = alphas[int(torch.stack(scores).argmax())]
-        (predicted,) = ridge_predictions(x, y, others, left_out, [alpha])
-        correlations.append(pearson(y[left_out], predicted).cpu().numpy())
-        chosen.append(alpha)
-    return np.stack(correlations), np.array(chosen)
+    y = torch.cat(y).T.contiguous()  # (n_voxels, n_scans of all runs): what is summed lies side by side
+
+    # With few units, voxels are summed over scans beforehand, once for all alphas. With many, it is
+    # cheaper to weigh scans, and one inverse serves all splits.
+    by_units = x[0].shape[1] < 2 / 3 * y.shape[1]
+    ridge_weights = unit_weights if by_units else scan_weights
+    products = inner_products(x, by_units)
+
+    # A split names the runs that are not trained on; the first of them is predicted.
+    inner = [(0 if left_out else 1, left_out) for left_out in range(n_runs)]
+    weights = ridge_weights(products, x, inner, [list(alphas)] * n_runs)
+    of_alphas = [torch.nanmean(r, dim=1) for r in split_correlations(weights, x, y, inner, by_units)]  # (n_alphas,)
+    chosen = [alphas[int(of_fold.argmax())] for of_fold in of_alphas]
+
+    outer = [(left_out,) for left_out in range(n_runs)]
+    weights = ridge_weights(products, x, outer, [[alpha] for alpha in chosen])
+    correlations = torch.cat(split_correlations(weights, x, y, outer, by_units))  # (n_runs, n_voxels)
+    return correlations.cpu().numpy(), np.array(chosen)
 
 
-def ridge_predictions(x, y, training, test, alphas):
-    """Predictions of one run for every alpha, one after another, from a single decomposition.
+def inner_products(x, by_units):
+    """What ridge regression needs of the regressors, in float64, computed once for all splits.
 
-    With X = x[training], they are x[test] (X'X + alpha)^-1 X'Y, or x[test] X' (XX' + alpha)^-1 Y,
-    which is the same: whichever matrix is smaller is decomposed.
-
-    Parameters
-    ----------
-    x : list over runs of tensor of shape (n_scans, n_units)
-    y : list over runs of tensor of shape (n_scans, n_voxels)
-    training : list of int
-        The runs that are fitted.
-    test : int
-        The run that is predicted.
-    alphas : sequence of float
-
-    Yields
-    ------
-    tensor of shape (n_scans of the test run, n_voxels)
-    """
-    # What is small beside the largest eigenvalue would drown in float32's rounding; voxels need no more.
-    x_train, x_test = torch.cat([x[run] for run in training]).double(), x[test].double()
-    y_train = torch.cat([y[run] for run in training])
-    n_scans, n_units = x_train.shape
-    if n_units <= n_scans:
-        eigenvalues, vectors = torch.linalg.eigh(x_train.T @ x_train)
-        left, right = x_test @ vectors, (x_train @ vectors).T
-    else:
-        eigenvalues, vectors = torch.linalg.eigh(x_train @ x_train.T)
-        left, right = x_test @ x_train.T @ vectors, vectors.T
-    # left: (n_scans_test, n), right: (n, n_scans_training), n the smaller of units and scans
-    dtype, n_scans_test, n = y_train.dtype, *left.shape
-    # Of two orders of the same product, the one with fewer multiplications for each voxel.
-    right_first = n * n_scans + len(alphas) * n_scans_test * n < len(alphas) * n_scans_test * n_scans
-    if right_first:
-        right = right.to(dtype) @ y_train  # (n, n_voxels)
-    for alpha in alphas:
-        shrunk = left / (eigenvalues.clamp(min=0) + alpha)  # (n_scans_test, n)
-        yield shrunk.to(dtype) @ right if right_first else (shrunk @ right).to(dtype) @ y_train
-
-
-def pearson(measured, predicted):
-    """Pearson's r of each column; NaN where either does not vary.
-
-    Parameters
-    ----------
-    measured, predicted : tensor of shape (n_scans, n_voxels)
+    What is small beside the largest eigenvalue would drown in float32's rounding.
 
     Returns
     -------
-    tensor of shape (n_voxels,)
+    by units, a list over runs of tensor (n_units, n_units), X'X; else a tensor (n_scans, n_scans)
+    over the scans of all runs, XX'
     """
-    measured = measured - measured.mean(dim=0)
-    predicted = predicted - predicted.mean(dim=0)
-    return (measured * predicted).sum(dim=0) / (measured.norm(dim=0) * predicted.norm(dim=0))
+    if by_units:
+        return [run.double().T @ run.double() for run in x]
+    scans = torch.cat(x).double()
+    return scans @ scans.T
+
+
+def scan_weights(gram, x, splits, alphas_of_splits):
+    """How much every scan of the training runs counts in the prediction of every scan of another run.
+
+    With K = XX' and T the training scans, a run P is predicted by K_PT (K_TT + alpha)^-1 Y_T. All
+    splits can be had from one inverse C = (K + alpha)^-1 over all scans: with R the scans that are
+    not trained on, the inverse of a matrix in blocks says that K_RT (K_TT + alpha)^-1 is
+    -(C_RR)^-1 C_RT, of which the rows of P are taken. (For runs of one scan, it is the known
+    formula of leave-one-out residuals.)
+
+    Parameters
+    ----------
+    gram : float64 tensor of shape (n_scans, n_scans)
+        K, over the scans of all runs.
+    x : list over runs of tensor of shape (n_scans, n_units)
+    splits : list of tuple of int
+        The runs that are not trained on, the predicted one first.
+    alphas_of_splits : list over splits of list of float
+
+    Returns
+    -------
+    list over splits of float32 tensor of shape (n_alphas, n_scans of the run, n_scans of the training runs)
+    """
+    scans = scans_of_runs(x)
+    weights = [{} for _ in splits]
+    for alpha in set(itertools.chain(*alphas_of_splits)):
+        inverse = torch.cholesky_inverse(penalized(gram, [alpha])[0])
+        for split, alphas, of_split in zip(splits, alphas_of_splits, weights, strict=True):
+            if alpha not in alphas:
+                continue
+            of_left = torch.cat([inverse[scans[run]] for run in split])  # (n_left, n_scans)
+            left = torch.cat([of_left[:, scans[run]] for run in split], dim=1)  # (n_left, n_left)
+            training = torch.cat([of_left[:, scans[run]] for run in range(len(x)) if run not in split], dim=1)
+            of_run = torch.eye(len(left), len(x[split[0]]), dtype=left.dtype, device=left.device)
+            solved = torch.cholesky_solve(of_run, torch.linalg.cholesky(left))  # (n_left, n_scans_run)
+            of_split[alpha] = -(solved.T @ training).float()
+    return [
+        torch.stack([of_split[alpha] for alpha in alphas])
+        for of_split, alphas in zip(weights, alphas_of_splits, strict=True)
+    ]
+
+
+def unit_weights(squares, x, splits, alphas_of_splits):
+    """How much every unit of the training runs counts in the prediction of every scan of another run.
+
+    A run P is predicted by X_P (X_T'X_T + alpha)^-1 applied to X_T'Y_T, T the training scans.
+
+    Parameters
+    ----------
+    squares : list over runs of float64 tensor of shape (n_units, n_units)
+        X'X of each run.
+    x, splits, alphas_of_splits
+        As for ``scan_weights``.
+
+    Returns
+    -------
+    list over splits of float32 tensor of shape (n_alphas, n_scans of the run, n_units)
+    """
+    weights = []
+    for split, alphas in zip(splits, alphas_of_splits, strict=True):
+        square = sum(of_run for run, of_run in enumerate(squares) if run not in split)
+        factors = penalized(square, alphas)  # (n_alphas, n_units, n_units)
+        predicted = x[split[0]].double().T.expand(len(alphas), -1, -1)  # (n_alphas, n_units, n_scans_run)
+        weights.append(torch.cholesky_solve(predicted, factors).transpose(1, 2).float())
+    return weights
+
+
+def penalized(square, alphas):
+    """Cholesky factors of a square matrix plus alpha, for every alpha: (n_alphas, n, n)."""
+    penalty = torch.as_tensor(alphas, dtype=square.dtype, device=square.device)[:, None, None]
+    identity = torch.eye(len(square), dtype=square.dtype, device=square.device)
+    factors, failed = torch.linalg.cholesky_ex(square + penalty * identity)
+    if failed.any():
+        alpha = alphas[int(failed.nonzero()[0])]
+        raise BadInput(f"alpha {alpha:g} is too small beside the regressors: let --alphas begin higher")
+    return factors
+
+
+def split_correlations(weights, x, y, splits, by_units):
+    """Correlations between what was measured in a run and what is predicted for every alpha.
+
+    Parameters
+    ----------
+    weights : list over splits of tensor of shape (n_alphas, n_scans of the predicted run, n_weighed)
+        From ``unit_weights`` or ``scan_weights``.
+    x : list over runs of tensor of shape (n_scans, n_units)
+    y : tensor of shape (n_voxels, n_scans of all runs)
+    splits : list of tuple of int
+    by_units : bool
+        Which of the two the weights are from.
+
+    Returns
+    -------
+    list over splits of tensor of shape (n_alphas, n_voxels)
+    """
+    scans, n_voxels = scans_of_runs(x), len(y)
+    # Predictions whose mean over the run's scans is taken away: what Pearson's r does to each of them.
+    weights = [of_split - of_split.mean(dim=1, keepdim=True) for of_split in weights]
+    correlations = [y.new_empty(len(of_split), n_voxels) for of_split in weights]
+    for first in range(0, n_voxels, VOXELS_AT_ONCE):
+        voxels = slice(first, first + VOXELS_AT_ONCE)
+        measured = [y[voxels, of_run] for of_run in scans]  # per run (n_block, n_scans)
+        sums = [of_run @ x_run for of_run, x_run in zip(measured, x, strict=True)] if by_units else measured
+        for split, of_split, r in zip(splits, weights, correlations, strict=True):
+            training = [sums[run] for run in range(len(x)) if run not in split]
+            weighed = sum(training) if by_units else torch.cat(training, dim=1)  # (n_block, n_weighed)
+            predicted = (weighed @ of_split.flatten(0, 1).T).unflatten(1, of_split.shape[:2])
+            # predicted: (n_block, n_alphas, n_scans_run)
+            r[:, voxels] = pearson(measured[split[0]], predicted).T
+    return correlations
+
+
+def scans_of_runs(x):
+    """Where the scans of each run stand among those of all runs, a list of slices."""
+    ends = list(itertools.accumulate(map(len, x)))
+    return [slice(end - len(run), end) for end, run in zip(ends, x, strict=True)]
+
+
+def pearson(measured, predicted):
+    """Pearson's r of each time series with predictions of it; NaN where either does not vary.
+
+    Parameters
+    ----------
+    measured : tensor of shape (n_voxels, n_scans)
+    predicted : tensor of shape (n_voxels, n_alphas, n_scans)
+        Of mean 0 over scans.
+
+    Returns
+    -------
+    tensor of shape (n_voxels, n_alphas)
+    """
+    measured = measured - measured.mean(dim=1, keepdim=True)
+    products = torch.bmm(predicted, measured[:, :, None])[:, :, 0]
+    return products / (predicted.norm(dim=2) * measured.norm(dim=1, keepdim=True))

@@ -9,6 +9,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import pickle
 import re
 import warnings
 
@@ -34,12 +35,19 @@ def naming(path, remedy):
         raise BadInput(f"{path}: {remedy} ({reason[:200]})") from error
 
 
-def read_arrays(path):
+def read_arrays(path, use_list=None):
     """Read a joblib ``.gz`` (gzip or zlib) or ``.lz4`` file without running any code in it.
 
     Such files are pickles, which can call anything when they are opened. This admits arrays of
     numbers and plain containers (list, tuple, dict, str, int, float) and refuses all else. The
     file is read to its end, where gzip, zlib and our own lz4 files hold a checksum.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    use_list : callable, optional
+        Called with every list of arrays as soon as it has been read. What it returns stands in the
+        list's place, so that a file need not fit in memory.
 
     Raises
     ------
@@ -58,7 +66,9 @@ def read_arrays(path):
         else:
             raise BadInput(f"{path}: neither gzip, zlib nor lz4; get or make it again")
         with stream:
-            value = _ArraysOnly(str(path), stream, ensure_native_byte_order=True).load()
+            unpickler = _ArraysOnly(str(path), stream, ensure_native_byte_order=True)
+            unpickler.use_list = use_list
+            value = unpickler.load()
             if stream.read(1):
                 raise ValueError("it goes on after its end")
             if isinstance(stream, BinaryZlibFile) and not stream._decompressor.eof:
@@ -84,6 +94,24 @@ class _ArraysOnly(NumpyUnpickler):
         if stand_in is None:
             raise BadInput(f"{self.filename}: it holds {module}.{name}, which could run code; it was not opened")
         return stand_in
+
+    def load_append(self):
+        super().load_append()
+        self._use_last_list()
+
+    def load_appends(self):
+        super().load_appends()
+        self._use_last_list()
+
+    def _use_last_list(self):
+        """A list has been filled: lists of up to 1,000 items are filled at once."""
+        arrays = self.stack[-1]
+        if self.use_list is not None and all(isinstance(item, np.ndarray) for item in arrays):
+            self.stack[-1] = self.use_list(arrays)
+            arrays.clear()  # the unpickler remembers the list itself
+
+    # Which method reads which code of a pickle.
+    dispatch = NumpyUnpickler.dispatch | {pickle.APPEND[0]: load_append, pickle.APPENDS[0]: load_appends}
 
 
 class _ArrayType:

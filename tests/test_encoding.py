@@ -6,8 +6,8 @@ import torch
 from nilearn.glm.first_level import compute_regressor
 from sklearn.linear_model import Ridge
 
-from pipeline import BadInput
-from pipeline.encoding import ALPHAS, fit_left_out_runs, hrf_matrix, pearson, prepare, ridge_predictions, zscore
+from pipeline import BadInput, encoding
+from pipeline.encoding import ALPHAS, fit_left_out_runs, hrf_matrix, prepare, zscore
 
 
 def random_words(rng, n_words, seconds):
@@ -119,18 +119,49 @@ def test_one_unit_one_voxel_and_three_runs():
     np.testing.assert_allclose(correlations, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("n_units", [500, 4096])
+def plain_predictions(regressors, fmri, left_out, alpha):
+    """One run from all others that are not left out, by scikit-learn in float64."""
+    training = [run for run in range(len(regressors)) if run not in left_out]
+    model = Ridge(alpha=alpha, fit_intercept=False)
+    model.fit(*(np.vstack([of_runs[run] for run in training]).astype(float) for of_runs in (regressors, fmri)))
+    return model.predict(regressors[left_out[0]].astype(float))
+
+
+def plain_correlations(measured, predicted):
+    return [np.corrcoef(one, other)[0, 1] for one, other in zip(measured.T, predicted.T, strict=True)]
+
+
 @pytest.mark.parametrize("alpha", [1.0, 100.0])
-def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, alpha):
+@pytest.mark.parametrize(
+    ("n_units", "by_units"), [(500, True), (500, False), (1600, True), (1600, False), (4096, False)]
+)
+def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_units, alpha):
     """Where alpha is small beside the largest eigenvalue, float32 alone would be wrong in the third digit."""
     regressors, fmri = simulated(n_units, [300] * 5, 5, 20.0)
-    x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
-    (predicted,) = ridge_predictions(x, y, [0, 1, 2, 3], 4, [alpha])
-    model = Ridge(alpha=alpha, fit_intercept=False)
-    model.fit(np.vstack(regressors[:4]).astype(float), np.vstack(fmri[:4]).astype(float))
-    expected = model.predict(regressors[4].astype(float))
-    plain = [np.corrcoef(fmri[4][:, voxel], expected[:, voxel])[0, 1] for voxel in range(5)]
-    np.testing.assert_allclose(pearson(y[4], predicted), plain, atol=1e-5)
+    x, y = [torch.tensor(run) for run in regressors], torch.tensor(np.vstack(fmri).T)
+    splits = [(4,), (0, 3)]
+    ridge_weights = encoding.unit_weights if by_units else encoding.scan_weights
+    weights = ridge_weights(encoding.inner_products(x, by_units), x, splits, [[alpha], [1e4, alpha]])
+    correlations = encoding.split_correlations(weights, x, y, splits, by_units)
+    for split, of_split in zip(splits, correlations, strict=True):
+        predicted = plain_predictions(regressors, fmri, split, alpha)
+        np.testing.assert_allclose(of_split[-1], plain_correlations(fmri[split[0]], predicted), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_units", [12, 600])
+def test_voxels_a_few_at_a_time(n_units, monkeypatch):
+    regressors, fmri = simulated(n_units, [41, 37, 44], 15, 0.5)
+    expected, _ = fit_left_out_runs(regressors, fmri)
+    monkeypatch.setattr(encoding, "VOXELS_AT_ONCE", 4)
+    np.testing.assert_allclose(fit_left_out_runs(regressors, fmri)[0], expected, atol=1e-6)
+
+
+def test_an_alpha_that_drowns_in_rounding_is_an_error():
+    regressors, fmri = simulated(200, [40] * 4, 6, 1.0)
+    with pytest.raises(BadInput, match="alpha 1e-30 is too small beside the regressors"):
+        fit_left_out_runs(
+            [np.repeat(run, 2, axis=0) for run in regressors], [np.repeat(run, 2, axis=0) for run in fmri], [1e-30, 1.0]
+        )
 
 
 def test_left_out_runs_are_not_seen():
@@ -143,11 +174,9 @@ def test_left_out_runs_are_not_seen():
         other = [run @ rotation if number == left_out else run for number, run in enumerate(fmri)]
         after, alphas_after = fit_left_out_runs(regressors, other)
         assert alphas[left_out] == alphas_after[left_out]
-        x, y = [torch.tensor(run) for run in regressors], [torch.tensor(run) for run in fmri]
-        others = [run for run in range(5) if run != left_out]
-        (predicted,) = ridge_predictions(x, y, others, left_out, [alphas[left_out]])
+        predicted = plain_predictions(regressors, fmri, (left_out,), alphas[left_out])
         for measured, correlations in [(fmri, before), (other, after)]:
-            plain = [np.corrcoef(measured[left_out][:, v], predicted[:, v])[0, 1] for v in range(6)]
+            plain = plain_correlations(measured[left_out], predicted)
             np.testing.assert_allclose(correlations[left_out], plain, atol=1e-5)
         assert np.abs(before[left_out] - after[left_out]).max() > 0.05
 

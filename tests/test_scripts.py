@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import all_files
 from nilearn.glm.first_level import compute_regressor
 from test_encoding import published_method
@@ -98,6 +99,18 @@ def test_finished_work_is_left_alone_unless_told_otherwise(tiny_study, extract, 
         "onsets_offsets_en.lz4",
         *[f"average_subject_run-{run}.gz" for run in range(4)],
     }
+
+
+def test_threads_are_as_many_as_asked_for(tiny_study, extract, fit, monkeypatch):
+    monkeypatch.setenv("RAYON_NUM_THREADS", "")
+    before, used = torch.get_num_threads(), []
+    for stage, n_threads in [(extract, 1), (fit, 3)]:
+        try:
+            assert stage("--threads", n_threads)[0] == 0
+            used.append(torch.get_num_threads())
+        finally:
+            torch.set_num_threads(before)
+    assert used == [1, 3]
 
 
 def test_the_same_work_makes_the_same_bytes(tiny_study, extract, fit):
@@ -292,6 +305,29 @@ FIT_FAULTS = {
         ),
         rf"{STEM}_en\.lz4: run 0 should be 3 layers of float arrays \(\d+, 32\)",
     ),
+    "a run of activations too few": (
+        lambda folder: files.write_arrays(
+            study.activations_path(STEM, "en"), files.read_arrays(study.activations_path(STEM, "en"))[:3]
+        ),
+        rf"{STEM}_en\.lz4: 3 runs, but 4 in .*onsets_offsets_en\.lz4; extract again",
+    ),
+    "a run of activations too many": (
+        lambda folder: files.write_arrays(
+            study.activations_path(STEM, "en"),
+            sum((files.read_arrays(study.activations_path(STEM, "en")) for _ in range(2)), []),
+        ),
+        rf"{STEM}_en\.lz4: more than the 4 runs of .*onsets_offsets_en\.lz4; extract again",
+    ),
+    "activations without layers": (
+        lambda folder: files.write_arrays(study.activations_path(STEM, "en"), [[], [], [], []]),
+        rf"{STEM}_en\.lz4: it is not a list over runs of lists over layers",
+    ),
+    "activations of one run alone": (
+        lambda folder: files.write_arrays(
+            study.activations_path(STEM, "en"), files.read_arrays(study.activations_path(STEM, "en"))[0]
+        ),
+        rf"{STEM}_en\.lz4: it is not a list over runs of lists over layers",
+    ),
     "activations with a value that is no number": (
         lambda folder: change_activations(lambda run, layer, values: values if run * layer != 1 else values + np.nan),
         rf"{STEM}_en\.lz4: run 1, layer 1 holds values that are not finite numbers",
@@ -359,6 +395,7 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "inf"], "--alphas 2 7 inf: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "60", "9"], "--alphas 2 60 9: give two exponents"),
+        ("fit_average_subject", ["--model", "x", "--threads", "0"], "--threads: 0 is less than 1"),
         ("fit_average_subject", ["--model", "x", "--device", "meta"], "--device meta cannot be used here"),
         ("extract_llm_activations", ["--model", "x", "--max_length", "0"], "0 is less than 1"),
         ("fit_average_subject", ["--model", "x", "--device", "cuda:77"], "--device cuda:77 cannot be used here"),

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import pickle
+import weakref
 import zlib
 
 import joblib
@@ -218,6 +219,26 @@ def test_no_flipped_bit_and_no_missing_end_goes_unnoticed(tmp_path, name):
         path.write_bytes(content[:-missing])
         with pytest.raises(BadInput, match=name):
             files.read_arrays(path)
+
+
+@pytest.mark.parametrize("n_layers", [1, 3])
+@pytest.mark.parametrize("n_runs", [1, 4])
+def test_lists_of_arrays_are_used_as_they_are_read_and_then_let_go(tmp_path, n_runs, n_layers):
+    runs = [[np.full((2, 3), 10.0 * run + layer) for layer in range(n_layers)] for run in range(n_runs)]
+    for path in (tmp_path / "ours.lz4", tmp_path / "theirs.lz4"):
+        if path.name == "ours.lz4":
+            files.write_arrays(path, runs)
+        else:
+            joblib.dump(runs, path, compress="lz4")
+        arrays = []  # that have been read and are still in memory
+
+        def use_list(layers, arrays=arrays):
+            assert not any(array() is not None for array in arrays)
+            arrays += [weakref.ref(layer) for layer in layers]
+            return sum(layer.sum() for layer in layers)
+
+        assert files.read_arrays(path, use_list) == [sum(layer.sum() for layer in layers) for layers in runs]
+        assert len(arrays) == n_runs * n_layers
 
 
 @pytest.mark.parametrize(
