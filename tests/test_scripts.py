@@ -314,7 +314,7 @@ FIT_FAULTS = {
     "a run of activations too many": (
         lambda folder: files.write_arrays(
             study.activations_path(STEM, "en"),
-            sum((files.read_arrays(study.activations_path(STEM, "en")) for _ in range(2)), []),
+            [run for _ in range(2) for run in files.read_arrays(study.activations_path(STEM, "en"))],
         ),
         rf"{STEM}_en\.lz4: more than the 4 runs of .*onsets_offsets_en\.lz4; extract again",
     ),
