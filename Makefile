@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: demo test
+.PHONY: bench demo test
 
 demo: .venv/made
 	rm -rf embedded_study
@@ -13,6 +13,17 @@ test: .venv/made
 	ruff check .
 	ruff format --check .
 	python -m pytest
+
+# Some forty minutes; benchmarks/README.md says what comes out.
+bench: .venv/made_benchmarks
+	python -m benchmarks.encoding
+	python -m benchmarks.extraction
+	python -m benchmarks.minimal_pairs
+	python -m benchmarks.whole_study
+
+.venv/made_benchmarks: .venv/made benchmarks/requirements.txt
+	python -m pip install --quiet -r benchmarks/requirements.txt
+	touch $@
 
 .venv/made: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -84,7 +84,7 @@ def judge(texts, classifier, args):
         raise BadInput(f"classifier {classifier}: {error}") from error
     with tqdm(total=len(different), desc=Path(classifier).name, unit="sentence", disable=None) as bar:
         probabilities, accepted = acceptability.acceptability(
-            different, model, tokenizer, label, args.batch_size, bar.update
+            different, model, tokenizer, label, args.batch_size, bar.update, bar.write
         )
     of_texts = acceptability.of_texts(
         sentences,

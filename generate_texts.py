@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 import llm_brain_asym as study
 from pipeline import files, generation
+from pipeline.batches import in_batches
 
 
 def main():
@@ -64,9 +65,12 @@ def write_texts(missing, args):
     study.use_threads(args.threads)
     model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
     with tqdm(total=len(missing) * args.max_new_tokens, desc="texts", unit="token", disable=None) as bar:
-        for first in range(0, len(missing), args.batch_size):
+        n_written = 0
+
+        def write(batch):
+            nonlocal n_written
             started = time.time()
-            paths, prompts, parameters, seeds = zip(*missing[first : first + args.batch_size], strict=True)
+            paths, prompts, parameters, seeds = zip(*batch, strict=True)
             texts = generation.continue_prompts(
                 model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update
             )
@@ -74,8 +78,11 @@ def write_texts(missing, args):
                 with files.new_file(path) as temporary:
                     temporary.write_text(text, encoding="utf-8", newline="")
                 study.write_record(path, how, [], started, checkpoint, args.seed)
+            n_written += len(texts)
             # Texts that ended before their last token are done as well.
-            bar.update((first + len(texts)) * args.max_new_tokens - bar.n)
+            bar.update(n_written * args.max_new_tokens - bar.n)
+
+        in_batches(missing, args.batch_size, write, bar.write)
 
 
 if __name__ == "__main__":

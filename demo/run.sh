@@ -28,10 +28,11 @@ echo "== activations"
 for_every_checkpoint python extract_llm_activations.py --model "$model" --revision REVISION --lang en
 cp -r "$folder/llms_activations" "$folder/null/"
 
-echo "== benchmarks"
 for benchmark in blimp zorro arithmetic dyck; do
+    echo "== $benchmark"
     for_every_checkpoint python evaluate_llm_$benchmark.py --model "$model" --revision REVISION
 done
+echo "== a task by lm_eval"
 for_every_checkpoint bash -c 'lm_eval --model hf --model_args pretrained='"$model"'/REVISION,dtype=float32 \
     --tasks small_endings --include_path '"$folder"'/lm_eval_tasks --device cpu --batch_size 64 \
     --output_path '"$folder"'/lm_eval_results/small_lm_REVISION_small_endings.json \
@@ -40,6 +41,7 @@ for_every_checkpoint bash -c 'lm_eval --model hf --model_args pretrained='"$mode
 echo "== texts"
 for_every_checkpoint python generate_texts.py --model "$model" --revision REVISION \
     --prompts "$folder/prompts.txt" --max_new_tokens 40
+echo "== acceptability"
 python evaluate_linguistic_acceptability.py --classifier "$folder/checkpoints/small_judge" --device cpu
 
 for LTBA_DIR in "$folder" "$folder/null"; do

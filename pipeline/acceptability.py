@@ -6,12 +6,14 @@ something of grammar, and nothing of sense or coherence.
 """
 
 import re
+import warnings
 
 import numpy as np
 import sentencex
 import torch
 
 from pipeline import BadInput
+from pipeline.batches import in_batches
 
 # What classifiers call an acceptable sentence; where labels have no names, CoLA's own 1.
 ACCEPTABLE_NAMES = {"acceptable", "grammatical", "label_1", "1"}
@@ -71,7 +73,7 @@ def acceptable_label(names_of_labels, wanted=None):
 
 
 @torch.inference_mode()
-def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=None):
+def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=None, say=warnings.warn):
     """Probability that each sentence is acceptable.
 
     Parameters
@@ -86,6 +88,8 @@ def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=No
     batch_size : int
     progress : callable, optional
         Called after each batch with the number of sentences in it.
+    say : callable
+        Called with a line for the user where memory does not hold a batch, which is then halved.
 
     Returns
     -------
@@ -96,8 +100,8 @@ def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=No
     probabilities, accepted = np.empty(len(sentences)), np.empty(len(sentences), dtype=bool)
     longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
-    for first in range(0, len(by_length), batch_size):
-        batch = by_length[first : first + batch_size]
+
+    def judge(batch):
         encoded = tokenizer(
             [sentences[index] for index in batch],
             padding=True,
@@ -110,6 +114,8 @@ def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=No
         accepted[batch] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
         if progress is not None:
             progress(len(batch))
+
+    in_batches(by_length, batch_size, judge, say)
     if not np.isfinite(probabilities).all():
         raise BadInput("the classifier's probabilities are not finite numbers: it is damaged")
     return probabilities, accepted

@@ -156,7 +156,13 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     vectors = None
     for start, new, end in windows(len(token_ids), window_tokens):
         ids = np.concatenate([prefix, token_ids[start:end]])
-        states = _hidden_states(model, ids)  # per layer: (n_tokens_of_window, n_units)
+        try:
+            states = _hidden_states(model, ids)  # per layer: (n_tokens_of_window, n_units)
+        except torch.OutOfMemoryError as error:
+            raise BadInput(
+                f"the memory of the device does not hold the model's work on {len(ids)} tokens: let it read fewer "
+                "at once (--max_length), or use another --device"
+            ) from error
         if vectors is None:
             vectors = torch.zeros(len(states), len(spans), states[0].shape[-1])
         words, tokens, weights = _shares(ranges, new, end)

@@ -167,6 +167,18 @@ def test_what_cannot_be_read_out_is_an_error():
         word_vectors(model, tokenizer, ENGLISH, spans)
 
 
+def test_a_window_that_memory_does_not_hold_is_an_error(monkeypatch):
+    tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
+    model = random_model("olmo2", len(tokenizer), context=64)
+
+    def out_of_memory(**_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(model.base_model, "forward", out_of_memory)
+    with pytest.raises(BadInput, match=r"does not hold the model's work on 64 tokens: .* \(--max_length\)"):
+        word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
+
+
 def test_progress_counts_every_word_once():
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=False)
     model, spans = random_model("gpt_neox", len(tokenizer), context=80), words_in(ENGLISH)

@@ -10,8 +10,8 @@ import transformers
 from conftest import ENGLISH, all_files, byte_level_tokenizer, random_model
 
 import llm_brain_asym as study
-from pipeline import BadInput
-from pipeline.acceptability import acceptable_label, written_sentences
+from pipeline import BadInput, generation
+from pipeline.acceptability import acceptability, acceptable_label, written_sentences
 from pipeline.generation import PROMPTS, continue_prompts, text_seed
 
 OPENINGS = ["The prince", "“Where are the people?” asked the snake.", "It is"]
@@ -145,6 +145,56 @@ def test_texts_do_not_depend_on_batches_interruptions_or_how_many_there_are(
     assert status == 2
     assert "was made with seed 12345: --overwrite" in err
     assert all_files(folder) == before
+
+
+def test_where_memory_does_not_hold_a_batch_it_is_halved_and_no_text_is_written_twice(
+    study_folder, call, tiny_checkpoint, prompts_file, monkeypatch
+):
+    options = ["--model", tiny_checkpoint, *OPTIONS, "--prompts", prompts_file, "--n_samples", 5]
+    assert call("generate_texts", *options, "--output_folder", study_folder / "plenty")[0] == 0
+    written, n_calls = [], 0
+
+    def scarce(model, tokenizer, prompts, seeds, *more):
+        nonlocal n_calls
+        n_calls += 1
+        if len(prompts) > (3 if n_calls < 4 else 1):  # memory becomes scarcer on the way
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        written.extend(seeds)
+        return continue_prompts(model, tokenizer, prompts, seeds, *more)
+
+    monkeypatch.setattr(generation, "continue_prompts", scarce)
+    status, out, err = call("generate_texts", *options)
+    assert status == 0, err
+    assert "the memory of the device does not hold 10 at once; going on with 5" in out + err
+    assert "does not hold 2 at once; going on with 1" in out + err
+    assert len(written) == len(set(written)) == 10
+    assert texts_in(study_folder / "generated_texts") == texts_in(study_folder / "plenty")
+
+    monkeypatch.setattr(generation, "continue_prompts", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    status, _, err = call("generate_texts", *options, "--overwrite")
+    assert status == 2
+    assert "does not hold the model's work on even one" in err
+    assert texts_in(study_folder / "generated_texts") == texts_in(study_folder / "plenty")
+
+
+def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
+    sentences = [f"It is {'very ' * k}good." for k in range(9)]
+    model, tokenizer = study.load_classifier(str(judges / "one"), "cpu")
+    expected, expected_accepted = acceptability(sentences, model, tokenizer, 1)
+    n_sentences_of_calls, said = [], []
+
+    def scarce(**encoded):
+        if len(encoded["input_ids"]) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:116] . DefaultCPUAllocator: can't allocate memory")
+        n_sentences_of_calls.append(len(encoded["input_ids"]))
+        return model(**encoded)
+
+    scarce.config, scarce.device = model.config, model.device
+    probabilities, accepted = acceptability(sentences, scarce, tokenizer, 1, batch_size=9, say=said.append)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    np.testing.assert_array_equal(accepted, expected_accepted)
+    assert n_sentences_of_calls == [2, 2, 2, 2, 1]
+    assert [line.split()[-1] for line in said] == ["4", "2"]
 
 
 def test_default_prompts_are_whole_sentences():

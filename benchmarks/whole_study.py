@@ -1,0 +1,45 @@
+"""Where the time of the embedded study goes: seconds per stage of ``make demo``.
+
+    python -m benchmarks.whole_study
+
+runs demo/run.sh in a temporary folder and reads the clock whenever it says that a stage begins. It takes as
+long as ``make demo``, some eight minutes on two cores.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.side_by_side import machine, print_table
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory(prefix="whole_study_") as folder:
+        stages = seconds_of_stages(Path(folder, "study"))
+    whole = sum(stages.values())
+    rows = [(stage, f"{seconds:.0f}", f"{seconds / whole:.0%}") for stage, seconds in stages.items()]
+    print_table("The embedded study", ("stage", "seconds", "share"), [*rows, ("all", f"{whole:.0f}", "")])
+
+
+def seconds_of_stages(folder):
+    """Run the embedded study in a folder that is not there yet; a dict of str to float."""
+    script = Path(__file__).parents[1] / "demo" / "run.sh"
+    process = subprocess.Popen(["bash", script, folder], stdout=subprocess.PIPE, text=True)
+    began = {}  # in order
+    for line in process.stdout:
+        if line.startswith("== "):
+            began[line.removeprefix("== ").strip().replace(str(folder), "the study")] = time.perf_counter()
+    if process.wait() != 0:
+        sys.exit(process.returncode)
+    ends = [*list(began.values())[1:], time.perf_counter()]
+    return {stage: end - start for (stage, start), end in zip(began.items(), ends, strict=True)}
+
+
+if __name__ == "__main__":
+    main()

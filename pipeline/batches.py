@@ -1,0 +1,57 @@
+"""As much at once as the memory holds."""
+
+import torch
+
+from pipeline import BadInput
+
+
+def in_batches(items, batch_size, work, say):
+    """Do some work on consecutive batches of items, in smaller ones where memory runs out.
+
+    Parameters
+    ----------
+    items : sequence
+    batch_size : int
+        Items that are worked on at once. When the memory of the device does not hold what that
+        takes, the batch is tried again with half as many; those that are done stay done.
+    work : callable
+        Called with each batch, a slice of the items. It should keep nothing of a batch on the
+        device.
+    say : callable
+        Called with a line for the user when the batches become smaller.
+
+    Raises
+    ------
+    BadInput
+        A batch of one does not fit in the memory.
+    """
+    first = 0
+    while first < len(items):
+        batch = items[first : first + batch_size]
+        if _fits_in_memory(work, batch):
+            first += len(batch)
+        elif len(batch) == 1:
+            raise BadInput(
+                "the memory of the device does not hold the model's work on even one text: "
+                "use another --device, a smaller --dtype, or a smaller model"
+            )
+        else:
+            # Of the last batch, which may be small, less than batch_size may be at fault.
+            batch_size = len(batch) // 2
+            say(f"the memory of the device does not hold {len(batch)} at once; going on with {batch_size}")
+
+
+def _fits_in_memory(work, batch):
+    """Whether the work could be done; what a failed one held is free again afterwards."""
+    try:
+        work(batch)
+        return True
+    except (torch.OutOfMemoryError, MemoryError):
+        pass
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+    # The exception held the failed work's tensors: they can be given back only now that it is gone.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return False
