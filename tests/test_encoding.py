@@ -111,12 +111,14 @@ def test_correlations_and_alphas_are_those_of_the_published_method(n_units, sign
     assert correlations.dtype == np.float32
 
 
-def test_one_unit_one_voxel_and_three_runs():
-    regressors, fmri = simulated(1, [30, 31, 32], 1, 1.0)
-    expected, _ = published_method(regressors, fmri, ALPHAS)
-    correlations, _ = fit_left_out_runs(regressors, fmri)
-    # With one unit, alpha only scales the prediction: all do equally well, and any may be chosen.
+@pytest.mark.parametrize("n_units", [1, 90, 400])
+def test_one_voxel_and_three_runs(n_units):
+    regressors, fmri = simulated(n_units, [30, 31, 32], 1, 1.0)
+    expected, expected_alphas = published_method(regressors, fmri, ALPHAS)
+    correlations, alphas = fit_left_out_runs(regressors, fmri)
     np.testing.assert_allclose(correlations, expected, atol=1e-4)
+    # With one unit, alpha only scales the prediction: all do equally well, and any may be chosen.
+    assert n_units == 1 or alphas.tolist() == expected_alphas.tolist()
 
 
 def plain_predictions(regressors, fmri, left_out, alpha):
@@ -181,8 +183,9 @@ def test_left_out_runs_are_not_seen():
         assert np.abs(before[left_out] - after[left_out]).max() > 0.05
 
 
-def test_voxels_and_units_that_do_not_vary():
-    regressors, fmri = simulated(20, [40] * 4, 6, 1.0)
+@pytest.mark.parametrize("n_units", [20, 300], ids=["few-units", "more-units-than-scans"])
+def test_voxels_and_units_that_do_not_vary(n_units):
+    regressors, fmri = simulated(n_units, [40] * 4, 6, 1.0)
     expected, _ = fit_left_out_runs(regressors, fmri)
     with_constant_unit = [np.column_stack([run, np.zeros(len(run), np.float32)]) for run in regressors]
     np.testing.assert_allclose(fit_left_out_runs(with_constant_unit, fmri)[0], expected, atol=1e-5)

@@ -1,0 +1,33 @@
+"""What the benchmarks say: their order, their ratios, and whether a limit is met. Nothing is timed here."""
+
+import pytest
+
+from benchmarks import side_by_side
+
+
+def test_implementations_take_turns():
+    called = []
+    seconds, values = side_by_side.alternately(
+        {name: lambda name=name: called.append(name) or name.upper() for name in ("ours", "slow", "theirs")},
+        2,
+        warm_up=True,
+        only_once=["slow"],
+    )
+    assert called == ["ours", "slow", "theirs", "ours", "slow", "theirs", "ours", "theirs"]
+    assert {name: len(of_name) for name, of_name in seconds.items()} == {"ours": 2, "slow": 1, "theirs": 2}
+    assert values == {"ours": "OURS", "slow": "SLOW", "theirs": "THEIRS"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said", "is_met"),
+    [
+        ({"theirs": ("at least", 3)}, "4.00 x, wanted at least 3 x: met", True),
+        ({"theirs": ("at least", 5)}, "4.00 x, wanted at least 5 x: missed", False),
+        ({"bare": ("at most", 1.3)}, "1.25 x, wanted at most 1.3 x: met", True),
+        ({"bare": ("at most", 1.15)}, "1.25 x, wanted at most 1.15 x: missed", False),
+    ],
+)
+def test_limits_are_of_medians(capsys, wanted, said, is_met):
+    seconds = {"ours": [1.0, 9.0, 1.0], "theirs": [4.0, 4.0, 0.1], "bare": [0.8]}
+    assert side_by_side.times_table("A stage", seconds, wanted) == is_met
+    assert said in capsys.readouterr().out
