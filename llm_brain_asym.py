@@ -1082,7 +1082,9 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     use_threads(args.threads)
     model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
     with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:
-        pairs = minimal_pairs.score_pairs(pairs, model, tokenizer, args.batch_size, args.leading_space, bar.update)
+        pairs = minimal_pairs.score_pairs(
+            pairs, model, tokenizer, args.batch_size, args.leading_space, bar.update, bar.write
+        )
     table = minimal_pairs.accuracies(pairs)
 
     columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]

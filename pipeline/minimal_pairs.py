@@ -3,29 +3,42 @@
 A minimal pair is a good sentence and one that differs from it in as little as makes it bad. A
 model has the pair right when the good sentence's log-probability is strictly higher. The
 probability of a sentence is that of its tokens as it is written, after one BOS.
+
+Most models can read sentences that begin alike as trees (see ``prefix_trees``), which is about twice
+as fast as one by one and gives the same numbers but for rounding. Whether a model can is tried out.
 """
+
+import warnings
 
 import numpy as np
 import pandas as pd
 import torch
 
-from pipeline import BadInput
+from pipeline import BadInput, prefix_trees
+from pipeline.batches import in_batches
+
+# About how many sentences are read in both ways to find out.
+N_TRIED = 64
+# How far both may be apart: the root mean square as a share of the scores'. Random models of 4 to 32
+# layers stayed below 3e-7, 7e-4 and 4e-3 where they could read trees; where not, they were above 2e-2.
+ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 5e-3}
 
 
-def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, progress=None):
+def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, progress=None, say=warnings.warn):
     """Log-probabilities of both sentences of every pair.
 
     Parameters
     ----------
     pairs : pandas.DataFrame with columns good, bad
         A row per pair, and any other columns.
-    model, tokenizer
+    model, tokenizer, batch_size
         As ``log_probabilities`` takes them.
-    batch_size : int
     leading_space : bool
         Whether a space is put before each sentence, as the BLiMP task of lm-eval does.
     progress : callable, optional
         Called after each batch with the number of sentences that it completed, two a pair.
+    say : callable
+        Called with a line for the user.
 
     Returns
     -------
@@ -43,12 +56,13 @@ def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, pro
         tokenizer,
         batch_size,
         progress and (lambda done: progress(n_times[done].sum())),
+        say,
     )
     return pairs.assign(logprob_good=scores[of_sentence[:, 0]], logprob_bad=scores[of_sentence[:, 1]])
 
 
 @torch.inference_mode()
-def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None):
+def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None, say=warnings.warn):
     """Log-probability of each sentence: the sum over its tokens of log P(token | BOS and before).
 
     Parameters
@@ -60,10 +74,11 @@ def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None)
     tokenizer : transformers.PreTrainedTokenizerFast
         Its BOS, or its EOS where it has none, stands before each sentence, once.
     batch_size : int
-        Sentences that the model reads at once. The longest ones go first, so that memory that is
-        too small shows at once.
+        Sentences that the model reads at once; fewer where the memory of its device is too small.
     progress : callable, optional
         Called after each batch with the indices of the sentences in it.
+    say : callable
+        Called with a line for the user when the model cannot read trees, or the batches become smaller.
 
     Returns
     -------
@@ -73,7 +88,7 @@ def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None)
     ------
     BadInput
         The tokenizer has neither BOS nor EOS, a sentence has no token or does not fit in the
-        model's context, or a log-probability is not finite.
+        model's context or the memory, or a log-probability is not finite.
     """
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if bos is None:
@@ -84,20 +99,64 @@ def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None)
     ]
     _check_lengths(sentences, tokens_of, getattr(model.config, "max_position_embeddings", None))
 
-    scores = np.empty(len(sentences))
-    by_length = sorted(range(len(sentences)), key=lambda index: -len(tokens_of[index]))
-    for first in range(0, len(by_length), batch_size):
-        batch = by_length[first : first + batch_size]
-        scores[batch] = _score_batch([tokens_of[index] for index in batch], model)
+    # Neighbours share a beginning; the last token of a sentence begins nothing.
+    order = sorted(range(len(tokens_of)), key=lambda index: tokens_of[index][:-1])
+    tried = _sentences_to_try(tokens_of, order)
+    plain = _score_all(tried, tokens_of, model, _score_batch, batch_size, say)
+    _check_finite([sentences[index] for index in tried], plain)
+    score_batch = prefix_trees.score
+    if reason := _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
+        say(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads one by one, which is slower")
+        score_batch = _score_batch
+        order.sort(key=lambda index: -len(tokens_of[index]))  # of one length, so that there is little padding
+
+    scores = np.empty(len(tokens_of))
+    scores[order] = _score_all(order, tokens_of, model, score_batch, batch_size, say, progress)
+    _check_finite(sentences, scores)
+    return scores
+
+
+def _sentences_to_try(tokens_of, order):
+    """Indices of neighbours from all over the order, and of the longest sentence, whose ends are farthest apart."""
+    pairs = np.linspace(0, len(order) - 1, N_TRIED // 2).astype(int)
+    longest = max(order, key=lambda index: len(tokens_of[index]))
+    return sorted({longest, *(order[place] for first in pairs for place in (max(first - 1, 0), first))})
+
+
+def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
+    """Why a model cannot read trees, or None where it scores the sentences that are tried as it did plainly."""
+    try:
+        as_trees = _score_all(tried, tokens_of, model, prefix_trees.score, batch_size, say)
+    except BadInput:  # the memory is too small
+        raise
+    except Exception as error:  # models that do not expect such a mask stumble over it in many ways
+        return f"{type(error).__name__} when it tries"
+    apart = np.sqrt(np.mean((as_trees - plain) ** 2) / np.mean(plain**2))
+    if apart <= ROUNDING[model.dtype]:
+        return None
+    return f"log-probabilities differ by {apart:.1%}"
+
+
+def _score_all(indices, tokens_of, model, score_batch, batch_size, say, progress=None):
+    """Log-probabilities of the sentences that the indices name, float64 array of shape (n_indices,)."""
+    scores = np.empty(len(tokens_of))
+
+    def work(batch):
+        scores[batch] = score_batch([tokens_of[index] for index in batch], model)
         if progress is not None:
             progress(batch)
+
+    in_batches(indices, batch_size, work, say)
+    return scores[indices]
+
+
+def _check_finite(sentences, scores):
     if not np.isfinite(scores).all():
         wrong = sentences[np.flatnonzero(~np.isfinite(scores))[0]]
         raise BadInput(
             f"the log-probability of {wrong!r} is not a finite number: "
             "the checkpoint is damaged, or its activations overflow this --dtype"
         )
-    return scores
 
 
 def _check_lengths(sentences, tokens_of, context):

@@ -1,0 +1,280 @@
+"""Sentences read as trees: how they are laid, that the numbers are the plain ones, and who cannot read them."""
+
+import weakref
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
+
+from pipeline import BadInput, minimal_pairs, prefix_trees
+from pipeline.batches import in_batches
+
+WORDS = "the prince snake people are is lonely a little in desert among too finger".split()
+
+
+def random_sentences(n, seed=0):
+    """Sentences of 1 to 9 words from few, so that many begin alike, with repetitions and beginnings of others."""
+    rng = np.random.default_rng(seed)
+    sentences = [" ".join(rng.choice(WORDS[: 2 + 4 * (k % 4)], rng.integers(1, 10))) for k in range(n)]
+    return [*sentences, sentences[0], sentences[1][:-1], sentences[2] + " is", "a", " a"]
+
+
+def unexpected(line):
+    raise AssertionError(line)
+
+
+# ---------------------------------------------------------------- how they are laid
+
+
+def test_a_small_tree():
+    beginnings = [[0, 1, 2], [0, 1, 3, 4], [0, 1, 2], [0, 5], [0]]
+    ids, depths, paths = prefix_trees.pack(beginnings, 16)
+    assert ids.tolist() == [[0, 1, 2, 3, 4, 5]]
+    assert depths.tolist() == [[0, 1, 2, 2, 3, 1]]
+    assert paths.tolist() == [[0, 1, 2, -1], [0, 1, 3, 4], [0, 1, 2, -1], [0, 5, -1, -1], [0, -1, -1, -1]]
+    sees = prefix_trees.sight(paths, *ids.shape)
+    assert [np.flatnonzero(seen).tolist() for seen in sees[0]] == [
+        [0],
+        [0, 1],
+        [0, 1, 2],
+        [0, 1, 3],
+        [0, 1, 3, 4],
+        [0, 5],
+    ]
+    # Rows as short as their number allows, each from a BOS of its own.
+    assert prefix_trees.pack(beginnings, 5)[0].tolist() == [[0, 1, 2, 3, 4], [0, 5, 0, 0, 0]]
+    assert prefix_trees.pack(beginnings, 4)[0].tolist() == [[0, 1, 2, 0], [0, 1, 3, 4], [0, 5, 0, 0]]
+    assert prefix_trees.pack([*beginnings[:2], [0, 6, 7]], 6)[0].tolist() == [[0, 1, 2, 3, 4], [0, 6, 7, 0, 0]]
+    assert prefix_trees.pack([[0], [0]], 1)[0].tolist() == [[0]]
+
+
+@pytest.mark.parametrize("max_slots", [12, 13, 20, 64, 1000])
+def test_every_path_spells_its_tokens_and_sees_nothing_else(max_slots):
+    rng = np.random.default_rng(max_slots)
+    beginnings = [[0, *rng.integers(0, 4, rng.integers(0, 12)).tolist()] for _ in range(150)]
+    ids, depths, paths = prefix_trees.pack(beginnings, max_slots)
+    n_rows, n_slots = ids.shape
+    assert n_slots <= max_slots
+    sees = prefix_trees.sight(paths, n_rows, n_slots)
+    walked = np.zeros_like(sees)
+    for row in range(n_rows):
+        walked[row] = np.eye(n_slots)
+    for tokens, path in zip(beginnings, paths, strict=True):
+        assert (path[len(tokens) :] == -1).all()
+        places = path[: len(tokens)]
+        assert ids.ravel()[places].tolist() == tokens
+        assert depths.ravel()[places].tolist() == list(range(len(tokens)))
+        (row,) = set(places // n_slots)
+        for depth, place in enumerate(places):
+            walked[row, place % n_slots, places[: depth + 1] % n_slots] = True
+    np.testing.assert_array_equal(sees, walked)
+    # No beginning stands twice in a row; in one row for all, nowhere.
+    n_distinct = len({tuple(tokens[: k + 1]) for tokens in beginnings for k in range(len(tokens))})
+    n_nodes = len(np.unique(paths[paths >= 0]))
+    assert n_distinct <= n_nodes <= n_distinct + 12 * (n_rows - 1)
+    assert n_rows > 1 or n_nodes == ids.size
+
+
+# ---------------------------------------------------------------- the numbers are the plain ones
+
+
+def plain(sentences, model, tokenizer):
+    """As the model scores each by itself."""
+    tokens_of = [[0, *ids] for ids in tokenizer(sentences, add_special_tokens=False)["input_ids"]]
+    with torch.inference_mode():
+        return np.array([minimal_pairs._score_batch([tokens], model)[0] for tokens in tokens_of])
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return byte_level_tokenizer(ENGLISH + FRENCH + " ".join(WORDS), 400, adds_bos=False)
+
+
+def configured(name, n_vocabulary, **more):
+    """A small random model of any architecture that transformers knows, with weights that make context matter."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    config = transformers.AutoConfig.for_model(
+        name, vocab_size=n_vocabulary, bos_token_id=0, eos_token_id=0, pad_token_id=0, **sizes | more
+    )
+    for key in ("initializer_range", "init_std"):
+        if hasattr(config, key):
+            setattr(config, key, 0.3)
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(config).eval()
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("architecture", ["gpt_neox", "olmo2", "llama"])
+def test_trees_give_the_plain_numbers(architecture, attention, tokenizer):
+    n_vocabulary = len(tokenizer) + 700  # more than one block of the output layer
+    if architecture == "llama":
+        model = configured("llama", n_vocabulary, num_key_value_heads=2, max_position_embeddings=64)
+    else:
+        model = random_model(architecture, n_vocabulary, context=64)
+    model.set_attn_implementation(attention)
+    sentences = random_sentences(80)
+    expected = plain(sentences, model, tokenizer)
+    for batch_size in (1, 3, 1000):
+        done = []
+        scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, batch_size, done.extend, unexpected)
+        np.testing.assert_allclose(scores, expected, rtol=2e-6)
+        assert sorted(done) == list(range(len(sentences)))
+    assert scores[0] == scores[80]  # written twice, read once
+    again = minimal_pairs.log_probabilities(sentences, model, tokenizer, 1000, say=unexpected)
+    assert scores.tobytes() == again.tobytes()
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "olmo2"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-3), (torch.float16, 1e-3)])
+def test_trees_give_the_plain_numbers_in_half_precision(architecture, dtype, tolerance, tokenizer):
+    model = random_model(architecture, len(tokenizer), context=64).to(dtype)
+    sentences = random_sentences(40)
+    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+    expected = plain(sentences, model, tokenizer)
+    assert 0 < np.sqrt(np.mean((scores - expected) ** 2) / np.mean(expected**2)) < tolerance
+
+
+# What trees mean to a model: numbers that are right and trees that are used, or others and plain batches.
+READERS = {
+    "gpt2": {},
+    "qwen3": {"num_key_value_heads": 2, "head_dim": 8},
+    "mistral": {"num_key_value_heads": 2, "sliding_window": 32},  # longer than any sentence
+    "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "rotary_dim": 8},  # an output layer with bias
+    "phi": {},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": 16},
+}
+OTHERS = {
+    "mistral": {"num_key_value_heads": 2, "sliding_window": 3},
+    "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 3},
+    "bloom": {"n_layer": 2, "n_head": 4},  # attention by distance in the row (ALiBi)
+    "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4},
+    "gemma2": {"num_key_value_heads": 2, "head_dim": 8, "final_logit_softcapping": 2.0},
+    "cohere": {"num_key_value_heads": 2, "logit_scale": 0.25},
+    "granite": {"num_key_value_heads": 2, "logits_scaling": 4.0},
+    "mamba": {"state_size": 4},  # no attention
+    "rwkv": {"context_length": 64},
+}
+
+
+@pytest.mark.parametrize("architecture", READERS)
+def test_who_can_read_trees(architecture, tokenizer):
+    model = configured(architecture, len(tokenizer), **READERS[architecture])
+    layer = model.get_output_embeddings()
+    if layer.bias is not None:
+        torch.nn.init.normal_(layer.bias)
+    assert (layer.bias is not None) == (architecture in ("gptj", "phi"))
+    sentences = random_sentences(60)
+    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+    np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", OTHERS)
+def test_who_cannot_reads_each_sentence_by_itself(architecture, tokenizer):
+    model = configured(architecture, len(tokenizer), **OTHERS[architecture])
+    sentences = random_sentences(60)
+    said = []
+    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
+    np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=1e-5)
+    assert len(said) == 1
+    assert "cannot read sentences as trees" in said[0]
+
+
+def test_one_line_in_warnings_where_nobody_listens(tokenizer):
+    model = configured("cohere", len(tokenizer), **OTHERS["cohere"])
+    with pytest.warns(UserWarning, match="CohereForCausalLM cannot read sentences as trees"):
+        minimal_pairs.log_probabilities(["the people", "the prince"], model, tokenizer)
+
+
+def test_a_log_probability_that_is_not_finite_is_named_wherever_it_stands(tokenizer):
+    model = random_model("gpt_neox", len(tokenizer), context=64)
+    sentences = random_sentences(300)
+    order = sorted(range(len(sentences)), key=lambda k: tokenizer(sentences[k])["input_ids"][:-1])
+    tried = minimal_pairs._sentences_to_try([[0, *ids] for ids in tokenizer(sentences)["input_ids"]], order)
+    untried = next(
+        k for k in range(len(sentences)) if k not in tried and sentences[k] not in {sentences[t] for t in tried}
+    )
+    sentences[untried] += "œ"
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(tokenizer.tokenize("œ"))[0]] = torch.nan
+    with pytest.raises(BadInput, match=f"the log-probability of '{sentences[untried]}' is not a finite number"):
+        minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+
+
+# ---------------------------------------------------------------- as much at once as the memory holds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
+    ],
+)
+def test_batches_become_smaller_where_memory_runs_out(error):
+    done, said = [], []
+
+    def work(batch):
+        if len(batch) > 3 or (5 in batch and len(batch) > 1):
+            raise error
+        done.append(batch)
+
+    in_batches(list(range(8)), 7, work, said.append)
+    assert done == [[0, 1, 2], [3], [4], [5], [6], [7]]
+    assert said == [f"the memory of the device does not hold {n} at once; going on with {n // 2}" for n in (7, 3)]
+    with pytest.raises(BadInput, match="even one text: use another --device"):
+        in_batches([1, 2], 2, lambda batch: (_ for _ in ()).throw(error), said.append)
+    with pytest.raises(RuntimeError, match="another"):
+        in_batches([1], 1, lambda batch: (_ for _ in ()).throw(RuntimeError("another")), said.append)
+    in_batches([], 1, unexpected, unexpected)
+
+
+def test_what_a_failed_batch_held_is_free_before_the_next():
+    held = []
+
+    def work(batch):
+        assert not [one for one in held if one() is not None]
+        tensor = torch.zeros(4)
+        held.append(weakref.ref(tensor))
+        if len(batch) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        del tensor
+
+    in_batches([1, 2, 3, 4], 4, work, lambda line: None)
+    assert len(held) == 6
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "cohere"])
+def test_too_little_memory_changes_no_number(architecture, tokenizer, monkeypatch):
+    if architecture == "cohere":
+        model = configured("cohere", len(tokenizer), **OTHERS["cohere"])
+    else:
+        model = random_model("gpt_neox", len(tokenizer), context=64)
+    sentences = random_sentences(150)
+    expected = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=lambda line: None)
+    read, n_tokens = model.base_model.forward, []
+
+    def forward(input_ids, **more):
+        if input_ids.numel() > 150:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        n_tokens.append(input_ids.numel())
+        return read(input_ids, **more)
+
+    monkeypatch.setattr(model.base_model, "forward", forward)
+    done, said = [], []
+    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, 128, done.extend, said.append)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    assert sorted(done) == list(range(len(sentences)))
+    assert max(n_tokens) <= 150
+    assert sum("does not hold" in line for line in said) >= 2
+    assert sum("as trees" in line for line in said) == (architecture == "cohere")
+
+    def out_of_memory(*_, **more):
+        raise MemoryError
+
+    monkeypatch.setattr(model.base_model, "forward", out_of_memory)
+    with pytest.raises(BadInput, match="even one text"):
+        minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
