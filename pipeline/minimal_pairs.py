@@ -134,7 +134,7 @@ def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
     apart = np.sqrt(np.mean((as_trees - plain) ** 2) / np.mean(plain**2))
     if apart <= ROUNDING[model.dtype]:
         return None
-    return f"log-probabilities differ by {apart:.1%}"
+    return f"log-probabilities would be off by {apart:.1g} of their size"
 
 
 def _score_all(indices, tokens_of, model, score_batch, batch_size, say, progress=None):
