@@ -126,6 +126,8 @@ def _sentences_to_try(tokens_of, order):
 def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
     """Why a model cannot read trees, or None where it scores the sentences that are tried as it did plainly."""
     try:
+        if not prefix_trees.logits_are_linear(tokens_of[tried[0]], model):
+            return "its logits are more than those of a linear layer"
         as_trees = _score_all(tried, tokens_of, model, prefix_trees.score, batch_size, say)
     except BadInput:  # the memory is too small
         raise

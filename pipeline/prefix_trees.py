@@ -156,6 +156,27 @@ def score(tokens_of, model):
     return scores.sum(axis=1)
 
 
+def logits_are_linear(tokens, model):
+    """Whether a model's logits are what its output layer makes of its last states, not scaled or capped.
+
+    Parameters
+    ----------
+    tokens : list of int
+        A sentence's token ids.
+    model : transformers.PreTrainedModel
+
+    Returns
+    -------
+    bool
+    """
+    ids = torch.tensor(tokens, device=model.device)[None]
+    logits = model(input_ids=ids, use_cache=False).logits.float()
+    states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+    linear = model.get_output_embeddings()(states).float()
+    # The same operations on the same numbers, so that what differs is no rounding.
+    return bool((logits - linear).norm() <= 1e-3 * logits.norm())
+
+
 def _logits(states, node_of, tokens, layer):
     """Logit of each token at its node, float64 tensor of shape (n_tokens,)."""
     # As the layer computes it: summed in float32, and rounded to the model's dtype.

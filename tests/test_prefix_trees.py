@@ -181,6 +181,16 @@ def test_who_cannot_reads_each_sentence_by_itself(architecture, tokenizer):
     assert "cannot read sentences as trees" in said[0]
 
 
+@pytest.mark.parametrize("architecture", ["cohere", "granite", "gemma2"])
+def test_scaled_logits_are_seen_whatever_the_weights_and_the_precision(architecture, tokenizer):
+    model = configured(architecture, len(tokenizer), **OTHERS[architecture] | {"final_logit_softcapping": 0.1})
+    for parameter in model.parameters():
+        parameter.data *= 0.1
+    said = []
+    minimal_pairs.log_probabilities(["the people", "the prince"], model.bfloat16(), tokenizer, say=said.append)
+    assert "its logits are more than those of a linear layer" in said[0]
+
+
 def test_one_line_in_warnings_where_nobody_listens(tokenizer):
     model = configured("cohere", len(tokenizer), **OTHERS["cohere"])
     with pytest.warns(UserWarning, match="CohereForCausalLM cannot read sentences as trees"):
