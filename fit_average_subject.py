@@ -53,13 +53,16 @@ def main():
     output = study.run_correlations_path(args.model, args.lang)
     fmri_files = sorted(study.average_subject_path(args.lang, 0).parent.glob("average_subject_run-*.gz"))
     inputs = [study.activations_path(args.model, args.lang), study.onsets_offsets_path(args.lang), *fmri_files]
+    device = study.pick_device(args.device)
+    if args.tf32 and device.type != "cuda":
+        parser.error(f"--tf32 is for CUDA devices, and this is {device}")
     parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
     if study.is_finished(output, parameters, args.overwrite, inputs=inputs):
         print(f"{output} is there already")
         return
     study.use_threads(args.threads)
     torch.backends.cuda.matmul.allow_tf32 = args.tf32
-    device, grid = study.pick_device(args.device), np.logspace(low, high, int(n_alphas))
+    grid = np.logspace(low, high, int(n_alphas))
     fmri = study.read_average_subject(args.lang)
     matrices = hrf_matrices(args.model, args.lang, [len(run) for run in fmri], device)
     fmri = prepare_fmri(fmri, args.lang)
@@ -119,7 +122,7 @@ def hrf_matrices(model, lang, n_scans_of_runs, device):
     onsets_offsets = study.read_onsets_offsets(lang)
     if len(onsets_offsets) != len(n_scans_of_runs):
         raise BadInput(
-            f"{study.activations_path(model, lang)} has {len(onsets_offsets)} runs, but there are "
+            f"{study.onsets_offsets_path(lang)} has {len(onsets_offsets)} runs, but there are "
             f"{len(n_scans_of_runs)} of fMRI in {study.average_subject_path(lang, 0).parent}: "
             "they must be of the same story"
         )

@@ -650,9 +650,9 @@ def read_activations(stem, lang, use_run):
         run = len(results)
         if run == len(onsets_offsets):
             raise BadInput(f"{path}: more than the {run} runs of {onsets_offsets_path(lang)}; extract again")
-        shape_of_layers = shape_of_layers or (len(layers), np.shape(layers[0])[-1])
-        n_layers, n_units = shape_of_layers
-        expected = (len(onsets_offsets[run][0]), n_units)
+        shape_of_layers = shape_of_layers or (len(layers), *layers[0].shape[-1:])
+        n_layers, *n_units = shape_of_layers
+        expected = (len(onsets_offsets[run][0]), *n_units)
         if len(layers) != n_layers or any(layer.shape != expected or layer.dtype.kind != "f" for layer in layers):
             raise BadInput(
                 f"{path}: run {run} should be {n_layers} layers of float arrays {expected}, as many words as in "
@@ -802,7 +802,8 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
         return False
     record = read_record(path)
     before, after = record.get("parameters", {}), json.loads(json.dumps(parameters))
-    changed = [f"{key} {before.get(key)}" for key in after if before and before.get(key) != after[key]]
+    keys = dict.fromkeys([*after, *before]) if before else {}
+    changed = [f"{key} {before.get(key)}" for key in keys if before.get(key) != after.get(key)]
     if model is not None and record.get("checkpoint"):
         checkpoint = record["checkpoint"]
         if not is_same_checkpoint(checkpoint, model):
@@ -1137,7 +1138,9 @@ def add_checkpoint_arguments(parser):
 def add_device_arguments(parser):
     """The options of every script that computes much."""
     parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
-    parser.add_argument("--threads", type=whole_number, help="of the CPU, where several jobs share it (default: all)")
+    parser.add_argument(
+        "--threads", type=whole_number, help="cores of the CPU to use, where several jobs share them (default: all)"
+    )
 
 
 def whole_number(text):
@@ -1150,8 +1153,13 @@ def whole_number(text):
 
 def run_script(main):
     """Run a script's main(): bad input ends it with one line on standard error and status 2."""
+    from pipeline.batches import is_out_of_memory
+
     try:
         main()
-    except BadInput as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+    except Exception as error:
+        if not isinstance(error, BadInput) and not is_out_of_memory(error):
+            raise
+        told = error if isinstance(error, BadInput) else "the memory does not hold it: --device cpu may have more"
+        print(f"{Path(sys.argv[0]).name}: {told}", file=sys.stderr)
         sys.exit(2)

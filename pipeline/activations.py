@@ -7,8 +7,10 @@ returns them, the states of the last layer have passed the model's final normali
 
 import numpy as np
 import torch
+from torch.nn.functional import embedding_bag
 
 from pipeline import BadInput
+from pipeline.batches import is_out_of_memory
 
 # Windows of a run that is longer than the model's context advance by this many tokens.
 STEP_TOKENS = 64
@@ -153,53 +155,88 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     if window_tokens < 1:
         raise BadInput(f"--max_length {max_length} leaves no room for a token of the text")
 
-    vectors = None
+    n_layers, n_units = len(_blocks(model)) + 1, model.config.hidden_size
+    vectors = torch.zeros(n_layers, len(spans), n_units, device=model.device)
     for start, new, end in windows(len(token_ids), window_tokens):
         ids = np.concatenate([prefix, token_ids[start:end]])
+        words, firsts, tokens, weights = (share.to(model.device) for share in _shares(ranges, new, end))
+        totals = torch.zeros(n_layers, device=model.device)
+
+        def add(
+            layer, states, n_new=end - new, words=words, firsts=firsts, tokens=tokens, weights=weights, totals=totals
+        ):
+            kept = states[-n_new:].float()  # (n_new_tokens, n_units)
+            sums = embedding_bag(tokens, kept, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
+            vectors[layer].index_add_(0, words, sums)
+            totals[layer] = kept.sum()  # not finite if one of them is not
+
         try:
-            states = _hidden_states(model, ids)  # per layer: (n_tokens_of_window, n_units)
-        except torch.OutOfMemoryError as error:
+            _read(model, ids, add)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             raise BadInput(
                 f"the memory of the device does not hold the model's work on {len(ids)} tokens: let it read fewer "
                 "at once (--max_length), or use another --device"
             ) from error
-        if vectors is None:
-            vectors = torch.zeros(len(states), len(spans), states[0].shape[-1])
-        words, tokens, weights = _shares(ranges, new, end)
-        for layer, layer_states in enumerate(states):
-            kept = layer_states[new - end :].to("cpu", torch.float32)  # (n_new_tokens, n_units)
-            if not torch.isfinite(kept).all():
-                raise BadInput(
-                    f"the states of layer {layer} are not finite numbers: "
-                    "the checkpoint is damaged, or its activations overflow this --dtype"
-                )
-            vectors[layer].index_add_(0, words, kept[tokens] * weights)
-        del states, layer_states
+        if not (is_finite := torch.isfinite(totals).cpu()).all():
+            raise BadInput(
+                f"the states of layer {int(is_finite.int().argmin())} are not finite numbers: "
+                "the checkpoint is damaged, or its activations overflow this --dtype"
+            )
         if progress is not None:
             progress(int(np.sum((ranges[:, 1] > new) & (ranges[:, 1] <= end))))
-    return vectors.numpy()
+    return vectors.cpu().numpy()
 
 
 @torch.inference_mode()
-def _hidden_states(model, ids):
-    """Hidden states of one window, a tuple over layers of (n_tokens, n_units), on the model's device."""
-    ids = torch.tensor(ids, device=model.device)[None]  # (1, n_tokens)
-    output = model.base_model(input_ids=ids, output_hidden_states=True, use_cache=False)
-    return tuple(layer_states[0] for layer_states in output.hidden_states)
+def _read(model, ids, add):
+    """Let a model read a window, and call ``add(layer, states)`` as it comes to the states of each layer.
+
+    Transformers would return the same states, of shape (n_tokens, n_units), of all layers at once, and hold
+    them all for as long: that takes more memory than the rest of the model's work. (Of Mamba and RWKV,
+    which have no attention, it returns no embedding.)
+    """
+    blocks = _blocks(model)
+
+    def before(layer):
+        return lambda block, args, kwargs: add(layer, (args[0] if args else kwargs["hidden_states"])[0])
+
+    hooks = [block.register_forward_pre_hook(before(layer), with_kwargs=True) for layer, block in enumerate(blocks)]
+    try:
+        output = model.base_model(input_ids=torch.tensor(ids, device=model.device)[None], use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    add(len(blocks), output.last_hidden_state[0])
+
+
+def _blocks(model):
+    """The layers of a model, each of which takes the states that the one before it left."""
+    n_layers = model.config.num_hidden_layers
+    lists = (module for module in model.base_model.modules() if isinstance(module, torch.nn.ModuleList))
+    blocks = next((blocks for blocks in lists if len(blocks) == n_layers), None)
+    if blocks is None:
+        raise BadInput(f"{type(model).__name__} keeps its {n_layers} layers where they cannot be found")
+    return blocks
 
 
 def _shares(ranges, new, end):
-    """Tokens new:end as shares of words: (words, tokens from new on, 1 / tokens of the word)."""
-    words, tokens, weights = [], [], []
-    touched = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
-    for word in touched:
-        first, last = ranges[word]
-        inside = np.arange(max(first, new), min(last, end))
-        words += [word] * len(inside)
-        tokens.extend(inside - new)
-        weights += [1 / (last - first)] * len(inside)
-    return (
-        torch.tensor(words, dtype=torch.long),
-        torch.tensor(tokens, dtype=torch.long),
-        torch.tensor(weights, dtype=torch.float32)[:, None],
-    )
+    """Tokens new:end as shares of the words that they are in.
+
+    Returns
+    -------
+    words : int tensor of shape (n_words,)
+    firsts : int tensor of shape (n_words,)
+        Where the shares of each word begin in those of all.
+    tokens : int tensor of shape (n_shares,)
+        Counted from ``new`` on.
+    weights : float tensor of shape (n_shares,)
+        1 / tokens of the word.
+    """
+    words = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
+    inside = [np.arange(max(first, new), min(last, end)) - new for first, last in ranges[words]]
+    n_inside = np.array([len(tokens) for tokens in inside], dtype=int)
+    weights = np.repeat(1 / (ranges[words, 1] - ranges[words, 0]), n_inside).astype(np.float32)
+    tokens = np.concatenate([np.empty(0, dtype=int), *inside])
+    return tuple(map(torch.from_numpy, (words, np.cumsum(n_inside) - n_inside, tokens, weights)))

@@ -33,7 +33,7 @@ def in_batches(items, batch_size, work, say):
         elif len(batch) == 1:
             raise BadInput(
                 "the memory of the device does not hold the model's work on even one text: "
-                "use another --device, a smaller --dtype, or a smaller model"
+                "use another --device or a smaller model"
             )
         else:
             # Of the last batch, which may be small, less than batch_size may be at fault.
@@ -41,15 +41,20 @@ def in_batches(items, batch_size, work, say):
             say(f"the memory of the device does not hold {len(batch)} at once; going on with {batch_size}")
 
 
+def is_out_of_memory(error):
+    """Whether an exception says that the memory of a device has come to its end."""
+    said = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    is_said = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
+    return is_said or isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
 def _fits_in_memory(work, batch):
     """Whether the work could be done; what a failed one held is free again afterwards."""
     try:
         work(batch)
         return True
-    except (torch.OutOfMemoryError, MemoryError):
-        pass
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
     # The exception held the failed work's tensors: they can be given back only now that it is gone.
     if torch.cuda.is_available():

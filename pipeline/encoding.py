@@ -160,8 +160,10 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
     y = torch.cat(y).T.contiguous()  # (n_voxels, n_scans of all runs): what is summed lies side by side
 
     # With few units, voxels are summed over scans beforehand, once for all alphas. With many, it is
-    # cheaper to weigh scans, and one inverse serves all splits.
-    by_units = x[0].shape[1] < 2 / 3 * y.shape[1]
+    # cheaper to weigh scans, and one inverse serves all splits; so it is where alpha is so small beside
+    # the largest eigenvalue (scans x units at most) that float32's rounding of the sums would count.
+    n_scans, n_units = y.shape[1], x[0].shape[1]
+    by_units = n_units < 2 / 3 * n_scans and n_scans * n_units < 1e6 * min(alphas)
     ridge_weights = unit_weights if by_units else scan_weights
     products = inner_products(x, by_units)
 
@@ -217,7 +219,7 @@ def scan_weights(gram, x, splits, alphas_of_splits):
     """
     scans = scans_of_runs(x)
     weights = [{} for _ in splits]
-    for alpha in set(itertools.chain(*alphas_of_splits)):
+    for alpha in sorted(set(itertools.chain(*alphas_of_splits))):
         inverse = torch.cholesky_inverse(penalized(gram, [alpha])[0])
         for split, alphas, of_split in zip(splits, alphas_of_splits, weights, strict=True):
             if alpha not in alphas:
@@ -226,7 +228,7 @@ def scan_weights(gram, x, splits, alphas_of_splits):
             left = torch.cat([of_left[:, scans[run]] for run in split], dim=1)  # (n_left, n_left)
             training = torch.cat([of_left[:, scans[run]] for run in range(len(x)) if run not in split], dim=1)
             of_run = torch.eye(len(left), len(x[split[0]]), dtype=left.dtype, device=left.device)
-            solved = torch.cholesky_solve(of_run, torch.linalg.cholesky(left))  # (n_left, n_scans_run)
+            solved = torch.cholesky_solve(of_run, cholesky(left, [alpha]))  # (n_left, n_scans_run)
             of_split[alpha] = -(solved.T @ training).float()
     return [
         torch.stack([of_split[alpha] for alpha in alphas])
@@ -263,9 +265,14 @@ def penalized(square, alphas):
     """Cholesky factors of a square matrix plus alpha, for every alpha: (n_alphas, n, n)."""
     penalty = torch.as_tensor(alphas, dtype=square.dtype, device=square.device)[:, None, None]
     identity = torch.eye(len(square), dtype=square.dtype, device=square.device)
-    factors, failed = torch.linalg.cholesky_ex(square + penalty * identity)
+    return cholesky(square + penalty * identity, alphas)
+
+
+def cholesky(squares, alphas):
+    """Cholesky factors of the matrix of each alpha; BadInput where rounding has made one indefinite."""
+    factors, failed = torch.linalg.cholesky_ex(squares)
     if failed.any():
-        alpha = alphas[int(failed.nonzero()[0])]
+        alpha = alphas[int(failed.reshape(-1).nonzero()[0])]
         raise BadInput(f"alpha {alpha:g} is too small beside the regressors: let --alphas begin higher")
     return factors
 

@@ -23,6 +23,10 @@ from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 from pipeline import BadInput
 
 
+class UseFailed(Exception):
+    """What was read could not be used, for a reason (the cause) that does not lie in the file."""
+
+
 @contextlib.contextmanager
 def naming(path, remedy):
     """Turn whatever reading a damaged file raises into BadInput that names the file."""
@@ -30,6 +34,8 @@ def naming(path, remedy):
         yield
     except BadInput:
         raise
+    except UseFailed as error:
+        raise error.__cause__ from None
     except Exception as error:  # a damaged archive, pickle or image can raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{path}: {remedy} ({reason[:200]})") from error
@@ -107,7 +113,10 @@ class _ArraysOnly(NumpyUnpickler):
         """A list has been filled: lists of up to 1,000 items are filled at once."""
         arrays = self.stack[-1]
         if self.use_list is not None and all(isinstance(item, np.ndarray) for item in arrays):
-            self.stack[-1] = self.use_list(arrays)
+            try:
+                self.stack[-1] = self.use_list(arrays)
+            except Exception as error:
+                raise UseFailed from error
             arrays.clear()  # the unpickler remembers the list itself
 
     # Which method reads which code of a pickle.

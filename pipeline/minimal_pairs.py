@@ -5,7 +5,7 @@ model has the pair right when the good sentence's log-probability is strictly hi
 probability of a sentence is that of its tokens as it is written, after one BOS.
 
 Most models can read sentences that begin alike as trees (see ``prefix_trees``), which is about twice
-as fast as one by one and gives the same numbers but for rounding. Whether a model can is tried out.
+as fast as in plain batches and gives the same numbers but for rounding. Whether a model can is tried out.
 """
 
 import warnings
@@ -106,7 +106,7 @@ def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None,
     _check_finite([sentences[index] for index in tried], plain)
     score_batch = prefix_trees.score
     if reason := _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
-        say(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads one by one, which is slower")
+        say(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads plain batches, more slowly")
         score_batch = _score_batch
         order.sort(key=lambda index: -len(tokens_of[index]))  # of one length, so that there is little padding
 
@@ -125,14 +125,18 @@ def _sentences_to_try(tokens_of, order):
 
 def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
     """Why a model cannot read trees, or None where it scores the sentences that are tried as it did plainly."""
+    longest = max(map(len, tokens_of))
+    if reason := prefix_trees.why_not(model, longest):
+        return reason
     try:
         if not prefix_trees.logits_are_linear(tokens_of[tried[0]], model):
             return "its logits are more than those of a linear layer"
         as_trees = _score_all(tried, tokens_of, model, prefix_trees.score, batch_size, say)
-    except BadInput:  # the memory is too small
+    except (BadInput, torch.AcceleratorError):  # the memory is too small, or the device is lost
         raise
     except Exception as error:  # models that do not expect such a mask stumble over it in many ways
-        return f"{type(error).__name__} when it tries"
+        reason = " ".join(str(error).split())
+        return f"{type(error).__name__}: {reason[:80]}"
     apart = np.sqrt(np.mean((as_trees - plain) ** 2) / np.mean(plain**2))
     if apart <= ROUNDING[model.dtype]:
         return None

@@ -9,6 +9,8 @@ only those on the path to it, and its position is its depth.
 A node's row and slot are told as one number, its place: row * n_slots + slot.
 """
 
+import inspect
+
 import numpy as np
 import torch
 
@@ -154,6 +156,25 @@ def score(tokens_of, model):
     scores = np.zeros(is_node.shape)
     scores[is_node] = of_tokens.cpu().numpy()
     return scores.sum(axis=1)
+
+
+def why_not(model, longest):
+    """What a model's kind tells of why it cannot read trees, or None: where numbers need not tell.
+
+    In half precision, and with weights that are hardly trained, rounding hides what is wrong.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    longest : int
+        Tokens of the longest sentence.
+    """
+    if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
+        return "it takes tokens by their place in the row, not by their position"
+    for name, value in model.config.to_dict().items():
+        if "window" in name and isinstance(value, int) and 0 < value < longest and not isinstance(value, bool):
+            return f"{name} {value} is less than {longest} tokens"
+    return None
 
 
 def logits_are_linear(tokens, model):

@@ -6,10 +6,11 @@ import re
 import numpy as np
 import pytest
 import torch
+import transformers
 from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
 
 from pipeline import BadInput
-from pipeline.activations import token_ranges, windows, word_vectors
+from pipeline.activations import _read, token_ranges, windows, word_vectors
 
 ARCHITECTURES = ["olmo2", "gpt_neox"]
 
@@ -78,7 +79,7 @@ def test_context_matters_and_the_model_s_own_is_the_default(architecture):
     default = word_vectors(model, tokenizer, ENGLISH, spans)
     np.testing.assert_array_equal(default, word_vectors(model, tokenizer, ENGLISH, spans, max_length=100))
     short = word_vectors(model, tokenizer, ENGLISH, spans, max_length=20)
-    np.testing.assert_allclose(default[0], short[0], rtol=1e-6)  # the embedding knows no context
+    np.testing.assert_allclose(default[0], short[0], rtol=1e-6, atol=1e-7)  # the embedding knows no context
     assert np.abs(default[-1] - short[-1]).max() > 0.1
 
 
@@ -95,6 +96,21 @@ def test_the_last_layer_has_passed_the_final_normalisation(architecture):
     first, end = token_ranges(spans, tokenizer(ENGLISH, return_offsets_mapping=True)["offset_mapping"], ENGLISH)[0]
     expected = output.last_hidden_state[0, first:end].mean(axis=0)
     np.testing.assert_allclose(vectors[-1, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "olmo2", "llama", "gpt2", "opt", "bloom", "gemma2"])
+def test_states_are_those_that_transformers_returns(architecture):
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4}
+    sizes |= {"intermediate_size": 64, "ffn_dim": 64, "word_embed_proj_dim": 32, "head_dim": 8}
+    config = transformers.AutoConfig.for_model(architecture, vocab_size=300, **sizes)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    ids, states = np.arange(20), {}
+    _read(model, ids, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
+    with torch.no_grad():
+        expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
+    assert list(states) == [0, 1, 2, 3]
+    for layer, of_layer in enumerate(expected):
+        torch.testing.assert_close(states[layer], of_layer[0])
 
 
 def test_a_special_token_after_the_text_belongs_to_no_word():

@@ -150,6 +150,18 @@ def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_units, a
         np.testing.assert_allclose(of_split[-1], plain_correlations(fmri[split[0]], predicted), atol=1e-5)
 
 
+@pytest.mark.parametrize("alpha", [1e-4, 1e-2, 1.0])
+def test_small_alphas_are_accurate_where_units_repeat_each_other(alpha):
+    """40 directions in 150 units: the sums over scans would lose to rounding what alpha decides."""
+    rng = np.random.default_rng(0)
+    mixing = rng.standard_normal((40, 150))
+    regressors = [zscore(rng.standard_normal((100, 40)) @ mixing) for _ in range(4)]
+    fmri = [zscore(run[:, :5] + rng.standard_normal((100, 5))) for run in regressors]
+    correlations, _ = fit_left_out_runs(regressors, fmri, [alpha])
+    predicted = plain_predictions(regressors, fmri, (2,), alpha)
+    np.testing.assert_allclose(correlations[2], plain_correlations(fmri[2], predicted), atol=1e-5)
+
+
 @pytest.mark.parametrize("n_units", [12, 600])
 def test_voxels_a_few_at_a_time(n_units, monkeypatch):
     regressors, fmri = simulated(n_units, [41, 37, 44], 15, 0.5)

@@ -170,13 +170,21 @@ def test_who_can_read_trees(architecture, tokenizer):
     np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("weights", [1.0, 0.07], ids=["trained", "untrained"])  # 0.02, as models begin with
 @pytest.mark.parametrize("architecture", OTHERS)
-def test_who_cannot_reads_each_sentence_by_itself(architecture, tokenizer):
+def test_who_cannot_reads_plain_batches(architecture, weights, dtype, tokenizer):
+    """Whatever the numbers tell: with small weights, and in half precision, little."""
     model = configured(architecture, len(tokenizer), **OTHERS[architecture])
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and "norm" not in name:
+            parameter.data *= weights
     sentences = random_sentences(60)
     said = []
+    model = model.to(dtype)
     scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
-    np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=1e-5)
+    tolerance = 1e-5 if dtype == torch.float32 else 2e-2
+    np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=tolerance)
     assert len(said) == 1
     assert "cannot read sentences as trees" in said[0]
 
@@ -267,11 +275,11 @@ def test_too_little_memory_changes_no_number(architecture, tokenizer, monkeypatc
     expected = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=lambda line: None)
     read, n_tokens = model.base_model.forward, []
 
-    def forward(input_ids, **more):
+    def forward(input_ids, position_ids=None, **more):
         if input_ids.numel() > 150:
             raise torch.OutOfMemoryError("CUDA out of memory")
         n_tokens.append(input_ids.numel())
-        return read(input_ids, **more)
+        return read(input_ids, position_ids=position_ids, **more)
 
     monkeypatch.setattr(model.base_model, "forward", forward)
     done, said = [], []
@@ -282,7 +290,7 @@ def test_too_little_memory_changes_no_number(architecture, tokenizer, monkeypatc
     assert sum("does not hold" in line for line in said) >= 2
     assert sum("as trees" in line for line in said) == (architecture == "cohere")
 
-    def out_of_memory(*_, **more):
+    def out_of_memory(input_ids, position_ids=None, **more):
         raise MemoryError
 
     monkeypatch.setattr(model.base_model, "forward", out_of_memory)

@@ -101,6 +101,25 @@ def test_finished_work_is_left_alone_unless_told_otherwise(tiny_study, extract, 
     }
 
 
+def test_a_fit_in_tf32_is_not_taken_for_another(tiny_study, extract, fit):
+    assert extract()[0] == fit()[0] == 0
+    record = tiny_study / "llms_brain_correlations" / f"{STEM}_runs_en.npz.json"
+    record.write_text(record.read_text().replace('"parameters": {', '"parameters": {"tf32": true, '))
+    assert '"tf32": true' in record.read_text()
+    status, _, error = fit()
+    assert (status, "was made with tf32 True: --overwrite" in error) == (2, True)
+
+
+def test_a_device_that_is_too_small_for_the_fit_is_told_in_one_line(tiny_study, extract, fit, monkeypatch):
+    assert extract()[0] == 0
+
+    def out_of_memory(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    monkeypatch.setattr("pipeline.encoding.prepare", out_of_memory)
+    refuses(tiny_study, fit, "the memory does not hold it: --device cpu may have more")
+
+
 def test_threads_are_as_many_as_asked_for(tiny_study, extract, fit, monkeypatch):
     monkeypatch.setenv("RAYON_NUM_THREADS", "")
     before, used = torch.get_num_threads(), []
@@ -257,7 +276,7 @@ FIT_FAULTS = {
     ),
     "a run of fmri too few": (
         lambda folder: study.average_subject_path("en", 3).unlink(),
-        rf"{STEM}_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
+        r"onsets_offsets_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
     ),
     "a run shorter than the trimming": (
         lambda folder: files.write_arrays(study.average_subject_path("en", 2), np.random.rand(20, 24)),
@@ -395,6 +414,7 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "inf"], "--alphas 2 7 inf: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "60", "9"], "--alphas 2 60 9: give two exponents"),
+        ("fit_average_subject", ["--model", "x", "--tf32", "--device", "cpu"], "--tf32 is for CUDA devices"),
         ("fit_average_subject", ["--model", "x", "--threads", "0"], "--threads: 0 is less than 1"),
         ("fit_average_subject", ["--model", "x", "--device", "meta"], "--device meta cannot be used here"),
         ("extract_llm_activations", ["--model", "x", "--max_length", "0"], "0 is less than 1"),

@@ -241,6 +241,13 @@ def test_lists_of_arrays_are_used_as_they_are_read_and_then_let_go(tmp_path, n_r
         assert len(arrays) == n_runs * n_layers
 
 
+def test_a_file_is_not_blamed_for_what_is_done_with_it(tmp_path):
+    path = tmp_path / "a.lz4"
+    files.write_arrays(path, [[np.ones(2)]])
+    with pytest.raises(ZeroDivisionError):
+        files.read_arrays(path, lambda layers: 1 / 0)
+
+
 @pytest.mark.parametrize(
     "content",
     [
