@@ -263,9 +263,10 @@ def unit_weights(squares, x, splits, alphas_of_splits):
 
 def penalized(square, alphas):
     """Cholesky factors of a square matrix plus alpha, for every alpha: (n_alphas, n, n)."""
-    penalty = torch.as_tensor(alphas, dtype=square.dtype, device=square.device)[:, None, None]
-    identity = torch.eye(len(square), dtype=square.dtype, device=square.device)
-    return cholesky(square + penalty * identity, alphas)
+    squares = square.repeat(len(alphas), 1, 1)
+    penalty = torch.as_tensor(alphas, dtype=square.dtype, device=square.device)
+    squares.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
+    return cholesky(squares, alphas)
 
 
 def cholesky(squares, alphas):
