@@ -22,7 +22,7 @@ one token, as with Pythia's. How often sentences begin alike decides what can be
 paradigms are taken: few, chosen so that they begin alike as often as the whole benchmark does, and fewer
 for the larger models (--paradigms all takes every one). What was taken is printed, and whether all
 decisions are the same. A benchmark that is not in the folder of published data (--data) is skipped.
-Takes some twelve minutes.
+Takes some twenty minutes.
 """
 
 import argparse
