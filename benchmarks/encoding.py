@@ -33,7 +33,7 @@ from nilearn.glm.first_level import compute_regressor
 from sklearn.linear_model import Ridge
 
 import llm_brain_asym as study
-from benchmarks.side_by_side import alternately, machine, print_table, times_table
+from benchmarks.side_by_side import alternately, machine, print_table, resident_bytes, times_table
 from pipeline import encoding, files
 
 SCANS_OF_RUNS = (282, 298, 340, 303, 265, 343, 325, 292, 368)
@@ -76,7 +76,7 @@ def main():
     seconds["nilearn, unit by unit (extrapolated)"] = [
         of_units * N_UNITS / UNITS_TIMED for of_units in seconds["nilearn, unit by unit (extrapolated)"]
     ]
-    met = times_table("Regressors of one layer", seconds, {"nilearn, unit by unit (extrapolated)": ("at least", 100)})
+    times_table("Regressors of one layer", seconds, {"nilearn, unit by unit (extrapolated)": ("at least", 100)})
     print(f"largest difference between z-scored regressors: {difference:.1g}")
     of_regressors = {name: float(np.median(of_name)) for name, of_name in seconds.items()}
 
@@ -98,7 +98,7 @@ def main():
     one_penalty = seconds.pop("scikit-learn, one penalty")[0] + seconds.pop("np.corrcoef, one penalty")[0]
     seconds["published way (extrapolated)"] = [n_folds * (n_alphas + 1) * one_penalty]
     limits = {"bare matrix products": ("at most", 1.4), "himalaya (one fold, nine times)": ("at least", 2)}
-    met &= times_table("Ridge of one layer", seconds, limits)
+    times_table("Ridge of one layer", seconds, limits)
 
     correlations, chosen = values["ours"]
     theirs, their_alpha = values["himalaya (one fold, nine times)"]
@@ -112,8 +112,7 @@ def main():
     whole["published way (extrapolated)"] = [
         of_regressors["nilearn, unit by unit (extrapolated)"] + seconds["published way (extrapolated)"][0]
     ]
-    met &= times_table("One layer, regressors and ridge", whole, {"published way (extrapolated)": ("at least", 60)})
-    sys.exit(0 if met else 1)
+    times_table("One layer, regressors and ridge", whole, {"published way (extrapolated)": ("at least", 60)})
 
 
 def word_times(rng, n_scans):
@@ -175,7 +174,7 @@ def himalaya_fold(regressors, fmri, device):
     x_run, y_run = backend.asarray(regressors[0]), backend.asarray(fmri[0])
     n_validation = len(regressors[1])
     split = (np.arange(n_validation, len(x)), np.arange(n_validation))
-    # These batches were the fastest of 1, 4 and 16 penalties times 2,000, 5,000 and all voxels.
+    # The fastest of four sizes that were tried: 1 or 4 at all voxels, 4 at 5,000, 16 at 2,000.
     batches = {"n_alphas_batch": 16, "n_targets_batch": 2000}
     model = KernelRidgeCV(
         alphas=encoding.ALPHAS,
@@ -237,7 +236,8 @@ def fit_whole_checkpoint(device, threads):
         peak = 0
         while process.poll() is None:
             time.sleep(0.2)
-            peak = max(peak, peak_bytes(process.pid))
+            with contextlib.suppress(OSError, ValueError):  # it has just ended
+                peak = resident_bytes("peak", process.pid)
         seconds = time.perf_counter() - started
         if process.returncode != 0:
             sys.exit(process.returncode)
@@ -246,15 +246,6 @@ def fit_whole_checkpoint(device, threads):
         print_table(
             f"fit_average_subject.py, {N_LAYERS} layers", ("seconds", "activations GB", "peak GB", "wanted"), [row]
         )
-
-
-def peak_bytes(pid):
-    """The most memory that a process has held so far (Linux only); 0 once it has ended."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    return 0
 
 
 def write_full_study(rng):

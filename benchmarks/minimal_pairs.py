@@ -19,9 +19,10 @@ vocabulary of 50,304; on Zorro, whose sentences begin alike more often, more tha
 
 The models have random weights. The tokenizer is trained on both benchmarks, so that nearly every word is
 one token, as with Pythia's. How often sentences begin alike decides what can be shared, so whole
-paradigms are taken: few, chosen so that they begin alike as often as the whole benchmark does, and fewer
-for the larger models (--paradigms all takes every one). What was taken is printed, and whether all
-decisions are the same. A benchmark that is not in the folder of published data (--data) is skipped.
+paradigms are taken: few, in which sentences begin alike about as often as in a single paradigm of the
+whole benchmark (in all of BLiMP, a little more often), and fewer for the larger models (--paradigms all
+takes every one). What was taken is printed, and whether all decisions are the same. A benchmark that is
+not in the folder of published data (--data) is skipped.
 Takes some twenty minutes.
 """
 

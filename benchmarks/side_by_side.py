@@ -123,14 +123,14 @@ def print_table(title, columns, rows):
 # ---------------------------------------------------------------- memory
 
 
-def resident_bytes(which="now"):
-    """Memory that this process holds now, or (``"peak"``) the most that it has held so far.
+def resident_bytes(which="now", pid="self"):
+    """Memory that a process (this one, by default) holds now, or (``"peak"``) the most that it has held so far.
 
     Counted from when the program started: unlike ``getrusage``'s, the peak is not that of the
     process that started it. Linux only.
     """
     field = {"now": "VmRSS:", "peak": "VmHWM:"}[which]
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (kilobytes,) = (line.split()[1] for line in lines if line.startswith(field))
     return 1024 * int(kilobytes)
 
