@@ -56,6 +56,7 @@ def main():
     device = study.pick_device(args.device)
     if args.tf32 and device.type != "cuda":
         parser.error(f"--tf32 is for CUDA devices, and this is {device}")
+    device = None if device.type == "cpu" else device  # NumPy computes on the CPU
     parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
     if study.is_finished(output, parameters, args.overwrite, inputs=inputs):
         print(f"{output} is there already")
@@ -102,7 +103,7 @@ def fit_layers(regressors, fmri, grid, device, model, lang):
 
     Returns correlations, float32 array (n_layers, n_runs, n_voxels), and alphas, (n_layers, n_runs).
     """
-    fmri = [torch.as_tensor(run, device=device) for run in fmri]
+    fmri = [encoding.as_float32(run, device) for run in fmri]
     correlations, alphas = [], []
     with tqdm(regressors, desc=model, unit="layer", disable=None) as bar:
         for layer, regressors_of_runs in enumerate(bar):
@@ -118,7 +119,7 @@ def fit_layers(regressors, fmri, grid, device, model, lang):
 
 
 def hrf_matrices(model, lang, n_scans_of_runs, device):
-    """What turns the word vectors of each run into regressors, a list of float32 tensor (n_scans, n_words)."""
+    """What turns the word vectors of each run into regressors, a list of float32 array (n_scans, n_words)."""
     onsets_offsets = study.read_onsets_offsets(lang)
     if len(onsets_offsets) != len(n_scans_of_runs):
         raise BadInput(
@@ -129,7 +130,7 @@ def hrf_matrices(model, lang, n_scans_of_runs, device):
     matrices = []
     for run, (times, n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
         try:
-            matrices.append(torch.as_tensor(encoding.hrf_matrix(*times, n_scans), dtype=torch.float32, device=device))
+            matrices.append(encoding.as_float32(encoding.hrf_matrix(*times, n_scans), device))
         except BadInput as error:
             raise BadInput(
                 f"{study.onsets_offsets_path(lang)} does not fit {study.average_subject_path(lang, run)}: "
@@ -149,14 +150,13 @@ def read_regressors(model, lang, matrices):
     def regressors_of_run(run, layers):
         regressors = []
         for layer, vectors in enumerate(layers):
-            vectors = torch.as_tensor(vectors, dtype=torch.float32, device=matrices[run].device)
-            values = matrices[run] @ vectors  # (n_scans, n_words) @ (n_words, n_units)
-            if not torch.isfinite(values).all():
+            try:
+                regressors.append(encoding.word_regressors(matrices[run], vectors))
+            except BadInput as error:
                 raise BadInput(
-                    f"{path}: run {run}, layer {layer} holds values that are not finite numbers; "
-                    "extract again, with --dtype float32 if they overflowed"
-                )
-            regressors.append(encoding.prepare(values.cpu().numpy()))
+                    f"{path}: run {run}, layer {layer} holds {error}; extract again, with --dtype float32 if they "
+                    "overflowed"
+                ) from error
         return regressors
 
     of_runs = study.read_activations(model, lang, regressors_of_run)  # runs of layers

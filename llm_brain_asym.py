@@ -1029,9 +1029,11 @@ def _load(auto_model, name, revision, device, dtype):
 def use_threads(n_threads):
     """Compute with so many threads of the CPU; with all where None is given."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     if n_threads is not None:
         torch.set_num_threads(n_threads)
+        threadpool_limits(n_threads)  # NumPy's and SciPy's
         os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # those of the tokenizers
 
 

@@ -30,7 +30,6 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pandas as pd
-import torch
 from nibabel import Nifti1Image
 from tqdm import tqdm
 
@@ -139,10 +138,13 @@ def read_out(folder, stories, stock):
     regressors : float32 array of shape (n_layers, n_runs, n_scans, n_units)
     right : bool array of shape (n_pairs,)
     """
-    torch.set_num_threads(1)  # checkpoints run side by side
+    study.use_threads(1)  # checkpoints run side by side
     model, tokenizer, _ = study.load_checkpoint(str(folder.parent), folder.name, "cpu")
     of_runs = [
-        [encoding.prepare(stories["to_scans"] @ layer) for layer in activations.word_vectors(model, tokenizer, *run)]
+        [
+            encoding.word_regressors(stories["to_scans"], layer)
+            for layer in activations.word_vectors(model, tokenizer, *run)
+        ]
         for run in zip(stories["texts"], stories["spans"], strict=True)
     ]
     scored = minimal_pairs.score_pairs(stock, model, tokenizer, batch_size=256)
@@ -151,7 +153,7 @@ def read_out(folder, stories, stock):
 
 def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds):
     """Simulate a study and analyse it: a table with columns curve, quantity, tokens, value, low, high."""
-    torch.set_num_threads(1)  # studies run side by side
+    study.use_threads(1)  # studies run side by side
     rng = np.random.default_rng([*seeds, 0])
     runs = rng.choice(len(signals), N_RUNS, replace=False)
     mask = driven_mask()

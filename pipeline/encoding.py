@@ -3,6 +3,10 @@
 The encoding model of Bonnasse-Gahot & Pallier (NeurIPS 2024; arXiv 2602.12811), one layer at a
 time: every unit of the layer becomes a regressor, and every voxel a weighted sum of regressors,
 fitted on all runs but one and correlated with what was measured in that run.
+
+On the CPU, NumPy and SciPy compute, whose products and factors of matrices (OpenBLAS) take two thirds
+of the time of PyTorch's on the processors that were tried; on a GPU, PyTorch. What is used here bears
+the same names in both: ``xp`` is the one or the other.
 """
 
 import itertools
@@ -10,6 +14,7 @@ import itertools
 import numpy as np
 import torch
 from nilearn.glm.first_level import glover_hrf
+from scipy.linalg import blas, lapack
 
 from pipeline import BadInput
 
@@ -116,7 +121,40 @@ def prepare(signal):
     return zscore(signal[TRIM_SCANS : len(signal) - TRIM_SCANS])
 
 
-def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
+def word_regressors(matrix, vectors):
+    """Regressors of one run of one layer, from its word vectors.
+
+    Parameters
+    ----------
+    matrix : float32 array or tensor of shape (n_scans, n_words)
+        From ``hrf_matrix``; the product is computed where it is.
+    vectors : array of shape (n_words, n_units)
+
+    Returns
+    -------
+    float32 array of shape (n_scans - 20, n_units)
+        Trimmed and z-scored.
+
+    Raises
+    ------
+    BadInput
+        There are values that are not finite numbers.
+    """
+    values = matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device)
+    values = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    if not np.isfinite(values).all():
+        raise BadInput("values that are not finite numbers")
+    return prepare(values)
+
+
+def as_float32(values, device):
+    """A NumPy array where device is None, or else a tensor on the device."""
+    if device is None:
+        return np.asarray(values, dtype=np.float32)
+    return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+
+def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device=None):
     """Predict every run from the other runs, by ridge regression without intercept.
 
     Each run is left out in turn. The penalty alpha is the one with the highest mean correlation
@@ -131,8 +169,9 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
     fmri : list over runs of float32 array or tensor of shape (n_scans, n_voxels)
         Likewise.
     alphas : array of shape (n_alphas,)
-    device : str or torch.device
-        Where the computation runs: regressors among themselves in float64, voxels in float32.
+    device : str or torch.device, optional
+        Where PyTorch computes: regressors among themselves in float64, voxels in float32. By default
+        NumPy does, on the CPU.
 
     Returns
     -------
@@ -151,18 +190,17 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
     n_runs = len(regressors)
     if n_runs < 3:
         raise BadInput(f"{n_runs} runs are too few: one is left out, one chooses alpha, the others train")
-    x = [torch.as_tensor(run, device=device) for run in regressors]
-    y = [torch.as_tensor(run, device=device) for run in fmri]
+    x = [as_float32(run, device) for run in regressors]
+    y = [as_float32(run, device) for run in fmri]
     for what, of_runs in [("unit", x), ("voxel", y)]:
         still = [run for run in range(n_runs) if not of_runs[run].any()]
         if still:
             raise BadInput(f"no {what} varies in run {still[0]}")
-    y = torch.cat(y).T.contiguous()  # (n_voxels, n_scans of all runs): what is summed lies side by side
 
     # With few units, voxels are summed over scans beforehand, once for all alphas. With many, it is
     # cheaper to weigh scans, and one inverse serves all splits; so it is where alpha is so small beside
     # the largest eigenvalue (scans x units at most) that float32's rounding of the sums would count.
-    n_scans, n_units = y.shape[1], x[0].shape[1]
+    n_scans, n_units = sum(map(len, x)), x[0].shape[1]
     by_units = n_units < 2 / 3 * n_scans and n_scans * n_units < 1e6 * min(alphas)
     ridge_weights = unit_weights if by_units else scan_weights
     products = inner_products(x, by_units)
@@ -170,13 +208,14 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device="cpu"):
     # A split names the runs that are not trained on; the first of them is predicted.
     inner = [(0 if left_out else 1, left_out) for left_out in range(n_runs)]
     weights = ridge_weights(products, x, inner, [list(alphas)] * n_runs)
-    of_alphas = [torch.nanmean(r, dim=1) for r in split_correlations(weights, x, y, inner, by_units)]  # (n_alphas,)
+    # of each: correlations of (n_alphas, n_voxels)
+    of_alphas = [np.nanmean(r, axis=1) for r in split_correlations(weights, x, y, inner, by_units)]
     chosen = [alphas[int(of_fold.argmax())] for of_fold in of_alphas]
 
     outer = [(left_out,) for left_out in range(n_runs)]
     weights = ridge_weights(products, x, outer, [[alpha] for alpha in chosen])
-    correlations = torch.cat(split_correlations(weights, x, y, outer, by_units))  # (n_runs, n_voxels)
-    return correlations.cpu().numpy(), np.array(chosen)
+    correlations = np.concat(split_correlations(weights, x, y, outer, by_units))  # (n_runs, n_voxels)
+    return correlations, np.array(chosen)
 
 
 def inner_products(x, by_units):
@@ -186,12 +225,13 @@ def inner_products(x, by_units):
 
     Returns
     -------
-    by units, a list over runs of tensor (n_units, n_units), X'X; else a tensor (n_scans, n_scans)
+    by units, a list over runs of array (n_units, n_units), X'X; else an array (n_scans, n_scans)
     over the scans of all runs, XX'
     """
+    xp = library(x[0])
     if by_units:
-        return [run.double().T @ run.double() for run in x]
-    scans = torch.cat(x).double()
+        return [run.T @ run for run in (xp.asarray(run, dtype=xp.float64) for run in x)]
+    scans = xp.asarray(xp.concat(x), dtype=xp.float64)
     return scans @ scans.T
 
 
@@ -206,32 +246,31 @@ def scan_weights(gram, x, splits, alphas_of_splits):
 
     Parameters
     ----------
-    gram : float64 tensor of shape (n_scans, n_scans)
+    gram : float64 array of shape (n_scans, n_scans)
         K, over the scans of all runs.
-    x : list over runs of tensor of shape (n_scans, n_units)
+    x : list over runs of array of shape (n_scans, n_units)
     splits : list of tuple of int
         The runs that are not trained on, the predicted one first.
     alphas_of_splits : list over splits of list of float
 
     Returns
     -------
-    list over splits of float32 tensor of shape (n_alphas, n_scans of the run, n_scans of the training runs)
+    list over splits of float32 array of shape (n_alphas, n_scans of the run, n_scans of the training runs)
     """
-    scans = scans_of_runs(x)
+    xp, scans = library(gram), scans_of_runs(x)
     weights = [{} for _ in splits]
     for alpha in sorted(set(itertools.chain(*alphas_of_splits))):
-        inverse = torch.cholesky_inverse(penalized(gram, [alpha])[0])
+        inverse = inverted(penalized(gram, alpha), alpha)
         for split, alphas, of_split in zip(splits, alphas_of_splits, weights, strict=True):
             if alpha not in alphas:
                 continue
-            of_left = torch.cat([inverse[scans[run]] for run in split])  # (n_left, n_scans)
-            left = torch.cat([of_left[:, scans[run]] for run in split], dim=1)  # (n_left, n_left)
-            training = torch.cat([of_left[:, scans[run]] for run in range(len(x)) if run not in split], dim=1)
-            of_run = torch.eye(len(left), len(x[split[0]]), dtype=left.dtype, device=left.device)
-            solved = torch.cholesky_solve(of_run, cholesky(left, [alpha]))  # (n_left, n_scans_run)
-            of_split[alpha] = -(solved.T @ training).float()
+            of_left = xp.concat([inverse[scans[run]] for run in split])  # (n_left, n_scans)
+            left = xp.concat([of_left[:, scans[run]] for run in split], axis=1)  # (n_left, n_left)
+            training = xp.concat([of_left[:, scans[run]] for run in range(len(x)) if run not in split], axis=1)
+            of_left_run = inverted(left, alpha)[: len(x[split[0]])]  # (n_scans_run, n_left)
+            of_split[alpha] = xp.asarray(-multiplied(of_left_run, training), dtype=xp.float32)
     return [
-        torch.stack([of_split[alpha] for alpha in alphas])
+        xp.stack([of_split[alpha] for alpha in alphas])
         for of_split, alphas in zip(weights, alphas_of_splits, strict=True)
     ]
 
@@ -243,39 +282,22 @@ def unit_weights(squares, x, splits, alphas_of_splits):
 
     Parameters
     ----------
-    squares : list over runs of float64 tensor of shape (n_units, n_units)
+    squares : list over runs of float64 array of shape (n_units, n_units)
         X'X of each run.
     x, splits, alphas_of_splits
         As for ``scan_weights``.
 
     Returns
     -------
-    list over splits of float32 tensor of shape (n_alphas, n_scans of the run, n_units)
+    list over splits of float32 array of shape (n_alphas, n_scans of the run, n_units)
     """
-    weights = []
+    xp, weights = library(x[0]), []
     for split, alphas in zip(splits, alphas_of_splits, strict=True):
         square = sum(of_run for run, of_run in enumerate(squares) if run not in split)
-        factors = penalized(square, alphas)  # (n_alphas, n_units, n_units)
-        predicted = x[split[0]].double().T.expand(len(alphas), -1, -1)  # (n_alphas, n_units, n_scans_run)
-        weights.append(torch.cholesky_solve(predicted, factors).transpose(1, 2).float())
+        predicted = xp.asarray(x[split[0]], dtype=xp.float64).T  # (n_units, n_scans_run)
+        of_alphas = [solved(penalized(square, alpha), predicted, alpha).T for alpha in alphas]
+        weights.append(xp.asarray(xp.stack(of_alphas), dtype=xp.float32))
     return weights
-
-
-def penalized(square, alphas):
-    """Cholesky factors of a square matrix plus alpha, for every alpha: (n_alphas, n, n)."""
-    squares = square.repeat(len(alphas), 1, 1)
-    penalty = torch.as_tensor(alphas, dtype=square.dtype, device=square.device)
-    squares.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
-    return cholesky(squares, alphas)
-
-
-def cholesky(squares, alphas):
-    """Cholesky factors of the matrix of each alpha; BadInput where rounding has made one indefinite."""
-    factors, failed = torch.linalg.cholesky_ex(squares)
-    if failed.any():
-        alpha = alphas[int(failed.reshape(-1).nonzero()[0])]
-        raise BadInput(f"alpha {alpha:g} is too small beside the regressors: let --alphas begin higher")
-    return factors
 
 
 def split_correlations(weights, x, y, splits, by_units):
@@ -283,32 +305,33 @@ def split_correlations(weights, x, y, splits, by_units):
 
     Parameters
     ----------
-    weights : list over splits of tensor of shape (n_alphas, n_scans of the predicted run, n_weighed)
+    weights : list over splits of array of shape (n_alphas, n_scans of the predicted run, n_weighed)
         From ``unit_weights`` or ``scan_weights``.
-    x : list over runs of tensor of shape (n_scans, n_units)
-    y : tensor of shape (n_voxels, n_scans of all runs)
+    x : list over runs of array of shape (n_scans, n_units)
+    y : list over runs of array of shape (n_scans, n_voxels)
     splits : list of tuple of int
     by_units : bool
         Which of the two the weights are from.
 
     Returns
     -------
-    list over splits of tensor of shape (n_alphas, n_voxels)
+    list over splits of float32 NumPy array of shape (n_alphas, n_voxels)
     """
-    scans, n_voxels = scans_of_runs(x), len(y)
+    xp, n_voxels = library(y[0]), y[0].shape[1]
     # Predictions whose mean over the run's scans is taken away: what Pearson's r does to each of them.
-    weights = [of_split - of_split.mean(dim=1, keepdim=True) for of_split in weights]
-    correlations = [y.new_empty(len(of_split), n_voxels) for of_split in weights]
+    weights = [of_split - of_split.mean(axis=1, keepdims=True) for of_split in weights]
+    correlations = [np.empty((len(of_split), n_voxels), np.float32) for of_split in weights]
     for first in range(0, n_voxels, VOXELS_AT_ONCE):
         voxels = slice(first, first + VOXELS_AT_ONCE)
-        measured = [y[voxels, of_run] for of_run in scans]  # per run (n_block, n_scans)
-        sums = [of_run @ x_run for of_run, x_run in zip(measured, x, strict=True)] if by_units else measured
+        measured = [run[:, voxels] for run in y]  # per run (n_scans, n_block)
+        sums = [x_run.T @ of_run for x_run, of_run in zip(x, measured, strict=True)] if by_units else measured
         for split, of_split, r in zip(splits, weights, correlations, strict=True):
             training = [sums[run] for run in range(len(x)) if run not in split]
-            weighed = sum(training) if by_units else torch.cat(training, dim=1)  # (n_block, n_weighed)
-            predicted = (weighed @ of_split.flatten(0, 1).T).unflatten(1, of_split.shape[:2])
-            # predicted: (n_block, n_alphas, n_scans_run)
-            r[:, voxels] = pearson(measured[split[0]], predicted).T
+            weighed = sum(training) if by_units else xp.concat(training)  # (n_weighed, n_block)
+            n_alphas, n_scans, n_weighed = of_split.shape
+            predicted = of_split.reshape(n_alphas * n_scans, n_weighed) @ weighed
+            of_block = pearson(measured[split[0]], predicted.reshape(n_alphas, n_scans, -1))
+            r[:, voxels] = of_block if isinstance(of_block, np.ndarray) else of_block.cpu().numpy()
     return correlations
 
 
@@ -323,14 +346,78 @@ def pearson(measured, predicted):
 
     Parameters
     ----------
-    measured : tensor of shape (n_voxels, n_scans)
-    predicted : tensor of shape (n_voxels, n_alphas, n_scans)
+    measured : array of shape (n_scans, n_voxels)
+    predicted : array of shape (n_alphas, n_scans, n_voxels)
         Of mean 0 over scans.
 
     Returns
     -------
-    tensor of shape (n_voxels, n_alphas)
+    array of shape (n_alphas, n_voxels)
     """
-    measured = measured - measured.mean(dim=1, keepdim=True)
-    products = torch.bmm(predicted, measured[:, :, None])[:, :, 0]
-    return products / (predicted.norm(dim=2) * measured.norm(dim=1, keepdim=True))
+    xp = library(measured)
+    measured = measured - measured.mean(axis=0)
+    products = xp.einsum("atv,tv->av", predicted, measured)
+    squares = xp.einsum("atv,atv->av", predicted, predicted) * xp.einsum("tv,tv->v", measured, measured)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return products / squares**0.5
+
+
+# ---------------------------------------------------------------- NumPy or PyTorch
+
+
+def library(array):
+    """Who computes with an array: NumPy, or PyTorch if it is a tensor."""
+    return np if isinstance(array, np.ndarray) else torch
+
+
+def penalized(square, alpha):
+    """A copy of a square matrix, with alpha added to its diagonal."""
+    square = library(square).asarray(square, copy=True)
+    diagonal = library(square).einsum("ii->i", square)  # a view
+    diagonal += alpha
+    return square
+
+
+def inverted(square, alpha):
+    """The inverse of a symmetric positive definite float64 matrix, which may be overwritten; alpha is for errors."""
+    if library(square) is torch:
+        return torch.cholesky_inverse(cholesky(square, alpha))
+    factor, failed = lapack.dpotrf(square.T, lower=1, overwrite_a=1)  # a matrix in LAPACK's order is NumPy's transpose
+    check_definite(failed, alpha)
+    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # the lower triangle with the diagonal, above it zeros
+    inverse = lower + lower.T
+    np.fill_diagonal(inverse, lower.diagonal())
+    return inverse
+
+
+def solved(square, right, alpha):
+    """S^-1 B, for a symmetric positive definite float64 matrix S, which may be overwritten; alpha is for errors."""
+    if library(square) is torch:
+        return torch.cholesky_solve(right, cholesky(square, alpha))
+    _, solution, failed = lapack.dposv(square.T, right, lower=1, overwrite_a=1)
+    check_definite(failed, alpha)
+    return solution
+
+
+def cholesky(square, alpha):
+    """The lower Cholesky factor of a tensor."""
+    factor, failed = torch.linalg.cholesky_ex(square)
+    check_definite(int(failed), alpha)
+    return factor
+
+
+def check_definite(failed, alpha):
+    """BadInput if there is no Cholesky factor, since rounding has made the matrix indefinite."""
+    if failed:
+        raise BadInput(f"alpha {alpha:g} is too small beside the regressors: let --alphas begin higher")
+
+
+def multiplied(left, right):
+    """The product of two float64 matrices, among inverses.
+
+    By SciPy on the CPU: NumPy has an OpenBLAS of its own, and the threads of one that have just been
+    at work hold up those of the other.
+    """
+    if library(left) is torch:
+        return left @ right
+    return blas.dgemm(1.0, right.T, left.T).T  # in LAPACK's order

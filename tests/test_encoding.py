@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from nilearn.glm.first_level import compute_regressor
 from sklearn.linear_model import Ridge
 
@@ -104,11 +103,12 @@ def simulated(n_units, n_scans_of_runs, n_voxels, signal, seed=0):
 def test_correlations_and_alphas_are_those_of_the_published_method(n_units, signal):
     regressors, fmri = simulated(n_units, [41, 37, 44, 39, 47], 15, signal)
     expected, expected_alphas = published_method(regressors, fmri, ALPHAS)
-    correlations, alphas = fit_left_out_runs(regressors, fmri)
-    np.testing.assert_allclose(correlations, expected, atol=1e-4)
-    np.testing.assert_array_equal(alphas, expected_alphas)
     assert len(set(ALPHAS)) == 16
-    assert correlations.dtype == np.float32
+    for device in (None, "cpu"):  # by NumPy, by PyTorch
+        correlations, alphas = fit_left_out_runs(regressors, fmri, device=device)
+        np.testing.assert_allclose(correlations, expected, atol=1e-4)
+        np.testing.assert_array_equal(alphas, expected_alphas)
+        assert correlations.dtype == np.float32
 
 
 @pytest.mark.parametrize("n_units", [1, 90, 400])
@@ -133,14 +133,15 @@ def plain_correlations(measured, predicted):
     return [np.corrcoef(one, other)[0, 1] for one, other in zip(measured.T, predicted.T, strict=True)]
 
 
+@pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "torch"])
 @pytest.mark.parametrize("alpha", [1.0, 100.0])
 @pytest.mark.parametrize(
     ("n_units", "by_units"), [(500, True), (500, False), (1600, True), (1600, False), (4096, False)]
 )
-def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_units, alpha):
+def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_units, alpha, device):
     """Where alpha is small beside the largest eigenvalue, float32 alone would be wrong in the third digit."""
     regressors, fmri = simulated(n_units, [300] * 5, 5, 20.0)
-    x, y = [torch.tensor(run) for run in regressors], torch.tensor(np.vstack(fmri).T)
+    x, y = ([encoding.as_float32(run, device) for run in of_runs] for of_runs in (regressors, fmri))
     splits = [(4,), (0, 3)]
     ridge_weights = encoding.unit_weights if by_units else encoding.scan_weights
     weights = ridge_weights(encoding.inner_products(x, by_units), x, splits, [[alpha], [1e4, alpha]])
@@ -172,10 +173,10 @@ def test_voxels_a_few_at_a_time(n_units, monkeypatch):
 
 def test_an_alpha_that_drowns_in_rounding_is_an_error():
     regressors, fmri = simulated(200, [40] * 4, 6, 1.0)
-    with pytest.raises(BadInput, match="alpha 1e-30 is too small beside the regressors"):
-        fit_left_out_runs(
-            [np.repeat(run, 2, axis=0) for run in regressors], [np.repeat(run, 2, axis=0) for run in fmri], [1e-30, 1.0]
-        )
+    repeated = [[np.repeat(run, 2, axis=0) for run in of_runs] for of_runs in (regressors, fmri)]
+    for device in (None, "cpu"):
+        with pytest.raises(BadInput, match="alpha 1e-30 is too small beside the regressors"):
+            fit_left_out_runs(*repeated, [1e-30, 1.0], device=device)
 
 
 def test_left_out_runs_are_not_seen():
@@ -202,8 +203,9 @@ def test_voxels_and_units_that_do_not_vary(n_units):
     with_constant_unit = [np.column_stack([run, np.zeros(len(run), np.float32)]) for run in regressors]
     np.testing.assert_allclose(fit_left_out_runs(with_constant_unit, fmri)[0], expected, atol=1e-5)
     fmri[2][:, 3] = 0
-    correlations, _ = fit_left_out_runs(regressors, fmri)
-    assert np.argwhere(np.isnan(correlations)).tolist() == [[2, 3]]
+    for device in (None, "cpu"):
+        correlations, _ = fit_left_out_runs(regressors, fmri, device=device)
+        assert np.argwhere(np.isnan(correlations)).tolist() == [[2, 3]]
     with pytest.raises(BadInput, match="no unit varies in run 1"):
         fit_left_out_runs([run * (number != 1) for number, run in enumerate(regressors)], fmri)
     with pytest.raises(BadInput, match="no voxel varies in run 3"):
