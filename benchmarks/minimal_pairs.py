@@ -11,18 +11,18 @@ and so do, in turn,
     minicons  ``IncrementalLMScorer.sequence_score`` with BOS, summed over tokens; the sentences are given
               longest first, so that little is padded. It is timed once
 
-each with the batch size with which it is fastest on a sample of the same sentences, while ours has the
-scripts' 64 (--batch_size). Wanted on BLiMP: lm-eval takes at least 3 x our time with a model of the shape
-of Pythia-14M, and at least 1.8 x with one of Pythia-160M, whose every token costs more beside the output
-vocabulary of 50,304; on Zorro, whose sentences begin alike more often, more than on BLiMP. One thread
-(--threads).
+each with the batch size with which it is fastest on a sample of the same sentences, and ours with 256
+(--batch_size; with 64, the scripts' own, it takes a tenth more with the smallest model). Wanted on BLiMP:
+lm-eval takes at least 3 x our time with a model of the shape of Pythia-14M, and at least 1.8 x with one of
+Pythia-160M, whose every token costs more beside the output vocabulary of 50,304; on Zorro, whose sentences
+begin alike more often, more than on BLiMP. One thread (--threads).
 
 The models have random weights. The tokenizer is trained on both benchmarks, so that nearly every word is
 one token, as with Pythia's. How often sentences begin alike decides what can be shared, so whole
 paradigms are taken: few, in which sentences begin alike about as often as in a single paradigm of the
-whole benchmark (in all of BLiMP, a little more often), and fewer for the larger models (--paradigms all
-takes every one). What was taken is printed, and whether all decisions are the same. A benchmark that is
-not in the folder of published data (--data) is skipped.
+whole benchmark (in all of BLiMP, a little more often), and fewer for the larger models. --paradigms all
+takes every one, and leaves minicons out. What was taken is printed, and whether all decisions are the
+same. A benchmark that is not in the folder of published data (--data) is skipped.
 Takes some twenty minutes.
 """
 
@@ -39,13 +39,14 @@ import llm_brain_asym as study
 from benchmarks import side_by_side
 from pipeline import minimal_pairs
 
-# Paradigms by benchmark; models of which a token costs more get the first alone.
+PEERS = ["lm-eval", "minicons"]
+# Paradigms by benchmark; models of which a token costs more get fewer.
 PARADIGMS = {
     "blimp": ["transitive", "complex_NP_island", "principle_A_domain_1"],
     "zorro": ["agreement_determiner_noun-across_1_adjective", "agreement_subject_verb-in_simple_question"],
 }
 # How many paradigms, how many rounds, and how many times our time lm-eval is to take on BLiMP.
-PLANS = {"pythia-14m": (3, 3, 3.0), "pythia-160m": (1, 1, 1.8), "olmo2-7b": (1, 3, None)}
+PLANS = {"pythia-14m": (3, 3, 3.0), "pythia-160m": (2, 1, 1.8), "olmo2-7b": (1, 3, None)}
 BATCH_SIZES = {"cpu": (8, 16, 32, 64), "cuda": (32, 128, 512, 1024)}
 N_SAMPLE = {"cpu": 128, "cuda": 4000}  # sentences with which batch sizes are tried
 
@@ -54,7 +55,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.add_arguments(parser, shapes=["pythia-14m", "pythia-160m"])
     parser.add_argument("--paradigms", choices=["few", "all"], default="few", help="(default: %(default)s)")
-    parser.add_argument("--batch_size", type=int, default=64, help="of ours (default: %(default)s)")
+    parser.add_argument("--batch_size", type=int, default=256, help="of ours (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = study.pick_device(args.device)
@@ -70,7 +71,7 @@ def main():
     for shape in args.model_shape:
         n_paradigms, n_times, wanted = PLANS[shape]
         model = side_by_side.random_model(shape, device, args.dtype)
-        peers = best_peers(model, tokenizer, sentences)
+        peers = best_peers(model, tokenizer, sentences, PEERS if args.paradigms == "few" else PEERS[:1])
         of_blimp = None
         for name, pairs in benchmarks.items():
             if args.paradigms == "few":
@@ -149,13 +150,13 @@ def minicons_scorer(model, tokenizer, batch_size):
     return score
 
 
-def best_peers(model, tokenizer, sentences):
+def best_peers(model, tokenizer, sentences, names):
     """Each peer with the batch size that is fastest on a sample: dict of name to function."""
     kind = model.device.type if model.device.type in BATCH_SIZES else "cpu"
     rng = np.random.default_rng(0)
     sample = [sentences[index] for index in rng.choice(len(sentences), N_SAMPLE[kind], replace=False)]
     peers = {}
-    for name, make in (("lm-eval", lm_eval_scorer), ("minicons", minicons_scorer)):
+    for name, make in zip(names, (lm_eval_scorer, minicons_scorer), strict=False):
         seconds = {}
         for batch_size in BATCH_SIZES[kind]:
             score = make(model, tokenizer, batch_size)
@@ -183,12 +184,12 @@ def compare(title, pairs, model, tokenizer, peers, args, n_times, wanted):
 
     functions = {f"ours, --batch_size {args.batch_size}": ours}
     functions |= {name: lambda score=score: score(texts).reshape(-1, 2) for name, score in peers.items()}
-    us, lm_eval, minicons = functions
+    us, lm_eval, *others = functions
     minimal_pairs.score_pairs(pairs.head(args.batch_size), model, tokenizer, args.batch_size)  # warm, as the peers are
-    seconds, scores = side_by_side.alternately(functions, n_times, only_once={minicons})
+    seconds, scores = side_by_side.alternately(functions, n_times, only_once=others)
     side_by_side.times_table(title, seconds, {lm_eval: ("at least", wanted)} if wanted else None)
     identical = (pairs["good"] == pairs["bad"]).to_numpy()
-    for name in (lm_eval, minicons):
+    for name in peers:
         print(f"{name}: {differences(scores[us], scores[name], identical)}", flush=True)
     return float(np.median(seconds[lm_eval]) / np.median(seconds[us]))
 

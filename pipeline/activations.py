@@ -5,6 +5,8 @@ of its tokens, at the embedding (layer 0) and after each of the model's layers. 
 returns them, the states of the last layer have passed the model's final normalisation.
 """
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch.nn.functional import embedding_bag
@@ -159,17 +161,9 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     vectors = torch.zeros(n_layers, len(spans), n_units, device=model.device)
     for start, new, end in windows(len(token_ids), window_tokens):
         ids = np.concatenate([prefix, token_ids[start:end]])
-        words, firsts, tokens, weights = (share.to(model.device) for share in _shares(ranges, new, end))
+        shares = [share.to(model.device) for share in _shares(ranges, new, end)]
         totals = torch.zeros(n_layers, device=model.device)
-
-        def add(
-            layer, states, n_new=end - new, words=words, firsts=firsts, tokens=tokens, weights=weights, totals=totals
-        ):
-            kept = states[-n_new:].float()  # (n_new_tokens, n_units)
-            sums = embedding_bag(tokens, kept, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
-            vectors[layer].index_add_(0, words, sums)
-            totals[layer] = kept.sum()  # not finite if one of them is not
-
+        add = partial(_add_words, vectors=vectors, totals=totals, n_new=end - new, shares=shares)
         try:
             _read(model, ids, add)
         except Exception as error:
@@ -187,6 +181,27 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
         if progress is not None:
             progress(int(np.sum((ranges[:, 1] > new) & (ranges[:, 1] <= end))))
     return vectors.cpu().numpy()
+
+
+def _add_words(layer, states, vectors, totals, n_new, shares):
+    """Add what the new tokens of a window, its last ones, contribute to the vectors of their words.
+
+    Parameters
+    ----------
+    layer : int
+    states : tensor of shape (n_tokens, n_units)
+    vectors : tensor of shape (n_layers, n_words of the run, n_units)
+    totals : tensor of shape (n_layers,)
+        Receives the sum of the new tokens' states, which is not finite if one of them is not.
+    n_new : int
+    shares : sequence of tensor
+        As ``_shares`` returns them.
+    """
+    words, firsts, tokens, weights = shares
+    kept = states[-n_new:].float()  # (n_new_tokens, n_units)
+    sums = embedding_bag(tokens, kept, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
+    vectors[layer].index_add_(0, words, sums)
+    totals[layer] = kept.sum()
 
 
 @torch.inference_mode()

@@ -127,13 +127,16 @@ def test_trees_give_the_plain_numbers(architecture, attention, tokenizer):
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "olmo2"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-3), (torch.float16, 1e-3)])
-def test_trees_give_the_plain_numbers_in_half_precision(architecture, dtype, tolerance, tokenizer):
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_trees_are_as_accurate_as_plain_batches_in_half_precision(architecture, dtype, tokenizer):
+    """Against the same weights in float32: what rounding costs, it costs either way of reading."""
     model = random_model(architecture, len(tokenizer), context=64).to(dtype)
     sentences = random_sentences(40)
-    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
-    expected = plain(sentences, model, tokenizer)
-    assert 0 < np.sqrt(np.mean((scores - expected) ** 2) / np.mean(expected**2)) < tolerance
+    as_trees = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+    one_by_one = plain(sentences, model, tokenizer)
+    exact = plain(sentences, model.float(), tokenizer)
+    error, plain_error = (np.sqrt(np.mean((scores - exact) ** 2)) for scores in (as_trees, one_by_one))
+    assert 0 < error < 2 * plain_error  # seen: .93 to 1.5
 
 
 # What trees mean to a model: numbers that are right and trees that are used, or others and plain batches.
