@@ -22,23 +22,24 @@ def main():
     print(machine())
     with tempfile.TemporaryDirectory(prefix="whole_study_") as folder:
         stages = seconds_of_stages(Path(folder, "study"))
-    whole = sum(stages.values())
-    rows = [(stage, f"{seconds:.0f}", f"{seconds / whole:.0%}") for stage, seconds in stages.items()]
+    whole = sum(seconds for _, seconds in stages)
+    rows = [(stage, f"{seconds:.0f}", f"{seconds / whole:.0%}") for stage, seconds in stages]
     print_table("The embedded study", ("stage", "seconds", "share"), [*rows, ("all", f"{whole:.0f}", "")])
 
 
 def seconds_of_stages(folder):
-    """Run the embedded study in a folder that is not there yet; a dict of str to float."""
+    """Run the embedded study in a folder that is not there yet; a list of (stage, seconds)."""
     script = Path(__file__).parents[1] / "demo" / "run.sh"
     process = subprocess.Popen(["bash", script, folder], stdout=subprocess.PIPE, text=True)
-    began = {}  # in order
+    began = []
     for line in process.stdout:
         if line.startswith("== "):
-            began[line.removeprefix("== ").strip().replace(str(folder), "the study")] = time.perf_counter()
+            stage = line.removeprefix("== ").strip().replace(str(folder), "the study")
+            began.append((stage, time.perf_counter()))
     if process.wait() != 0:
         sys.exit(process.returncode)
-    ends = [*list(began.values())[1:], time.perf_counter()]
-    return {stage: end - start for (stage, start), end in zip(began.items(), ends, strict=True)}
+    ends = [*(start for _, start in began[1:]), time.perf_counter()]
+    return [(stage, end - start) for (stage, start), end in zip(began, ends, strict=True)]
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ for LTBA_DIR in "$folder" "$folder/null"; do
     echo "== fit of the listener in $LTBA_DIR"
     # With fewer than 1,000 scans, smaller penalties than the paper's serve better.
     for_every_checkpoint python fit_average_subject.py --model small_lm_REVISION --lang en --alphas 0 7 16
-    echo "== notebook"
+    echo "== notebook of the listener in $LTBA_DIR"
     jupyter execute --output="$LTBA_DIR/analyze_results_executed.ipynb" analyze_results.ipynb 2>> "$folder/log.txt" ||
         { tail -n 40 "$folder/log.txt" >&2; exit 1; }
 done
