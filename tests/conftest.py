@@ -38,6 +38,7 @@ FRENCH = (
 )
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
     """Where tests run side by side (``pytest -n``), those that share something slow to make go to one process."""
     for item in items:
