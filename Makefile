@@ -12,7 +12,7 @@ demo: .venv/made
 test: .venv/made
 	ruff check .
 	ruff format --check .
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --dist loadgroup
+	python -m pytest
 
 # Some forty minutes; benchmarks/README.md says what comes out.
 bench: .venv/made_benchmarks

@@ -38,14 +38,6 @@ FRENCH = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
-def pytest_collection_modifyitems(items):
-    """Where tests run side by side (``pytest -n``), those that share something slow to make go to one process."""
-    for item in items:
-        shared = "whole_study" if "whole_study" in item.fixturenames else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(scope="session")
 def published():
     """The folder of published data beside the checkout; without it, the test is skipped."""
