@@ -14,7 +14,7 @@
 
 Wanted: 100 x the published way for regressors, 60 x for a whole layer, 2 x himalaya, and at most 1.4 x the
 time of the bare products; under 6 GB for all layers. It takes some four minutes on two cores; the whole
-checkpoint, half an hour more, and 9 GB of disk for as long.
+checkpoint, some twenty more (from five layers), and 9 GB of disk for as long.
 """
 
 import argparse

@@ -17,7 +17,7 @@ its memory.
 
 The model has random weights. The story is The Little Prince where it is in the folder of published data
 (--data), or one in the small language of the demonstration. One thread (--threads): several wait for
-each other as soon as another program runs, and then tell nothing. Takes some eight minutes.
+each other as soon as another program runs, and then tell nothing. Takes some five minutes.
 """
 
 import argparse

@@ -4,9 +4,9 @@ The encoding model of Bonnasse-Gahot & Pallier (NeurIPS 2024; arXiv 2602.12811),
 time: every unit of the layer becomes a regressor, and every voxel a weighted sum of regressors,
 fitted on all runs but one and correlated with what was measured in that run.
 
-On the CPU, NumPy and SciPy compute, whose products and factors of matrices (OpenBLAS) take two thirds
-of the time of PyTorch's on the processors that were tried; on a GPU, PyTorch. What is used here bears
-the same names in both: ``xp`` is the one or the other.
+On the CPU, NumPy and SciPy compute (OpenBLAS): a layer of full size took four fifths of PyTorch's time
+on the one processor that was tried, an AMD EPYC. On a GPU, PyTorch does. What is used here bears the
+same names in both: ``xp`` is the one or the other.
 """
 
 import itertools
