@@ -1,8 +1,10 @@
 """What the benchmarks say: their order, their ratios, and whether a limit is met. Nothing is timed here."""
 
+import subprocess
+
 import pytest
 
-from benchmarks import side_by_side
+from benchmarks import side_by_side, whole_study
 
 
 def test_implementations_take_turns():
@@ -31,3 +33,12 @@ def test_limits_are_of_medians(capsys, wanted, said, is_met):
     seconds = {"ours": [1.0, 9.0, 1.0], "theirs": [4.0, 4.0, 0.1], "bare": [0.8]}
     assert side_by_side.times_table("A stage", seconds, wanted) == is_met
     assert said in capsys.readouterr().out
+
+
+def test_stages_that_are_called_alike_are_not_added_up(monkeypatch, tmp_path):
+    start = subprocess.Popen
+    said = "printf '%s\\n' 'fit of X' '== fit' '== notebook' '== fit'"
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: start(["bash", "-c", said], **options))
+    stages = whole_study.seconds_of_stages(tmp_path)
+    assert [stage for stage, _ in stages] == ["fit", "notebook", "fit"]
+    assert all(seconds >= 0 for _, seconds in stages)
