@@ -12,7 +12,7 @@ demo: .venv/made
 test: .venv/made
 	ruff check .
 	ruff format --check .
-	python -m pytest
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Some forty minutes; benchmarks/README.md says what comes out.
 bench: .venv/made_benchmarks

@@ -16,6 +16,8 @@ from pipeline.batches import is_out_of_memory
 
 # Windows of a run that is longer than the model's context advance by this many tokens.
 STEP_TOKENS = 64
+# Words whose vectors are added up at once, so that little is held beside the vectors themselves.
+WORDS_AT_ONCE = 256
 
 
 def token_ranges(spans, offsets, text):
@@ -161,7 +163,9 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     vectors = torch.zeros(n_layers, len(spans), n_units, device=model.device)
     for start, new, end in windows(len(token_ids), window_tokens):
         ids = np.concatenate([prefix, token_ids[start:end]])
-        shares = [share.to(model.device) for share in _shares(ranges, new, end)]
+        words = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
+        few = (words[first : first + WORDS_AT_ONCE] for first in range(0, len(words), WORDS_AT_ONCE))
+        shares = [[share.to(model.device) for share in _shares(some, ranges, new, end)] for some in few]
         totals = torch.zeros(n_layers, device=model.device)
         add = partial(_add_words, vectors=vectors, totals=totals, n_new=end - new, shares=shares)
         try:
@@ -194,13 +198,13 @@ def _add_words(layer, states, vectors, totals, n_new, shares):
     totals : tensor of shape (n_layers,)
         Receives the sum of the new tokens' states, which is not finite if one of them is not.
     n_new : int
-    shares : sequence of tensor
-        As ``_shares`` returns them.
+    shares : list of sequences of tensor
+        As ``_shares`` returns them, for all words in which a new token is.
     """
-    words, firsts, tokens, weights = shares
     kept = states[-n_new:].float()  # (n_new_tokens, n_units)
-    sums = embedding_bag(tokens, kept, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
-    vectors[layer].index_add_(0, words, sums)
+    for words, firsts, tokens, weights in shares:
+        sums = embedding_bag(tokens, kept, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
+        vectors[layer].index_add_(0, words, sums)
     totals[layer] = kept.sum()
 
 
@@ -236,8 +240,8 @@ def _blocks(model):
     return blocks
 
 
-def _shares(ranges, new, end):
-    """Tokens new:end as shares of the words that they are in.
+def _shares(words, ranges, new, end):
+    """Tokens new:end as shares of some words that they are in.
 
     Returns
     -------
@@ -249,7 +253,6 @@ def _shares(ranges, new, end):
     weights : float tensor of shape (n_shares,)
         1 / tokens of the word.
     """
-    words = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
     inside = [np.arange(max(first, new), min(last, end)) - new for first, last in ranges[words]]
     n_inside = np.array([len(tokens) for tokens in inside], dtype=int)
     weights = np.repeat(1 / (ranges[words, 1] - ranges[words, 0]), n_inside).astype(np.float32)

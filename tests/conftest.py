@@ -38,6 +38,11 @@ FRENCH = (
 )
 
 
+def pytest_collection_modifyitems(items):
+    """The whole study takes longest: where files are tested side by side, the others run beside it."""
+    items.sort(key=lambda item: item.path.stem != "test_whole_study")
+
+
 @pytest.fixture(scope="session")
 def published():
     """The folder of published data beside the checkout; without it, the test is skipped."""
@@ -173,15 +178,6 @@ def make_embedded_study(folder, *options):
         ["bash", str(ROOT / "demo" / "run.sh"), str(folder), *options], env=environment, capture_output=True, text=True
     )
     return run
-
-
-@pytest.fixture(scope="session")
-def whole_study(tmp_path_factory):
-    """The embedded study as ``make demo`` makes it, and what was printed: minutes, so made once."""
-    folder = tmp_path_factory.mktemp("whole") / "study"
-    run = make_embedded_study(folder)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return folder, run.stdout
 
 
 def execute_notebook(folder, monkeypatch, **variables):

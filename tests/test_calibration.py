@@ -95,20 +95,3 @@ def test_the_saved_studies_hold_what_the_notebook_promises():
     assert measures.loc["alignment", "fooled_by_symmetry"] < 0.05
     assert measures.loc["correlation", ["fooled_by_coin", "fooled_by_symmetry"]].min() > 0.1
     assert measures.loc["alignment", "knows_easy_from_hard"] > 0.8
-
-
-@pytest.mark.slow
-def test_new_simulated_studies_say_the_same(whole_study):
-    """A few of them, with stories, listeners and pairs of their own."""
-    folder, _ = whole_study
-    folders = sorted(
-        (folder / "checkpoints" / "small_lm").glob("step*"), key=lambda path: int(path.name[4:].split("-")[0])
-    )
-    results = simulation.calibrate(folders, n_studies=12, n_runs=30, n_pairs=400, seed=2)
-    check(results, n_errors=4)
-    # The truth does not depend on which studies were drawn, save for the noise of their mean.
-    keys = ["listener", "curve", "quantity"]
-    saved, new = (calibration.coverage(table).set_index(keys)["truth"] for table in (study.read_calibration(), results))
-    for quantity, distance in [("value", 0.012), ("x0", 0.1)]:
-        place = "asymmetric", "left_minus_right", quantity
-        assert new[place] == pytest.approx(saved[place], abs=distance)

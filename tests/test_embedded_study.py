@@ -5,13 +5,11 @@ import random
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy.optimize import curve_fit
 
 import llm_brain_asym as study
 from demo import endings, judge, listener, make_study, pairs
-from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence, spell
+from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence
 from pipeline.asymmetry import hemispheres, reliable_voxels, voxel_positions
 from pipeline.encoding import TRIM_SCANS
 
@@ -168,86 +166,3 @@ def test_scrambling_keeps_the_spectrum_and_nothing_else():
     np.testing.assert_allclose(np.abs(np.fft.rfft(scrambled, axis=0))[1:-1], np.abs(np.fft.rfft(signal, axis=0))[1:-1])
     correlations = [np.corrcoef(a, b)[0, 1] for a, b in zip(signal.T, scrambled.T, strict=True)]
     assert abs(np.mean(correlations)) < 0.25
-
-
-# ---------------------------------------------------------------- the known truth
-
-
-def midpoint(tokens, values):
-    """x0 of low + (high - low) / (1 + exp(-beta (log10 tokens - x0))), by least squares.
-
-    Checkpoints are 0.3 decades apart, so a rise steeper than that (beta above 15) cannot be seen.
-    """
-    x = np.log10(tokens)
-
-    def sigmoid(x, low, high, beta, x0):
-        return low + (high - low) / (1 + np.exp(-beta * (x - x0)))
-
-    fits = []
-    for start in np.arange(x[0], x[-1], 0.25):
-        parameters, _ = curve_fit(
-            sigmoid,
-            x,
-            values,
-            p0=[values[0], values[-1], 8, start],
-            bounds=([-1, -1, 1, x[0]], [2, 2, 15, x[-1]]),
-            max_nfev=20_000,
-        )
-        fits.append((np.sum((sigmoid(x, *parameters) - values) ** 2), parameters[3]))
-    return min(fits)[1]
-
-
-@pytest.mark.slow
-def test_the_pipeline_recovers_the_known_truth(whole_study):
-    folder, printed = whole_study
-    curve = pd.read_csv(folder / "fig" / "small_lm_en_curves.csv")
-    null = pd.read_csv(folder / "null" / "fig" / "small_lm_en_curves.csv")
-    assert curve["tokens"].tolist() == [0, *[1024 * 2**k for k in range(11)]]
-    assert abs(curve["left_minus_right"].iloc[0]) < 0.01
-    assert curve["left_minus_right"].iloc[-1] > 0.05
-    assert curve["low"].iloc[-1] > 0.05
-    assert null["left_minus_right"].abs().max() < 0.01
-
-    # The hard pairs are written as BLiMP's, the easy ones as Zorro's.
-    hard, easy = curve["blimp"].to_numpy(), curve["zorro"].to_numpy()
-    assert hard[0] == pytest.approx(0.5, abs=0.1)
-    assert hard[-1] > 0.9
-    assert easy[0] == pytest.approx(0.5, abs=0.1)
-    assert easy[-1] > 0.95
-    assert (curve["arithmetic"] - 0.5).abs().max() < 0.05
-    assert (curve["dyck"] - 0.5).abs().max() < 0.05
-    assert curve["acceptability"].iloc[0] < 0.1
-    assert curve["acceptability"].iloc[-1] > 0.7
-    assert curve["acceptability"].corr(curve["blimp"]) > 0.8
-    assert curve["small_endings"].iloc[0] == pytest.approx(0.25, abs=0.1)
-    assert curve["small_endings"].iloc[-1] > 0.7
-    tokens = curve["tokens"].to_numpy()[1:]  # the untrained checkpoint has no logarithm
-    x0_of_asymmetry = midpoint(tokens, curve["left_minus_right"].to_numpy()[1:])
-    x0_of_hard_pairs = midpoint(tokens, hard[1:])
-    assert abs(x0_of_asymmetry - x0_of_hard_pairs) < 0.05
-    table = pd.read_csv(folder / "fig" / "small_lm_en_table.csv").set_index("curve")
-    assert table.index[table["is_flat"]].tolist() == ["arithmetic", "dyck"]
-    assert table.loc["left_minus_right", "x0"] == pytest.approx(x0_of_asymmetry, abs=0.05)
-    assert table.loc["blimp", "x0"] == pytest.approx(x0_of_hard_pairs, abs=0.05)
-    assert table.loc["blimp", "midpoint_difference_low"] < 0 < table.loc["blimp", "midpoint_difference_high"]
-    # The easy pairs are learnt long before the hard ones, which the asymmetry goes with.
-    assert table.loc["zorro", "lead_low"] > 0.5
-    assert table["alignment"].drop("left_minus_right").idxmax() == "blimp"
-    null_table = pd.read_csv(folder / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
-    assert null_table.loc["left_minus_right", "is_flat"]
-    assert printed.count("\nfound: ") == 7
-    assert "NOT FOUND" not in printed
-    assert "It is no evidence about brains." in printed
-
-
-@pytest.mark.slow
-def test_the_story_is_in_the_published_formats(whole_study, monkeypatch):
-    folder, _ = whole_study
-    monkeypatch.setenv("LTBA_DIR", str(folder))
-    texts, timings = study.read_texts("en"), study.read_word_timings("en")
-    assert [len(words) for words, _, _ in timings] == [600] * 9
-    assert np.diff(timings[0][1]).mean() == pytest.approx(0.36)
-    assert all(text.startswith(text[0].upper()) and "." in text for text in texts)
-    scans = study.read_average_subject("en")
-    assert {run.shape for run in scans} == {(114, len(voxel_positions(study.read_mask("en"))))}
-    assert spell(["the", "dog", "sleeps", "."]) == "The dog sleeps."

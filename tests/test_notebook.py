@@ -94,69 +94,6 @@ def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):
     assert averages[["low", "high"]].isna().all(axis=None)
 
 
-@pytest.mark.slow
-def test_a_study_with_gaps_leaves_notes_and_no_errors(whole_study, tmp_path, monkeypatch):
-    """Benchmarks not run or not everywhere, a checkpoint that is still being fitted, one only extracted."""
-    folder, _ = whole_study
-    for file in folder.iterdir():
-        if file.name not in {"fig", "llms_brain_correlations", "llms_activations", "blimp_results", "dyck_results"}:
-            (tmp_path / file.name).symlink_to(file)
-    left_out = {
-        "llms_activations": [],
-        "dyck_results": ["small_lm"],
-        "blimp_results": ["step32-"],
-        "llms_brain_correlations": ["step8-tokens8192_", "step64-tokens65536_layer-3", "step64-tokens65536_runs"],
-    }
-    for name, parts in left_out.items():
-        (tmp_path / name).mkdir()
-        for file in (folder / name).iterdir():
-            if not any(part in file.name for part in parts):
-                (tmp_path / name / file.name).symlink_to(file)
-    printed = execute_notebook(tmp_path, monkeypatch)
-    assert "still being fitted: step64-tokens65536" in printed
-    assert "extracted and not fitted" in printed
-    assert "small_lm_step8-tokens8192_en.lz4" in printed
-    assert "not run for any checkpoint: dyck" in printed
-    assert "blimp has no value at step32-tokens32768" in printed
-    curve = pd.read_csv(tmp_path / "fig" / "small_lm_en_curves.csv")
-    whole = pd.read_csv(folder / "fig" / "small_lm_en_curves.csv").set_index("revision")
-    assert len(curve) == 10
-    np.testing.assert_allclose(curve["left_minus_right"], whole.loc[curve["revision"], "left_minus_right"], atol=1e-6)
-    assert curve.set_index("revision")["blimp"].isna().sum() == 1
-    table = pd.read_csv(tmp_path / "fig" / "small_lm_en_table.csv").set_index("curve")
-    assert table.loc["blimp", "n_checkpoints"] == 8
-    assert table.loc["left_minus_right", "n_checkpoints"] == 9
-    assert table.loc["blimp", "x0"] == pytest.approx(whole_table(folder).loc["blimp", "x0"], abs=0.05)
-    assert "dyck" not in table.index
-    words = (tmp_path / "fig" / "small_lm_en_summary.txt").read_text()
-    assert "Missing: not run for any checkpoint: dyck." in words
-
-
-@pytest.mark.slow
-def test_models_are_set_beside_each_other_and_an_atlas_is_taken(whole_study, tmp_path, monkeypatch):
-    folder, _ = whole_study
-    for file in folder.iterdir():
-        if file.name != "fig":
-            (tmp_path / file.name).symlink_to(file)
-    (tmp_path / "fig").mkdir()
-    for name in ("curves", "table"):  # as another model's notebook would leave them
-        (tmp_path / "fig" / f"other_fr_{name}.csv").symlink_to(folder / "null" / "fig" / f"small_lm_en_{name}.csv")
-    mask = nibabel.load(folder / "mask_lpp_en.nii.gz")
-    halves = np.ones(mask.shape, dtype=np.int16)
-    halves[:, 10:] = 2  # the front of the brain
-    nibabel.Nifti1Image(halves, mask.affine).to_filename(tmp_path / "atlas.nii.gz")
-    printed = execute_notebook(tmp_path, monkeypatch)
-    assert "is the only one" not in printed
-    for name in ("comparison", "small_lm_en_atlas", "small_lm_en_transitions", "small_lm_en_emergence"):
-        assert imread(tmp_path / "fig" / f"{name}.png").shape[0] > 500
-    atlas = pd.read_csv(tmp_path / "fig" / "small_lm_en_atlas.csv")
-    assert atlas.groupby("region").size().to_dict() == {1: 12, 2: 12}
-
-
-def whole_table(folder):
-    return pd.read_csv(folder / "fig" / "small_lm_en_table.csv").set_index("curve")
-
-
 def test_a_model_that_is_not_there_is_named(small_study, monkeypatch):
     with pytest.raises(CellExecutionError, match="holds no checkpoint of me/other in en"):
         execute_notebook(small_study, monkeypatch, LTBA_MODEL="me/other")
