@@ -13,6 +13,7 @@ classifiers can be named, since one model may be biased in judging another; a cl
 on the Hugging Face hub or a local folder. Texts that have been judged already are not judged again.
 """
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 import llm_brain_asym as study
-from pipeline import BadInput, acceptability, files
+from pipeline import BadInput, acceptability, files, work
 
 
 def main():
@@ -39,7 +40,10 @@ def main():
     study.use_threads(args.threads)
     folder = args.folder or study.generated_texts_folder()
     for model, texts in study.read_generated_texts(folder, args.model, args.prompts).groupby("model"):
-        judge_model(texts, study.acceptability_path(model, folder), args)
+        output = study.acceptability_path(model, folder)
+        # One job at a time: it adds to what is in the table.
+        with files.alone(output, lambda line: print(line, flush=True)):
+            judge_model(texts, output, args)
 
 
 def judge_model(texts, output, args):
@@ -49,34 +53,43 @@ def judge_model(texts, output, args):
     tables = []
     if study.is_finished(output, parameters, args.overwrite):
         tables.append(study.read_acceptability(output, texts))
-    n_new = 0
-    for classifier in args.classifier:
-        missing = texts
-        if tables:
-            judged = tables[0][tables[0]["classifier"] == Path(classifier).name]
-            keys = ["revision", "prompt", "sample"]
-            missing = texts[~texts.set_index(keys).index.isin(judged.set_index(keys).index)]
-        if len(missing):
-            tables.append(judge(missing, classifier, args))
-            n_new += len(missing)
+    missing_of = {classifier: not_judged(texts, tables, classifier) for classifier in args.classifier}
+    n_new = sum(map(len, missing_of.values()))
     if n_new == 0:
+        work.remove_parts(output)
         print(f"{output} is there already")
         return
-    table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
-    files.write_table(output, table)
-    study.write_record(output, parameters, list(texts["path"]), started)
+    inputs = list(texts["path"])
+    with study.parts_of(output, parameters, inputs=inputs) as parts:
+        for classifier, missing in missing_of.items():
+            if len(missing):
+                tables.append(judge(missing, classifier, args, parts))
+        table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
+        files.write_table(parts / output.name, table)
+        study.finish(parts, [output], parameters, inputs, started)
     means = table.groupby(["tokens", "revision", "classifier"])[["mean_probability", "share_acceptable"]].mean()
     print(means.reset_index().to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} texts, {n_new} of them new, in {output}")
 
 
-def judge(texts, classifier, args):
+def not_judged(texts, tables, classifier):
+    """The texts that a classifier has not judged yet, as those tables tell."""
+    keys, judged = ["revision", "prompt", "sample"], []
+    for table in tables:
+        of_classifier = table[table["classifier"] == Path(classifier).name]
+        judged.extend(of_classifier.set_index(keys).index)
+    return texts[~texts.set_index(keys).index.isin(judged)]
+
+
+def judge(texts, classifier, args, parts):
     """A table with a row per text: how acceptable a classifier finds its sentences."""
     sentences = [
         acceptability.written_sentences(text, prompt, args.lang)
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
+    part = parts / f"{hashlib.sha256(repr([classifier, different]).encode()).hexdigest()}.npz"
+    known = work.read_part(part)
     model, tokenizer = study.load_classifier(classifier, args.device)
     try:
         label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)
@@ -84,7 +97,15 @@ def judge(texts, classifier, args):
         raise BadInput(f"classifier {classifier}: {error}") from error
     with tqdm(total=len(different), desc=Path(classifier).name, unit="sentence", disable=None) as bar:
         probabilities, accepted = acceptability.acceptability(
-            different, model, tokenizer, label, args.batch_size, bar.update, bar.write
+            different,
+            model,
+            tokenizer,
+            label,
+            args.batch_size,
+            progress=bar.update,
+            say=bar.write,
+            known=known and known["judged"],
+            keep=work.now_and_then(lambda judged: work.save_part(part, judged=judged)),
         )
     of_texts = acceptability.of_texts(
         sentences,

@@ -13,13 +13,14 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is a nam
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
+import os
 import time
 
 import numpy as np
 from tqdm import tqdm
 
 import llm_brain_asym as study
-from pipeline import BadInput, activations, files, stimulus
+from pipeline import BadInput, activations, files, stimulus, work
 
 
 def main():
@@ -35,31 +36,36 @@ def main():
     output = study.activations_path(study.checkpoint_stem(args.model, args.revision), args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
     inputs = [study.text_path(args.lang), study.word_timings_path(args.lang)]
-    if study.is_finished(output, parameters, args.overwrite, args.model, inputs):
-        print(f"{output} is there already")
-        return
+    with study.job(output, parameters, args.overwrite, args.model, inputs) as parts:
+        if parts is None:
+            return
+        texts, words_of_runs, onsets_offsets = read_story(args.lang)
+        spans_of_runs = place_words(words_of_runs, texts, args.lang)
+        if not args.overwrite:
+            check_same_timings(onsets_offsets, args.lang)
+        study.use_threads(args.threads)
+        model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
 
-    texts, words_of_runs, onsets_offsets = read_story(args.lang)
-    spans_of_runs = place_words(words_of_runs, texts, args.lang)
-    if not args.overwrite:
-        check_same_timings(onsets_offsets, args.lang)
-    study.use_threads(args.threads)
-    model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
-
-    activations_of_runs = []  # runs of layers of (n_words, n_units)
-    with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
-        for text, spans in zip(texts, spans_of_runs, strict=True):
-            try:
-                vectors = activations.word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
-            except BadInput as error:
+        activations_of_runs = []  # runs of layers of (n_words, n_units)
+        with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
+            for text, spans in zip(texts, spans_of_runs, strict=True):
                 run = len(activations_of_runs) + 1
-                raise BadInput(f"{args.model} {args.revision or ''}, run {run} of the story: {error}") from error
-            activations_of_runs.append(list(vectors))
+                part = parts / f"run-{run}.npz"
+                if (done := work.read_part(part)) is not None:
+                    vectors = done["vectors"]
+                    bar.update(len(spans))
+                else:
+                    try:
+                        vectors = activations.word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
+                    except BadInput as error:
+                        at_fault = f"{args.model} {args.revision or ''}, run {run} of the story"
+                        raise BadInput(f"{at_fault}: {error}") from error
+                    work.save_part(part, vectors=vectors)
+                activations_of_runs.append(list(vectors))
 
-    if not study.onsets_offsets_path(args.lang).exists() or args.overwrite:
-        files.write_arrays(study.onsets_offsets_path(args.lang), onsets_offsets)
-    files.write_arrays(output, activations_of_runs)
-    study.write_record(output, parameters, inputs, started, checkpoint)
+        write_timings(onsets_offsets, args.lang, args.overwrite, parts)
+        files.write_arrays(parts / output.name, activations_of_runs)
+        study.finish(parts, [output], parameters, inputs, started, checkpoint)
     n_layers, n_words, n_units = len(vectors), sum(map(len, spans_of_runs)), vectors.shape[-1]
     print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}")
 
@@ -86,6 +92,17 @@ def place_words(words_of_runs, texts, lang):
                 f"{study.word_timings_path(lang)}, section {run}, does not fit {study.text_path(lang)}: {error}"
             ) from error
     return spans_of_runs
+
+
+def write_timings(onsets_offsets, lang, overwrite, parts):
+    """Write the file of timings, unless it is there: jobs that run at the same time share it."""
+    path = study.onsets_offsets_path(lang)
+    with files.alone(path):
+        if not overwrite:
+            check_same_timings(onsets_offsets, lang)
+        if overwrite or not path.exists():
+            files.write_arrays(parts / path.name, onsets_offsets)
+            os.replace(parts / path.name, path)
 
 
 def check_same_timings(onsets_offsets, lang):

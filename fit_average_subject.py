@@ -20,13 +20,18 @@ import torch
 from tqdm import tqdm
 
 import llm_brain_asym as study
-from pipeline import BadInput, encoding, files
+from pipeline import BadInput, encoding, files, work
 
 
 def main():
     parser = study.ArgumentParser(__doc__)
-    parser.add_argument("--model", required=True, help="name in the activation file, or model as for extraction")
-    parser.add_argument("--revision", type=lambda text: text.strip("/"), help="as for extraction, with such a model")
+    parser.add_argument(
+        "--model",
+        type=study.checkpoint_name,
+        required=True,
+        help="name in the activation file, or model as for extraction",
+    )
+    parser.add_argument("--revision", type=study.revision_name, help="as for extraction, with such a model")
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
     study.add_device_arguments(parser)
     parser.add_argument(
@@ -51,33 +56,33 @@ def main():
         )
 
     output = study.run_correlations_path(args.model, args.lang)
-    fmri_files = sorted(study.average_subject_path(args.lang, 0).parent.glob("average_subject_run-*.gz"))
-    inputs = [study.activations_path(args.model, args.lang), study.onsets_offsets_path(args.lang), *fmri_files]
+    inputs = [study.activations_path(args.model, args.lang), study.onsets_offsets_path(args.lang)]
+    inputs += study.average_subject_files(args.lang)
     device = study.pick_device(args.device)
     if args.tf32 and device.type != "cuda":
         parser.error(f"--tf32 is for CUDA devices, and this is {device}")
     device = None if device.type == "cpu" else device  # NumPy computes on the CPU
     parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
-    if study.is_finished(output, parameters, args.overwrite, inputs=inputs):
-        print(f"{output} is there already")
-        return
-    study.use_threads(args.threads)
-    torch.backends.cuda.matmul.allow_tf32 = args.tf32
     grid = np.logspace(low, high, int(n_alphas))
-    fmri = study.read_average_subject(args.lang)
-    matrices = hrf_matrices(args.model, args.lang, [len(run) for run in fmri], device)
-    fmri = prepare_fmri(fmri, args.lang)
-    regressors = read_regressors(args.model, args.lang, matrices)  # layers of runs
-    correlations, alphas = fit_layers(regressors, fmri, grid, device, args.model, args.lang)
+    with study.job(output, parameters, args.overwrite, inputs=inputs) as parts:
+        if parts is None:
+            return
+        study.use_threads(args.threads)
+        torch.backends.cuda.matmul.allow_tf32 = args.tf32
+        fmri = study.read_average_subject(args.lang)
+        matrices = hrf_matrices(args.model, args.lang, [len(run) for run in fmri], device)
+        fmri = prepare_fmri(fmri, args.lang)
+        regressors = read_regressors(args.model, args.lang, matrices)  # layers of runs
+        correlations, alphas = fit_layers(regressors, fmri, grid, device, args.model, args.lang, parts)
 
-    for layer, of_runs in enumerate(correlations):
-        # Averaged in float64, as the published code does.
-        of_voxels = of_runs.mean(axis=0, dtype=np.float64)
-        files.write_arrays(study.layer_correlations_path(args.model, layer, args.lang), of_voxels)
-    with files.new_file(output) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, correlations=correlations, alphas=alphas)
-    checkpoint = study.read_record(study.activations_path(args.model, args.lang)).get("checkpoint")
-    study.write_record(output, parameters, inputs, started, checkpoint)
+        outputs = [study.layer_correlations_path(args.model, layer, args.lang) for layer in range(len(correlations))]
+        for path, of_runs in zip(outputs, correlations, strict=True):
+            # Averaged in float64, as the published code does.
+            files.write_arrays(parts / path.name, of_runs.mean(axis=0, dtype=np.float64))
+        with files.new_file(parts / output.name) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, correlations=correlations, alphas=alphas)
+        checkpoint = study.read_record(study.activations_path(args.model, args.lang)).get("checkpoint")
+        study.finish(parts, [*outputs, output], parameters, inputs, started, checkpoint)
 
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:
@@ -98,8 +103,8 @@ def prepare_fmri(fmri, lang):
     return fmri
 
 
-def fit_layers(regressors, fmri, grid, device, model, lang):
-    """Fit one layer after another, and say how well each does.
+def fit_layers(regressors, fmri, grid, device, model, lang, parts):
+    """Fit one layer after another, and say how well each does; those that are among the parts are done.
 
     Returns correlations, float32 array (n_layers, n_runs, n_voxels), and alphas, (n_layers, n_runs).
     """
@@ -107,10 +112,15 @@ def fit_layers(regressors, fmri, grid, device, model, lang):
     correlations, alphas = [], []
     with tqdm(regressors, desc=model, unit="layer", disable=None) as bar:
         for layer, regressors_of_runs in enumerate(bar):
-            try:
-                of_runs, chosen = encoding.fit_left_out_runs(regressors_of_runs, fmri, grid, device)
-            except BadInput as error:
-                raise BadInput(f"{study.activations_path(model, lang)}: layer {layer}: {error}") from error
+            part = parts / f"layer-{layer}.npz"
+            if (done := work.read_part(part)) is not None:
+                of_runs, chosen = done["correlations"], done["alphas"]
+            else:
+                try:
+                    of_runs, chosen = encoding.fit_left_out_runs(regressors_of_runs, fmri, grid, device)
+                except BadInput as error:
+                    raise BadInput(f"{study.activations_path(model, lang)}: layer {layer}: {error}") from error
+                work.save_part(part, correlations=of_runs, alphas=chosen)
             correlations.append(of_runs)
             alphas.append(chosen)
             of_voxels = of_runs.mean(axis=0)

@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import llm_brain_asym as study
-from pipeline import files, generation
+from pipeline import files, generation, work
 from pipeline.batches import in_batches
 
 
@@ -39,7 +39,19 @@ def main():
     prompts = study.read_prompts(args.prompts) if args.prompts else generation.PROMPTS
     folder = args.output_folder or study.generated_texts_folder()
     stem = study.checkpoint_stem(args.model, args.revision)
-    missing = []  # (path, prompt, parameters, seed of the text)
+    missing, together = find_missing(prompts, stem, folder, args), folder / f"{stem}_gen"
+    if missing or work.is_left_behind(together):
+        with files.alone(together, lambda line: print(line, flush=True)):
+            missing = find_missing(prompts, stem, folder, args)  # another job may have written some
+            with study.parts_of(together, {}) as parts:
+                if missing:
+                    write_texts(missing, parts, args)
+    print(f"{len(prompts) * args.n_samples} texts, {len(missing)} of them new, in {folder}/{stem}_gen_*.txt")
+
+
+def find_missing(prompts, stem, folder, args):
+    """The texts that are not there yet, a list of (path, prompt, parameters, seed of the text)."""
+    missing = []
     for number, prompt in enumerate(prompts):
         for sample in range(args.n_samples):
             path = study.generated_text_path(stem, number, sample, folder)
@@ -55,12 +67,10 @@ def main():
             }
             if not study.is_finished(path, parameters, args.overwrite, args.model):
                 missing.append((path, prompt, parameters, generation.text_seed(args.seed, prompt, sample)))
-    if missing:
-        write_texts(missing, args)
-    print(f"{len(prompts) * args.n_samples} texts, {len(missing)} of them new, in {folder}/{stem}_gen_*.txt")
+    return missing
 
 
-def write_texts(missing, args):
+def write_texts(missing, parts, args):
     """Generate texts a batch at a time, and write each batch as soon as it is there."""
     study.use_threads(args.threads)
     model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
@@ -75,9 +85,9 @@ def write_texts(missing, args):
                 model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update
             )
             for path, text, how in zip(paths, texts, parameters, strict=True):
-                with files.new_file(path) as temporary:
+                with files.new_file(parts / path.name) as temporary:
                     temporary.write_text(text, encoding="utf-8", newline="")
-                study.write_record(path, how, [], started, checkpoint, args.seed)
+                study.finish(parts, [path], how, [], started, checkpoint, args.seed)
             n_written += len(texts)
             # Texts that ended before their last token are done as well.
             bar.update(n_written * args.max_new_tokens - bar.n)

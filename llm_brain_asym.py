@@ -5,11 +5,14 @@ file. Every input and output has its fixed place in it, so that each stage can r
 on another machine, or be replaced by files that someone else published.
 """
 
+from pipeline import stopping  # isort: skip  (before all else, see there)
 import argparse
+import contextlib
 import glob
 import gzip
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -23,8 +26,9 @@ import nibabel
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, lm_eval_results
+from pipeline import BadInput, lm_eval_results, work
 from pipeline.files import (
+    alone,
     naming,
     new_file,
     numbers,
@@ -40,6 +44,10 @@ from pipeline.stimulus import DIGIT_NAMES
 LANGUAGES = tuple(DIGIT_NAMES)
 TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the texts
 PYTHIA_TOKENS_PER_STEP = 2_097_152
+# Beyond what anyone needs, and what a small file that lies about its size may take of the memory.
+MOST_TEXT = 2**24  # bytes of a run's text
+MOST_VOXELS = 2**27  # of an image
+MOST_CORRELATIONS = 2**31  # bytes of a checkpoint's
 
 BENCHMARKS = ("blimp", "zorro", "arithmetic", "dyck")
 
@@ -77,6 +85,11 @@ def word_timings_path(lang):
 def average_subject_path(lang, run):
     """The fMRI of one run; runs count from 0 here, as in the published names."""
     return study_folder() / f"lpp_{lang}_average_subject" / f"average_subject_run-{run}.gz"
+
+
+def average_subject_files(lang):
+    """The fMRI of all runs that are there."""
+    return sorted(average_subject_path(lang, 0).parent.glob("average_subject_run-*.gz"))
 
 
 def mask_path(lang):
@@ -256,13 +269,20 @@ def published(path, source):
     return path
 
 
-def made(path, script):
-    """The path of an earlier stage's output, or BadInput that says which script makes it."""
+def made(path, script, inputs=()):
+    """The path of an earlier stage's output, or BadInput that says which script makes it.
+
+    So too where one of the inputs that it was made from has changed since.
+    """
     if not path.is_file():
         ending = path.name[path.name.rindex("_") :]  # _en.lz4
         others = sorted(other.name.removesuffix(ending) for other in path.parent.glob(f"*{ending}"))
         there = f"there are {', '.join(others[:5])}{' ...' * (len(others) > 5)}" if others else "there are none"
         raise BadInput(f"{path} is missing: {script} makes it; {there} ({where()})")
+    if file := changed_input(path, inputs):
+        raise BadInput(
+            f"{path} was made from another {file}, which has changed since: {script} --overwrite makes it anew"
+        )
     return path
 
 
@@ -273,6 +293,8 @@ def read_texts(lang):
     with naming(path, "download it again"), zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
+            if archive.getinfo(name).file_size > MOST_TEXT:
+                raise ValueError(f"{name} is longer than any run's text")
             text = archive.read(name, pwd=TEXT_PASSWORD).decode("utf-8-sig")
             texts.append(text.replace("\r\n", "\n"))
         if not texts:
@@ -306,9 +328,11 @@ def read_word_timings(lang):
 
 def read_average_subject(lang):
     """The fMRI of each run, a list of float arrays of shape (n_scans, n_voxels)."""
-    published(average_subject_path(lang, 0), f"{LATERALIZATION} (lpp_{lang}_average_subject)")
+    source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
+    published(average_subject_path(lang, 0), source)
     runs = []
-    while (path := average_subject_path(lang, len(runs))).is_file():
+    for number in range(len(average_subject_files(lang))):
+        path = published(average_subject_path(lang, number), source)
         run = read_arrays(path)
         if not isinstance(run, np.ndarray) or run.ndim != 2 or run.dtype.kind != "f":
             raise BadInput(f"{path}: it holds no array of shape (n_scans, n_voxels) of floats; get it again")
@@ -324,9 +348,17 @@ def read_mask(lang):
     """The brain mask, a nibabel image."""
     path = published(mask_path(lang), LATERALIZATION)
     with naming(path, "download it again"):
-        mask = nibabel.load(path)
+        mask = _image(path)
         mask.get_fdata()
     return mask
+
+
+def _image(path):
+    """A nibabel image, of a size that the memory holds."""
+    image = nibabel.load(path)
+    if math.prod(map(int, image.shape)) > MOST_VOXELS:
+        raise ValueError(f"shape {image.shape}")
+    return image
 
 
 def read_atlas():
@@ -335,7 +367,7 @@ def read_atlas():
     if not path.is_file():
         return None
     with naming(path, "it should be a NIfTI image of whole numbers, a number for each region, 0 elsewhere"):
-        atlas = nibabel.load(path)
+        atlas = _image(path)
         values = atlas.get_fdata()
         if values.ndim != 3 or not np.array_equal(values, np.rint(values)):
             raise ValueError(f"shape {values.shape}, values like {values.flat[np.argmax(values != np.rint(values))]}")
@@ -367,7 +399,7 @@ def read_blimp():
             try:
                 record = json.loads(line)
                 values = [record[key] for key in ("linguistics_term", "field", "sentence_good", "sentence_bad")]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise BadInput(
                     f"{path}: line {number + 1} is no record of BLiMP ({error!r}); get the file again"
                 ) from error
@@ -622,8 +654,10 @@ def read_onsets_offsets(lang):
     if not isinstance(onsets_offsets, list) or not all(isinstance(times, list | tuple) for times in onsets_offsets):
         raise BadInput(f"{path}: it is not a list over runs; make it with extract_llm_activations.py")
     for run, times in enumerate(onsets_offsets):
-        if len(times) != 2 or any(np.asarray(column).dtype.kind not in "fi" for column in times):
-            raise BadInput(f"{path}: run {run} is no (onsets, offsets) in seconds; remove it, and extract again")
+        with naming(path, f"run {run} is no (onsets, offsets) in seconds; remove it, and extract again"):
+            onsets, offsets = map(np.asarray, times)
+            if onsets.ndim != 1 or onsets.shape != offsets.shape or {onsets.dtype.kind, offsets.dtype.kind} - set("fi"):
+                raise ValueError("onsets and offsets are no numbers, as many of these as of those")
     return onsets_offsets
 
 
@@ -641,7 +675,8 @@ def read_activations(stem, lang, use_run):
     -------
     list over runs of what use_run returned
     """
-    path = made(activations_path(stem, lang), "extract_llm_activations.py")
+    story = [text_path(lang), word_timings_path(lang)]
+    path = made(activations_path(stem, lang), "extract_llm_activations.py", story)
     onsets_offsets = read_onsets_offsets(lang)
     results, shape_of_layers = [], None  # (n_layers, n_units), as in the first run
 
@@ -677,17 +712,20 @@ def read_correlations(stem, lang):
     the layers are read, and n_runs is 1.
     """
     path = run_correlations_path(stem, lang)
-    if path.is_file():
+    if path.exists():
         with naming(path, "make it again with fit_average_subject.py --overwrite"), np.load(path) as arrays:
+            if sum(member.file_size for member in arrays.zip.infolist()) > MOST_CORRELATIONS:
+                raise ValueError("it is larger than any checkpoint's")
             correlations = arrays["correlations"]
             if correlations.ndim != 3:
                 raise BadInput(f"{path}: correlations have shape {correlations.shape}, not (layers, runs, voxels)")
             return correlations
     layers = []
     while (path := layer_correlations_path(stem, len(layers), lang)).is_file():
-        layers.append(np.asarray(read_arrays(path)))
-        if layers[-1].ndim != 1 or layers[-1].shape != layers[0].shape:
-            raise BadInput(f"{path}: shape {layers[-1].shape} instead of (n_voxels,); make it again")
+        layers.append(read_arrays(path))
+        if not isinstance(layers[-1], np.ndarray) or layers[-1].ndim != 1 or layers[-1].shape != layers[0].shape:
+            shape = getattr(layers[-1], "shape", "of no array")
+            raise BadInput(f"{path}: shape {shape} instead of (n_voxels,); make it again")
     if not layers:
         raise BadInput(f"{path} is missing: fit_average_subject.py makes it")
     return np.stack(layers)[:, None]
@@ -810,12 +848,74 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
             changed.append(f"the model {checkpoint['model']}, which is another one")
     if changed:
         raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
-    checksums_before = record.get("inputs", {})
+    if file := changed_input(path, inputs):
+        raise BadInput(f"{path} was made from another {file}, which has changed since: --overwrite makes it anew")
+    return True
+
+
+def changed_input(path, inputs):
+    """The first of some files that an output was made from and that has changed since, or None.
+
+    Only those that are newer than the output are read.
+    """
+    before = read_record(path).get("inputs", {})
     for file in inputs:
         is_newer = file.is_file() and file.stat().st_mtime > path.stat().st_mtime
-        if is_newer and checksums_before.get(file.name) not in (None, sha256(file)):
-            raise BadInput(f"{path} was made from another {file}, which has changed since: --overwrite makes it anew")
-    return True
+        if is_newer and before.get(file.name) not in (None, sha256(file)):
+            return file
+    return None
+
+
+@contextlib.contextmanager
+def job(output, parameters, overwrite, model=None, inputs=()):
+    """Work on an output, one job at a time, unless it is there already; parameters as for ``is_finished``.
+
+    Yields
+    ------
+    parts : pathlib.Path or None
+        A folder for finished parts, in which the output is made; ``finish`` puts it in its place. What is
+        in it was made before, by a job that was stopped. None where the output is there already: the
+        user has been told.
+    """
+    arguments = output, parameters, overwrite, model, inputs
+    if is_finished(*arguments) and not work.is_left_behind(output):
+        print(f"{output} is there already")
+        yield None
+        return
+    with alone(output, lambda line: print(line, flush=True)):
+        # Another job may have made it in the meantime.
+        if is_finished(*arguments):
+            work.remove_parts(output)
+            print(f"{output} is there already")
+            yield None
+            return
+        with parts_of(output, parameters, model, inputs) as parts:
+            yield parts
+
+
+def parts_of(path, parameters, model=None, inputs=()):
+    """The folder in which parts of the work on a path are kept, for ``with``; see ``work.parts_folder``."""
+    made_with = {"parameters": parameters, "model": model and str(model), "versions": versions()}
+    revision = parameters.get("revision") or ""
+    of_model = checkpoint_files(Path(model, revision)) if model and Path(model, revision).is_dir() else []
+    return work.parts_folder(path, made_with, [*inputs, *of_model])
+
+
+def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=None):
+    """Give outputs, which are in the folder of parts, their place, with a record of how they were made.
+
+    Parameters
+    ----------
+    parts : pathlib.Path
+    outputs : list of pathlib.Path
+        The last one tells that the work is done, and has the record beside it.
+    parameters, inputs, started, checkpoint, seed
+        As ``write_record`` takes them.
+    """
+    *others, output = outputs
+    work.check_unchanged(parts)
+    write_record(parts / output.name, parameters, inputs, started, checkpoint, seed)
+    work.put_in_place(parts, [*others, record_path(output), output])
 
 
 def is_same_checkpoint(checkpoint, model):
@@ -826,10 +926,14 @@ def is_same_checkpoint(checkpoint, model):
     return folder.is_dir() and checkpoint["files"] == checksums(folder)
 
 
+def checkpoint_files(folder):
+    """The files that make up a local checkpoint."""
+    return sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".bin", ".json"})
+
+
 def checksums(folder):
     """SHA-256 of the files that make up a local checkpoint, by name."""
-    suffixes = {".safetensors", ".bin", ".json"}
-    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.suffix in suffixes}
+    return {path.name: sha256(path) for path in checkpoint_files(folder)}
 
 
 def check_writable(path):
@@ -844,7 +948,7 @@ def check_writable(path):
 def read_record(path):
     """How an output was made, as ``write_record`` left it beside it; empty where nothing did."""
     record = record_path(path)
-    if not record.is_file():
+    if not record.exists():
         return {}
     with naming(record, "remove it, or make its output again with --overwrite"):
         content = json.loads(record.read_text())
@@ -914,6 +1018,12 @@ def save_figure(figure, name):
             figure.savefig(temporary, format=suffix, dpi=300)
 
 
+def versions():
+    """Of what the numbers come out of."""
+    packages = "torch transformers tokenizers numpy scipy nilearn joblib rapidfuzz".split()
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
 def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
     """Say beside an output how it was made.
 
@@ -931,15 +1041,13 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
         As ``load_checkpoint`` returns it.
     seed : int, optional
     """
-    packages = "torch transformers tokenizers numpy scipy nilearn joblib rapidfuzz".split()
     record = {
         "command": shlex.join(sys.argv),
         "parameters": parameters,
         "checkpoint": checkpoint,
         "seed": seed,
         "inputs": {file.name: sha256(file) for file in inputs},
-        "versions": {"python": platform.python_version()}
-        | {package: importlib.metadata.version(package) for package in packages},
+        "versions": versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.time() - started, 1),
     }
@@ -1016,6 +1124,8 @@ def _load(auto_model, name, revision, device, dtype):
         network, loading = auto_model.from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments
         )
+    if not tokenizer("a word", add_special_tokens=False)["input_ids"]:
+        raise BadInput(f"checkpoint {source}: its tokenizer reads no text; are the tokenizer's files in it?")
     if loading["missing_keys"]:
         raise BadInput(f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}")
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
@@ -1078,22 +1188,33 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     parameters |= {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
-    if is_finished(output, parameters, args.overwrite, args.model, inputs()):
-        print(f"{output} is there already")
-        return
-    pairs = read_pairs()
-    use_threads(args.threads)
-    model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
-    with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:
-        pairs = minimal_pairs.score_pairs(
-            pairs, model, tokenizer, args.batch_size, args.leading_space, bar.update, bar.write
-        )
-    table = minimal_pairs.accuracies(pairs)
+    with job(output, parameters, args.overwrite, args.model, inputs()) as parts:
+        if parts is None:
+            return
+        pairs = read_pairs()
+        use_threads(args.threads)
+        model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
+        kept = parts / "scores.npz"
+        known = work.read_part(kept)
+        with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:
+            pairs = minimal_pairs.score_pairs(
+                pairs,
+                model,
+                tokenizer,
+                args.batch_size,
+                args.leading_space,
+                progress=bar.update,
+                say=bar.write,
+                known=known and known["scores"],
+                keep=work.now_and_then(lambda scores: work.save_part(kept, scores=scores)),
+            )
+        table = minimal_pairs.accuracies(pairs)
 
-    columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
-    write_table(benchmark_pairs_path(stem, benchmark, args.output_folder), pairs[columns])
-    write_table(output, table)
-    write_record(output, parameters, inputs(), started, checkpoint, parameters.get("seed"))
+        columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+        pairs_output = benchmark_pairs_path(stem, benchmark, args.output_folder)
+        write_table(parts / pairs_output.name, pairs[columns])
+        write_table(parts / output.name, table)
+        finish(parts, [pairs_output, output], parameters, inputs(), started, checkpoint, parameters.get("seed"))
     print(minimal_pairs.by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} paradigms in {output}")
 
@@ -1114,6 +1235,21 @@ def minimal_pair_parser(doc, batch_size):
     return parser
 
 
+def checkpoint_name(text):
+    """An option's value that names a model: it becomes part of file names."""
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name")
+    return text
+
+
+def revision_name(text):
+    """An option's value that names a revision: a sub-folder of a local model, and never one elsewhere."""
+    text = checkpoint_name(text)
+    if text.startswith("/") or ".." in Path(text).parts:
+        raise argparse.ArgumentTypeError(f"{text} leads out of the model's folder")
+    return text.strip("/")
+
+
 class ArgumentParser(argparse.ArgumentParser):
     """argparse, with mistakes told in one line."""
 
@@ -1126,10 +1262,12 @@ class ArgumentParser(argparse.ArgumentParser):
 
 def add_checkpoint_arguments(parser):
     """The options of every script that loads a checkpoint."""
-    parser.add_argument("--model", required=True, help="name on the Hugging Face hub, or local folder")
+    parser.add_argument(
+        "--model", type=checkpoint_name, required=True, help="name on the Hugging Face hub, or local folder"
+    )
     parser.add_argument(
         "--revision",
-        type=lambda text: text.strip("/"),
+        type=revision_name,
         help="branch, tag or commit on the hub, or sub-folder of the local folder",
     )
     add_device_arguments(parser)
@@ -1157,11 +1295,17 @@ def run_script(main):
     """Run a script's main(): bad input ends it with one line on standard error and status 2."""
     from pipeline.batches import is_out_of_memory
 
+    stopping.end_in_one_line()
     try:
         main()
     except Exception as error:
-        if not isinstance(error, BadInput) and not is_out_of_memory(error):
+        if isinstance(error, BadInput):
+            told = str(error)
+        elif is_out_of_memory(error):
+            told = "the memory does not hold it: --device cpu may have more"
+        elif isinstance(error, OSError):  # a full disk, a folder that is gone
+            told = f"{error.filename or 'a file'}: {error.strerror or error}"
+        else:
             raise
-        told = error if isinstance(error, BadInput) else "the memory does not hold it: --device cpu may have more"
-        print(f"{Path(sys.argv[0]).name}: {told}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: {' '.join(told.split())}", file=sys.stderr)
         sys.exit(2)

@@ -73,7 +73,9 @@ def acceptable_label(names_of_labels, wanted=None):
 
 
 @torch.inference_mode()
-def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=None, say=warnings.warn):
+def acceptability(
+    sentences, model, tokenizer, label, batch_size=32, progress=None, say=warnings.warn, known=None, keep=None
+):
     """Probability that each sentence is acceptable.
 
     Parameters
@@ -90,6 +92,11 @@ def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=No
         Called after each batch with the number of sentences in it.
     say : callable
         Called with a line for the user where memory does not hold a batch, which is then halved.
+    known : float64 array of shape (n_known, 2), optional
+        What ``keep`` was last called with when the same work was interrupted.
+    keep : callable, optional
+        Called after each batch with the probabilities, and whether accepted, of sentences so far, in
+        the order in which they are read.
 
     Returns
     -------
@@ -97,28 +104,36 @@ def acceptability(sentences, model, tokenizer, label, batch_size=32, progress=No
     accepted : bool array of shape (n_sentences,)
         Whether acceptable is the most probable label.
     """
-    probabilities, accepted = np.empty(len(sentences)), np.empty(len(sentences), dtype=bool)
     longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
+    known = np.empty((0, 2)) if known is None else known
+    judged = np.empty((len(sentences), 2))  # in that order: probability, and whether accepted
+    judged[: len(known)] = known
 
-    def judge(batch):
+    def judge(places):
         encoded = tokenizer(
-            [sentences[index] for index in batch],
+            [sentences[by_length[place]] for place in places],
             padding=True,
             truncation=True,
             max_length=longest,
             return_tensors="pt",
         ).to(model.device)
         of_labels = model(**encoded).logits.float().softmax(dim=-1)  # (n_sentences, n_labels)
-        probabilities[batch] = of_labels[:, label].cpu().numpy()
-        accepted[batch] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
+        judged[places, 0] = of_labels[:, label].cpu().numpy()
+        judged[places, 1] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
         if progress is not None:
-            progress(len(batch))
+            progress(len(places))
+        if keep is not None:
+            keep(judged[: places[-1] + 1])
 
-    in_batches(by_length, batch_size, judge, say)
-    if not np.isfinite(probabilities).all():
+    if progress is not None:
+        progress(len(known))
+    in_batches(range(len(sentences)), batch_size, judge, say, len(known))
+    as_given = np.empty_like(judged)
+    as_given[by_length] = judged
+    if not np.isfinite(as_given).all():
         raise BadInput("the classifier's probabilities are not finite numbers: it is damaged")
-    return probabilities, accepted
+    return as_given[:, 0], as_given[:, 1].astype(bool)
 
 
 def of_texts(texts, probabilities, accepted):

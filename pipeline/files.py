@@ -8,19 +8,31 @@ names the file and says what to do.
 import contextlib
 import gzip
 import hashlib
+import io
+import math
 import os
 import pickle
 import re
 import warnings
+from pathlib import Path
 
 import joblib
 import lz4.frame
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 from joblib.compressor import BinaryZlibFile
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 
 from pipeline import BadInput
+
+WAIT_SECONDS = 0.2  # between two looks at whether another job is done
+
+# A small file can stand for more than any memory holds. What people exchange is compressed to a third at
+# best, and what is no array (names, lengths) takes some hundred kilobytes.
+MOST_EXPANSION = 30  # times the file's size, and MOST_SMALL bytes
+MOST_SMALL = 2**26
+MOST_PICKLED = 2**22  # bytes, of what is no array
 
 
 class UseFailed(Exception):
@@ -72,14 +84,44 @@ def read_arrays(path, use_list=None):
         else:
             raise BadInput(f"{path}: neither gzip, zlib nor lz4; get or make it again")
         with stream:
-            unpickler = _ArraysOnly(str(path), stream, ensure_native_byte_order=True)
+            unpickler = _ArraysOnly(str(path), _Limited(stream, MOST_PICKLED), ensure_native_byte_order=True)
             unpickler.use_list = use_list
+            unpickler.bytes_left = MOST_EXPANSION * os.path.getsize(path) + MOST_SMALL
             value = unpickler.load()
             if stream.read(1):
                 raise ValueError("it goes on after its end")
             if isinstance(stream, BinaryZlibFile) and not stream._decompressor.eof:
                 raise ValueError("its end is missing")
     return value
+
+
+class _Limited:
+    """A stream of which only so many bytes can be read, save where ``without_limit`` is used."""
+
+    def __init__(self, stream, n_bytes):
+        self.without_limit, self.n_bytes = stream, n_bytes
+
+    def _count(self, n_bytes):
+        self.n_bytes -= n_bytes
+        if self.n_bytes < 0:
+            raise ValueError("it holds far more than one would expect of a file like this")
+
+    def read(self, size=-1):
+        # Counted before, so that nothing is made room for.
+        self._count(size if size >= 0 else self.n_bytes + 1)
+        return self.without_limit.read(size)
+
+    def readline(self):
+        line = self.without_limit.readline(self.n_bytes + 1)
+        self._count(len(line))
+        return line
+
+    def readinto(self, buffer):
+        self._count(len(buffer))
+        return self.without_limit.readinto(buffer)
+
+    def peek(self, size):
+        return self.without_limit.peek(size)
 
 
 class _ArraysOnly(NumpyUnpickler):
@@ -149,7 +191,16 @@ class _NumberArray(NumpyArrayWrapper):
         if not isinstance(self.dtype, _NumberType):
             raise ValueError("an array that does not say what its numbers are")
         self.dtype = self.dtype.to_numpy()
-        return super().read_array(unpickler, ensure_native_byte_order)
+        # Python's numbers, which do not overflow.
+        unpickler.bytes_left -= math.prod(map(int, self.shape)) * self.dtype.itemsize
+        if unpickler.bytes_left < 0 or any(length < 0 for length in self.shape):
+            raise ValueError(f"an array of {self.shape} is far more than one would expect of a file of this size")
+        limited = unpickler.file_handle
+        unpickler.file_handle = limited.without_limit
+        try:
+            return super().read_array(unpickler, ensure_native_byte_order)
+        finally:
+            unpickler.file_handle = limited
 
 
 def _number(number_type, content):
@@ -172,7 +223,12 @@ def read_csv(path, columns):
     """A CSV file as strings; BadInput unless it has the columns."""
     with naming(path, "it is no CSV file in UTF-8; get it again"), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+        most = MOST_EXPANSION * path.stat().st_size + MOST_SMALL
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise ValueError("it holds far more than one would expect of a file like this")
+        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
     missing = [column for column in columns if column not in rows]
     if missing:
         raise BadInput(f"{path}: it has no column {', '.join(missing)}; it needs {', '.join(columns)}")
@@ -188,18 +244,59 @@ def numbers(column, path):
     return numbers
 
 
+def hidden(path, what):
+    """A hidden path beside another: ``.{name}.{what}``."""
+    return path.with_name(f".{path.name}.{what}")
+
+
+@contextlib.contextmanager
+def alone(path, say=None, what="lock"):
+    """Let one job at a time do something about a file, while the others wait.
+
+    The lock is the system's, and free as soon as the job that holds it is gone, however it ended.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    say : callable, optional
+        Called with a line for the user before waiting.
+    what : str
+        What is done, where different things may be done at once.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(hidden(path, what))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        if say is not None:
+            say(f"{path} is in progress in another job: waiting for it")
+        lock.acquire(poll_interval=WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        # While it is held: whoever gets hold of it now sees that it is gone, and makes a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 @contextlib.contextmanager
 def new_file(path):
     """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        # An old record must never stand beside a new output.
-        record_path(path).unlink(missing_ok=True)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with alone(path, what="tmp.lock"):
+        temporary = hidden(path, "tmp")
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())  # only now is it sure that the disk was not full
+            # An old record must never stand beside a new output.
+            record_path(path).unlink(missing_ok=True)
+            os.replace(temporary, path)
+        except OSError as error:
+            if error.filename not in (None, str(temporary)):
+                raise
+            raise BadInput(f"{path} cannot be written: {error.strerror or error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def record_path(path):

@@ -49,7 +49,7 @@ def read_results(path):
             for metric, value in metrics.items()
             if "," in metric and "_stderr," not in metric and isinstance(value, float | int)
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(
             f"{path}: the lm_eval command did not write this ({error!r}): remove it, or run it again"
         ) from error

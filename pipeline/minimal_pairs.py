@@ -25,7 +25,17 @@ N_TRIED = 64
 ROUNDING = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 5e-3}
 
 
-def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, progress=None, say=warnings.warn):
+def score_pairs(
+    pairs,
+    model,
+    tokenizer,
+    batch_size=64,
+    leading_space=False,
+    progress=None,
+    say=warnings.warn,
+    known=None,
+    keep=None,
+):
     """Log-probabilities of both sentences of every pair.
 
     Parameters
@@ -40,6 +50,8 @@ def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, pro
         Called after each batch with the number of sentences that it completed, two a pair.
     say : callable
         Called with a line for the user.
+    known, keep
+        As ``log_probabilities`` takes them, to go on from where the work was interrupted.
 
     Returns
     -------
@@ -58,12 +70,16 @@ def score_pairs(pairs, model, tokenizer, batch_size=64, leading_space=False, pro
         batch_size,
         progress and (lambda done: progress(n_times[done].sum())),
         say,
+        known,
+        keep,
     )
     return pairs.assign(logprob_good=scores[of_sentence[:, 0]], logprob_bad=scores[of_sentence[:, 1]])
 
 
 @torch.inference_mode()
-def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None, say=warnings.warn):
+def log_probabilities(
+    sentences, model, tokenizer, batch_size=64, progress=None, say=warnings.warn, known=None, keep=None
+):
     """Log-probability of each sentence: the sum over its tokens of log P(token | BOS and before).
 
     Parameters
@@ -80,6 +96,10 @@ def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None,
         Called after each batch with the indices of the sentences in it.
     say : callable
         Called with a line for the user when the model cannot read trees, or the batches become smaller.
+    known : float64 array of shape (n_known,), optional
+        What ``keep`` was last called with when the same work was interrupted.
+    keep : callable, optional
+        Called after each batch with the log-probabilities so far, in the order in which sentences are read.
 
     Returns
     -------
@@ -112,7 +132,7 @@ def log_probabilities(sentences, model, tokenizer, batch_size=64, progress=None,
         order.sort(key=lambda index: -len(tokens_of[index]))  # of one length, so that there is little padding
 
     scores = np.empty(len(tokens_of))
-    scores[order] = _score_all(order, tokens_of, model, score_batch, batch_size, say, progress)
+    scores[order] = _score_all(order, tokens_of, model, score_batch, batch_size, say, progress, known, keep)
     _check_finite(sentences, scores)
     return scores
 
@@ -144,17 +164,24 @@ def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
     return f"log-probabilities would be off by {apart:.1g} of their size"
 
 
-def _score_all(indices, tokens_of, model, score_batch, batch_size, say, progress=None):
+def _score_all(indices, tokens_of, model, score_batch, batch_size, say, progress=None, known=None, keep=None):
     """Log-probabilities of the sentences that the indices name, float64 array of shape (n_indices,)."""
-    scores = np.empty(len(tokens_of))
+    known = np.empty(0) if known is None else known
+    scores = np.empty(len(indices))
+    scores[: len(known)] = known
 
-    def work(batch):
-        scores[batch] = score_batch([tokens_of[index] for index in batch], model)
+    def work(places):
+        batch = [indices[place] for place in places]
+        scores[places] = score_batch([tokens_of[index] for index in batch], model)
         if progress is not None:
             progress(batch)
+        if keep is not None:
+            keep(scores[: places[-1] + 1])
 
-    in_batches(indices, batch_size, work, say)
-    return scores[indices]
+    if progress is not None and len(known):
+        progress(indices[: len(known)])
+    in_batches(range(len(indices)), batch_size, work, say, len(known))
+    return scores
 
 
 def _check_finite(sentences, scores):

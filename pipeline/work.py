@@ -1,0 +1,135 @@
+"""Work that may be stopped at any moment, and goes on from there when it is started again.
+
+An output is made in a hidden folder beside it, where finished parts of the work are kept, and comes to
+its final name in one step, when it is whole. What is there under a final name is never half of something.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+
+from pipeline import BadInput
+from pipeline.files import hidden, naming, new_file
+
+KEEP_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
+
+
+@contextlib.contextmanager
+def parts_folder(path, made_with, made_from):
+    """The hidden folder in which the parts of an output are kept until it is whole.
+
+    It stays when the work is stopped, unless there is no part in it yet. To be used by one job at a
+    time (``files.alone``).
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The output, or whatever names what is worked on.
+    made_with : dict
+        What the parts depend on, for JSON. Parts that were made with something else are removed.
+    made_from : list of pathlib.Path
+        Files that the parts depend on: parts that are of other ones, by size and time, are removed.
+
+    Yields
+    ------
+    pathlib.Path
+        Of the folder. Whatever is in it when the work is done is removed with it.
+    """
+    folder = hidden(path, "parts")
+    note = folder / "made_with.json"
+    told = json.dumps({"with": made_with, "from": _signatures(made_from)}, sort_keys=True)
+    if folder.is_symlink() or not note.is_file() or note.read_text() != told:
+        _remove(folder)
+        folder.mkdir()
+        with new_file(note) as temporary:
+            temporary.write_text(told)
+    for unfinished in folder.glob(".*"):  # by a job that was killed
+        unfinished.unlink()
+    try:
+        yield folder
+    except BaseException:
+        if set(folder.glob("*")) <= {note}:
+            _remove(folder)
+        raise
+    _remove(folder)
+
+
+def is_left_behind(path):
+    """Whether a job that was killed has left something beside an output; or one works on it right now."""
+    return hidden(path, "lock").exists() or hidden(path, "parts").exists()
+
+
+def remove_parts(path):
+    """Remove the parts of an output that is whole, left by a job that was killed in its last moment."""
+    _remove(hidden(path, "parts"))
+
+
+def check_unchanged(parts):
+    """BadInput where a file that the parts were made from is another one by now."""
+    before = json.loads((parts / "made_with.json").read_text())["from"]
+    for path, signature in _signatures(before).items():
+        if signature != before[path]:
+            raise BadInput(f"{path} has changed while it was used: run the same command again")
+
+
+def _signatures(paths):
+    """Size and time of files, None for one that is not there."""
+    found = {}
+    for path in map(str, paths):
+        about = os.stat(path) if os.path.isfile(path) else None
+        found[path] = about and [about.st_size, about.st_mtime_ns]
+    return found
+
+
+def _remove(folder):
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+
+
+def put_in_place(parts, paths):
+    """Give files that were written into the folder of parts their final place.
+
+    Parameters
+    ----------
+    parts : pathlib.Path
+        The folder, in which each file has its final name.
+    paths : list of pathlib.Path
+        Where they belong. The last one tells that all are there: it is the last to come, and an
+        older one in its place is the first to go.
+    """
+    paths[-1].unlink(missing_ok=True)
+    for path in paths:
+        os.replace(parts / path.name, path)
+
+
+def save_part(path, **arrays):
+    """Save arrays as a part, ``.npz``."""
+    with new_file(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+
+
+def read_part(path):
+    """The arrays of a part, by name, or None where it is not there."""
+    if not path.is_file():
+        return None
+    with naming(path, f"remove {path.parent}, so that the work begins anew"), np.load(path) as arrays:
+        return dict(arrays)
+
+
+def now_and_then(keep, seconds=None):
+    """A function that passes on to ``keep`` what it is called with, if the last time was long enough ago."""
+    last = time.monotonic()
+
+    def keep_sometimes(value):
+        nonlocal last
+        if time.monotonic() - last >= (KEEP_SECONDS if seconds is None else seconds):
+            keep(value)
+            last = time.monotonic()
+
+    return keep_sometimes
