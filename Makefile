@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench demo test
+.PHONY: bench demo soak test
 
 demo: .venv/made
 	rm -rf embedded_study
@@ -13,6 +13,10 @@ test: .venv/made
 	ruff check .
 	ruff format --check .
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Kills at every step, races again and again: the long form of what make test does of it.
+soak: .venv/made
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/test_interruption.py
 
 # Some forty minutes; benchmarks/README.md says what comes out.
 bench: .venv/made_benchmarks

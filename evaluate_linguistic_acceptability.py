@@ -42,7 +42,7 @@ def main():
     for model, texts in study.read_generated_texts(folder, args.model, args.prompts).groupby("model"):
         output = study.acceptability_path(model, folder)
         # One job at a time: it adds to what is in the table.
-        with files.alone(output, lambda line: print(line, flush=True)):
+        with files.alone(output, study.say):
             judge_model(texts, output, args)
 
 
@@ -53,6 +53,8 @@ def judge_model(texts, output, args):
     tables = []
     if study.is_finished(output, parameters, args.overwrite):
         tables.append(study.read_acceptability(output, texts))
+    classifiers = study.read_record(output).get("checkpoint", {}).get("classifiers", {}) if tables else {}
+    check_same_classifiers(classifiers, args.classifier, output)
     missing_of = {classifier: not_judged(texts, tables, classifier) for classifier in args.classifier}
     n_new = sum(map(len, missing_of.values()))
     if n_new == 0:
@@ -63,39 +65,52 @@ def judge_model(texts, output, args):
     with study.parts_of(output, parameters, inputs=inputs) as parts:
         for classifier, missing in missing_of.items():
             if len(missing):
-                tables.append(judge(missing, classifier, args, parts))
+                table, classifiers[study.checkpoint_stem(classifier)] = judge(missing, classifier, args, parts)
+                tables.append(table)
         table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
         files.write_table(parts / output.name, table)
-        study.finish(parts, [output], parameters, inputs, started)
+        judges = {"model": ", ".join(classifiers), "classifiers": classifiers}
+        study.finish(parts, [output], parameters, inputs, started, judges)
     means = table.groupby(["tokens", "revision", "classifier"])[["mean_probability", "share_acceptable"]].mean()
     print(means.reset_index().to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} texts, {n_new} of them new, in {output}")
+
+
+def check_same_classifiers(before, classifiers, output):
+    """Those that have judged texts of a table must be those of the same names that are to judge others."""
+    for classifier in classifiers:
+        checkpoint = before.get(study.checkpoint_stem(classifier))
+        if checkpoint and not study.is_same_checkpoint(checkpoint, classifier, output):
+            raise BadInput(
+                f"{output} was made with another classifier {checkpoint['model']}: --overwrite makes it anew"
+            )
 
 
 def not_judged(texts, tables, classifier):
     """The texts that a classifier has not judged yet, as those tables tell."""
     keys, judged = ["revision", "prompt", "sample"], []
     for table in tables:
-        of_classifier = table[table["classifier"] == Path(classifier).name]
+        of_classifier = table[table["classifier"] == study.checkpoint_stem(classifier)]
         judged.extend(of_classifier.set_index(keys).index)
     return texts[~texts.set_index(keys).index.isin(judged)]
 
 
 def judge(texts, classifier, args, parts):
-    """A table with a row per text: how acceptable a classifier finds its sentences."""
+    """How acceptable a classifier finds the sentences of each text, a row each; and what was loaded."""
+    name = study.checkpoint_stem(classifier)
     sentences = [
         acceptability.written_sentences(text, prompt, args.lang)
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
-    part = parts / f"{hashlib.sha256(repr([classifier, different]).encode()).hexdigest()}.npz"
+    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device)
+    part = parts / f"{hashlib.sha256(repr([checkpoint, different]).encode()).hexdigest()}.npz"
     known = work.read_part(part)
-    model, tokenizer = study.load_classifier(classifier, args.device)
     try:
         label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)
     except BadInput as error:
         raise BadInput(f"classifier {classifier}: {error}") from error
-    with tqdm(total=len(different), desc=Path(classifier).name, unit="sentence", disable=None) as bar:
+    with tqdm(total=len(different), desc=name, unit="sentence", disable=None) as bar:
         probabilities, accepted = acceptability.acceptability(
             different,
             model,
@@ -112,7 +127,7 @@ def judge(texts, classifier, args, parts):
         dict(zip(different, probabilities, strict=True)),
         dict(zip(different, accepted, strict=True)),
     )
-    return texts[["revision", "tokens", "prompt", "sample"]].assign(classifier=Path(classifier).name, **of_texts)
+    return texts[["revision", "tokens", "prompt", "sample"]].assign(classifier=name, **of_texts), checkpoint
 
 
 if __name__ == "__main__":

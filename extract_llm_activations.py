@@ -13,6 +13,7 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is a nam
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
+import contextlib
 import os
 import time
 
@@ -45,6 +46,7 @@ def main():
             check_same_timings(onsets_offsets, args.lang)
         study.use_threads(args.threads)
         model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
+        work.keep_if_same(parts, checkpoint, study.say)
 
         activations_of_runs = []  # runs of layers of (n_words, n_units)
         with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
@@ -100,24 +102,31 @@ def write_timings(onsets_offsets, lang, overwrite, parts):
     with files.alone(path):
         if not overwrite:
             check_same_timings(onsets_offsets, lang)
-        if overwrite or not path.exists():
-            files.write_arrays(parts / path.name, onsets_offsets)
-            os.replace(parts / path.name, path)
+        with contextlib.suppress(BadInput):  # a damaged file is written anew
+            if is_of_timings(path, onsets_offsets):
+                return
+        files.write_arrays(parts / path.name, onsets_offsets)
+        os.replace(parts / path.name, path)
 
 
 def check_same_timings(onsets_offsets, lang):
-    """All checkpoints of a study share one file of timings: it must be of these words."""
+    """All checkpoints of a study share one file of timings: if it is there, it must be of these words."""
     path = study.onsets_offsets_path(lang)
-    if not path.exists():
-        return
-    before = files.read_arrays(path)
-    same = len(before) == len(onsets_offsets) and all(
-        np.array_equal(old, new) for old, new in zip(before, onsets_offsets, strict=True)
-    )
-    if not same:
+    if path.exists() and not is_of_timings(path, onsets_offsets):
         raise BadInput(
             f"{path} is of other word timings than {study.word_timings_path(lang)}: "
             "use another study folder (LTBA_DIR), or --overwrite for every checkpoint"
+        )
+
+
+def is_of_timings(path, onsets_offsets):
+    """Whether a file is there and holds these timings."""
+    if not path.exists():
+        return False
+    before = files.read_arrays(path)
+    with files.naming(path, "it is no list over runs of (onsets, offsets); remove it, and extract again"):
+        return len(before) == len(onsets_offsets) and all(
+            np.array_equal(old, new) for old, new in zip(before, onsets_offsets, strict=True)
         )
 
 

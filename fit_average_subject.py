@@ -61,6 +61,8 @@ def main():
     device = study.pick_device(args.device)
     if args.tf32 and device.type != "cuda":
         parser.error(f"--tf32 is for CUDA devices, and this is {device}")
+    if device.type == "mps":
+        parser.error("--device mps cannot compute in float64, which the fit needs: --device cpu can")
     device = None if device.type == "cpu" else device  # NumPy computes on the CPU
     parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
     grid = np.logspace(low, high, int(n_alphas))
@@ -79,10 +81,12 @@ def main():
         for path, of_runs in zip(outputs, correlations, strict=True):
             # Averaged in float64, as the published code does.
             files.write_arrays(parts / path.name, of_runs.mean(axis=0, dtype=np.float64))
+        outputs.reverse()  # layer 0 comes last: where it is, all are
+        before = study.all_layer_correlations_paths(args.model, args.lang)
         with files.new_file(parts / output.name) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, correlations=correlations, alphas=alphas)
         checkpoint = study.read_record(study.activations_path(args.model, args.lang)).get("checkpoint")
-        study.finish(parts, [*outputs, output], parameters, inputs, started, checkpoint)
+        study.finish(parts, [*outputs, output], parameters, inputs, started, checkpoint, instead_of=before)
 
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:

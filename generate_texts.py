@@ -41,9 +41,12 @@ def main():
     stem = study.checkpoint_stem(args.model, args.revision)
     missing, together = find_missing(prompts, stem, folder, args), folder / f"{stem}_gen"
     if missing or work.is_left_behind(together):
-        with files.alone(together, lambda line: print(line, flush=True)):
-            missing = find_missing(prompts, stem, folder, args)  # another job may have written some
-            with study.parts_of(together, {}) as parts:
+        with files.alone(together, study.say):
+            options = {"seed": args.seed, "max_new_tokens": args.max_new_tokens, "temperature": args.temperature}
+            options |= {"revision": args.revision, "dtype": args.dtype, "prompts": list(prompts)}
+            with study.parts_of(together, options, args.model) as parts:
+                # Another job may have written some, or this one before it was stopped (with --overwrite).
+                missing = [text for text in find_missing(prompts, stem, folder, args) if not is_marked(parts, text[0])]
                 if missing:
                     write_texts(missing, parts, args)
     print(f"{len(prompts) * args.n_samples} texts, {len(missing)} of them new, in {folder}/{stem}_gen_*.txt")
@@ -70,6 +73,15 @@ def find_missing(prompts, stem, folder, args):
     return missing
 
 
+def mark(parts, path):
+    """What tells that a text was written by the same command."""
+    return parts / f"{path.name}.written"
+
+
+def is_marked(parts, path):
+    return path.exists() and mark(parts, path).exists()
+
+
 def write_texts(missing, parts, args):
     """Generate texts a batch at a time, and write each batch as soon as it is there."""
     study.use_threads(args.threads)
@@ -88,6 +100,7 @@ def write_texts(missing, parts, args):
                 with files.new_file(parts / path.name) as temporary:
                     temporary.write_text(text, encoding="utf-8", newline="")
                 study.finish(parts, [path], how, [], started, checkpoint, args.seed)
+                mark(parts, path).touch()
             n_written += len(texts)
             # Texts that ended before their last token are done as well.
             bar.update(n_written * args.max_new_tokens - bar.n)

@@ -116,6 +116,12 @@ def layer_correlations_path(stem, layer, lang):
     return study_folder() / "llms_brain_correlations" / f"{stem}_layer-{layer}_corr_{lang}.gz"
 
 
+def all_layer_correlations_paths(stem, lang):
+    """Those that are there, of all layers."""
+    name = layer_correlations_path(glob.escape(stem), "*", lang)
+    return sorted(name.parent.glob(name.name))
+
+
 def run_correlations_path(stem, lang):
     return study_folder() / "llms_brain_correlations" / f"{stem}_runs_{lang}.npz"
 
@@ -293,13 +299,19 @@ def read_texts(lang):
     with naming(path, "download it again"), zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
-            if archive.getinfo(name).file_size > MOST_TEXT:
-                raise ValueError(f"{name} is longer than any run's text")
-            text = archive.read(name, pwd=TEXT_PASSWORD).decode("utf-8-sig")
+            check_member(archive.getinfo(name), MOST_TEXT)
+            with archive.open(name, pwd=TEXT_PASSWORD) as file:
+                text = file.read(MOST_TEXT + 1).decode("utf-8-sig")
             texts.append(text.replace("\r\n", "\n"))
         if not texts:
             raise BadInput(f"{path}: there is no {name} in it; is it the text of another language?")
     return texts
+
+
+def check_member(member, most_bytes):
+    """ValueError unless a file in a zip archive is small, and compressed so that little is unpacked at once."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.file_size > most_bytes:
+        raise ValueError(f"{member.filename} in it is larger than it should be, or compressed in another way")
 
 
 def read_word_timings(lang):
@@ -472,6 +484,8 @@ def read_generated_texts(folder, model=None, prompts_path=None):
         if how := read_record(path).get("parameters"):
             with naming(record_path(path), "remove it, and say --model"):
                 name, revision, prompt_text = how["model"], how["revision"] or "", how["prompt"]
+                if not all(isinstance(part, str) for part in (name, revision, prompt_text)):
+                    raise ValueError("its model, revision and prompt are no texts")
         elif model is None:
             raise BadInput(f"{path}: no .json beside it tells which model wrote it: say --model")
         else:
@@ -613,7 +627,8 @@ def what_differs(model, checkpoints, lang):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
-    first one), the paradigms of benchmarks, and the shots of lm_eval.
+    first one), the paradigms of benchmarks, and the shots of lm_eval. A fit that was made of other files
+    than are there now is told too.
 
     Parameters
     ----------
@@ -641,6 +656,11 @@ def what_differs(model, checkpoints, lang):
             values = {json.dumps(record.get(name)) for record in records}
             if len(values) > 1:
                 sentences.append(f"{what}: made with {name} {' and '.join(sorted(values))} at different checkpoints")
+    for stem in stems:
+        made_from = [activations_path(stem, lang), onsets_offsets_path(lang), *average_subject_files(lang)]
+        # Of a study that was copied here, gigabytes would have to be read to be sure.
+        if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
+            sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
     for task, shots in read_lm_eval(model).groupby("task")["n_shots"].unique().items():
         if len(shots) > 1:
             sentences.append(f"{task} was run with {' and '.join(map(str, sorted(shots)))} shots")
@@ -714,11 +734,11 @@ def read_correlations(stem, lang):
     path = run_correlations_path(stem, lang)
     if path.exists():
         with naming(path, "make it again with fit_average_subject.py --overwrite"), np.load(path) as arrays:
-            if sum(member.file_size for member in arrays.zip.infolist()) > MOST_CORRELATIONS:
-                raise ValueError("it is larger than any checkpoint's")
+            for member in arrays.zip.infolist():
+                check_member(member, MOST_CORRELATIONS)
             correlations = arrays["correlations"]
-            if correlations.ndim != 3:
-                raise BadInput(f"{path}: correlations have shape {correlations.shape}, not (layers, runs, voxels)")
+            if correlations.ndim != 3 or correlations.dtype.kind != "f":
+                raise ValueError(f"correlations are {correlations.dtype} of shape {correlations.shape}")
             return correlations
     layers = []
     while (path := layer_correlations_path(stem, len(layers), lang)).is_file():
@@ -844,7 +864,7 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
     changed = [f"{key} {before.get(key)}" for key in keys if before.get(key) != after.get(key)]
     if model is not None and record.get("checkpoint"):
         checkpoint = record["checkpoint"]
-        if not is_same_checkpoint(checkpoint, model):
+        if not is_same_checkpoint(checkpoint, model, path):
             changed.append(f"the model {checkpoint['model']}, which is another one")
     if changed:
         raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
@@ -853,17 +873,25 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
     return True
 
 
-def changed_input(path, inputs):
+def changed_input(path, inputs, or_copied=True):
     """The first of some files that an output was made from and that has changed since, or None.
 
-    Only those that are newer than the output are read.
+    Only those that are newer than the output are read (see ``is_newer``). One that is not there any more
+    has not changed; one that was not there has.
     """
     before = read_record(path).get("inputs", {})
     for file in inputs:
-        is_newer = file.is_file() and file.stat().st_mtime > path.stat().st_mtime
-        if is_newer and before.get(file.name) not in (None, sha256(file)):
+        if before and is_newer(file, path, or_copied) and before.get(file.name) != sha256(file):
             return file
     return None
+
+
+def is_newer(file, path, or_copied=True):
+    """Whether a file was written after another, or came to its place after it: copies keep the time of writing."""
+    if not file.is_file():
+        return False
+    about = file.stat()
+    return (max(about.st_mtime, about.st_ctime) if or_copied else about.st_mtime) > path.stat().st_mtime
 
 
 @contextlib.contextmanager
@@ -882,7 +910,7 @@ def job(output, parameters, overwrite, model=None, inputs=()):
         print(f"{output} is there already")
         yield None
         return
-    with alone(output, lambda line: print(line, flush=True)):
+    with alone(output, say):
         # Another job may have made it in the meantime.
         if is_finished(*arguments):
             work.remove_parts(output)
@@ -895,13 +923,20 @@ def job(output, parameters, overwrite, model=None, inputs=()):
 
 def parts_of(path, parameters, model=None, inputs=()):
     """The folder in which parts of the work on a path are kept, for ``with``; see ``work.parts_folder``."""
+    folder = Path(__file__).parent
     made_with = {"parameters": parameters, "model": model and str(model), "versions": versions()}
-    revision = parameters.get("revision") or ""
-    of_model = checkpoint_files(Path(model, revision)) if model and Path(model, revision).is_dir() else []
-    return work.parts_folder(path, made_with, [*inputs, *of_model])
+    made_with["program"] = {file.name: sha256(file) for file in [*folder.glob("*.py"), *folder.glob("pipeline/*.py")]}
+    of_model = Path(model, parameters.get("revision") or "") if model else None
+    inputs = [*inputs, *(checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
+    return work.parts_folder(path, made_with, inputs, say)
 
 
-def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=None):
+def say(line):
+    """Tell the user, at once, even where the output is not a terminal."""
+    print(line, flush=True)
+
+
+def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=None, instead_of=()):
     """Give outputs, which are in the folder of parts, their place, with a record of how they were made.
 
     Parameters
@@ -911,24 +946,36 @@ def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=No
         The last one tells that the work is done, and has the record beside it.
     parameters, inputs, started, checkpoint, seed
         As ``write_record`` takes them.
+    instead_of : list of pathlib.Path
+        Older outputs, which are removed.
     """
     *others, output = outputs
     work.check_unchanged(parts)
     write_record(parts / output.name, parameters, inputs, started, checkpoint, seed)
-    work.put_in_place(parts, [*others, record_path(output), output])
+    work.put_in_place(parts, [*others, record_path(output), output], instead_of)
 
 
-def is_same_checkpoint(checkpoint, model):
-    """Whether a recorded checkpoint is that of a model of the same name, which may have been moved."""
-    if checkpoint["model"] == model or not checkpoint.get("files"):
+def is_same_checkpoint(checkpoint, model, path):
+    """Whether what an output was made of, as recorded, is this model, which may have been moved.
+
+    Files of a local one are read if it was moved, or if they are newer than the output.
+    """
+    if not checkpoint.get("files"):
         return checkpoint["model"] == model
-    folder = Path(model, checkpoint["revision"] or "")
-    return folder.is_dir() and checkpoint["files"] == checksums(folder)
+    folder = Path(model, checkpoint.get("revision") or "")
+    if not folder.is_dir():
+        return checkpoint["model"] == model  # it may have been removed since
+    now = checkpoint_files(folder)
+    if checkpoint["model"] == model and not any(is_newer(file, path) for file in now):
+        return {file.name for file in now} == checkpoint["files"].keys()
+    return checksums(folder) == checkpoint["files"]
 
 
 def checkpoint_files(folder):
-    """The files that make up a local checkpoint."""
-    return sorted(path for path in folder.iterdir() if path.suffix in {".safetensors", ".bin", ".json"})
+    """The files that make up a local checkpoint, tokenizer included."""
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and path.suffix != ".md" and path.name[0] not in "._"
+    )
 
 
 def checksums(folder):
@@ -952,8 +999,10 @@ def read_record(path):
         return {}
     with naming(record, "remove it, or make its output again with --overwrite"):
         content = json.loads(record.read_text())
-        if not isinstance(content["parameters"], dict):
-            raise ValueError("it says nothing of parameters")
+        checkpoint = content.get("checkpoint") or {"model": ""}
+        whole = [content["parameters"], content.get("inputs", {}), checkpoint, checkpoint.get("files", {})]
+        if not all(isinstance(part, dict) for part in whole) or not isinstance(checkpoint["model"], str):
+            raise ValueError("it is no record")
     return content
 
 
@@ -1098,10 +1147,15 @@ def load_classifier(name, device="auto"):
     model : transformers.PreTrainedModel
         In evaluation mode, in float32, on the device.
     tokenizer : transformers.PreTrainedTokenizerBase
+    checkpoint : dict
+        What was loaded, for the record.
     """
     from transformers import AutoModelForSequenceClassification
 
-    return _load(AutoModelForSequenceClassification, name, None, device, "float32")[:2]
+    model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
+    if tokenizer.pad_token is None:
+        raise BadInput(f"classifier {name}: its tokenizer has no token to fill up shorter sentences with")
+    return model, tokenizer, checkpoint
 
 
 def _load(auto_model, name, revision, device, dtype):
@@ -1124,8 +1178,11 @@ def _load(auto_model, name, revision, device, dtype):
         network, loading = auto_model.from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments
         )
-    if not tokenizer("a word", add_special_tokens=False)["input_ids"]:
-        raise BadInput(f"checkpoint {source}: its tokenizer reads no text; are the tokenizer's files in it?")
+        if not tokenizer("a word", add_special_tokens=False)["input_ids"]:
+            raise ValueError("its tokenizer reads no text; are the tokenizer's files in it?")
+        n_known = network.get_input_embeddings().num_embeddings
+        if tokenizer.vocab_size > n_known:  # tokens that were added later may lack a place in the model
+            raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, of which the model knows {n_known}")
     if loading["missing_keys"]:
         raise BadInput(f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}")
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
@@ -1194,6 +1251,7 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
         pairs = read_pairs()
         use_threads(args.threads)
         model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
+        work.keep_if_same(parts, checkpoint, say)
         kept = parts / "scores.npz"
         known = work.read_part(kept)
         with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:

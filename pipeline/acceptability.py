@@ -92,11 +92,11 @@ def acceptability(
         Called after each batch with the number of sentences in it.
     say : callable
         Called with a line for the user where memory does not hold a batch, which is then halved.
-    known : float64 array of shape (n_known, 2), optional
+    known : float64 array of shape (n_sentences, 2), optional
         What ``keep`` was last called with when the same work was interrupted.
     keep : callable, optional
-        Called after each batch with the probabilities, and whether accepted, of sentences so far, in
-        the order in which they are read.
+        Called after each batch with the probabilities, and whether accepted, so far; NaN where they are
+        not known yet.
 
     Returns
     -------
@@ -106,34 +106,29 @@ def acceptability(
     """
     longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
-    known = np.empty((0, 2)) if known is None else known
-    judged = np.empty((len(sentences), 2))  # in that order: probability, and whether accepted
-    judged[: len(known)] = known
+    judged = np.full((len(sentences), 2), np.nan) if known is None else known.copy()
 
-    def judge(places):
-        encoded = tokenizer(
-            [sentences[by_length[place]] for place in places],
-            padding=True,
-            truncation=True,
-            max_length=longest,
-            return_tensors="pt",
-        ).to(model.device)
-        of_labels = model(**encoded).logits.float().softmax(dim=-1)  # (n_sentences, n_labels)
-        judged[places, 0] = of_labels[:, label].cpu().numpy()
-        judged[places, 1] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
+    def judge(batch):
+        if np.isnan(judged[batch]).any():
+            encoded = tokenizer(
+                [sentences[index] for index in batch],
+                padding=True,
+                truncation=True,
+                max_length=longest,
+                return_tensors="pt",
+            ).to(model.device)
+            of_labels = model(**encoded).logits.float().softmax(dim=-1)  # (n_sentences, n_labels)
+            judged[batch, 0] = of_labels[:, label].cpu().numpy()
+            judged[batch, 1] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
+            if keep is not None:
+                keep(judged)
         if progress is not None:
-            progress(len(places))
-        if keep is not None:
-            keep(judged[: places[-1] + 1])
+            progress(len(batch))
 
-    if progress is not None:
-        progress(len(known))
-    in_batches(range(len(sentences)), batch_size, judge, say, len(known))
-    as_given = np.empty_like(judged)
-    as_given[by_length] = judged
-    if not np.isfinite(as_given).all():
+    in_batches(by_length, batch_size, judge, say)
+    if not np.isfinite(judged).all():
         raise BadInput("the classifier's probabilities are not finite numbers: it is damaged")
-    return as_given[:, 0], as_given[:, 1].astype(bool)
+    return judged[:, 0], judged[:, 1].astype(bool)
 
 
 def of_texts(texts, probabilities, accepted):

@@ -5,7 +5,7 @@ import torch
 from pipeline import BadInput
 
 
-def in_batches(items, batch_size, work, say, n_done=0):
+def in_batches(items, batch_size, work, say):
     """Do some work on consecutive batches of items, in smaller ones where memory runs out.
 
     Parameters
@@ -19,16 +19,13 @@ def in_batches(items, batch_size, work, say, n_done=0):
         device.
     say : callable
         Called with a line for the user when the batches become smaller.
-    n_done : int
-        Items that the work has been done on before; it goes on with the first batch that is not done in
-        whole, so that batches are the same as if it had not been interrupted.
 
     Raises
     ------
     BadInput
         A batch of one does not fit in the memory.
     """
-    first = n_done if n_done == len(items) else n_done // batch_size * batch_size
+    first = 0
     while first < len(items):
         batch = items[first : first + batch_size]
         if _fits_in_memory(work, batch):

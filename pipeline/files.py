@@ -6,6 +6,7 @@ names the file and says what to do.
 """
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -48,6 +49,8 @@ def naming(path, remedy):
         raise
     except UseFailed as error:
         raise error.__cause__ from None
+    except MemoryError:  # the file is not at fault
+        raise
     except Exception as error:  # a damaged archive, pickle or image can raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BadInput(f"{path}: {remedy} ({reason[:200]})") from error
@@ -124,6 +127,21 @@ class _Limited:
         return self.without_limit.peek(size)
 
 
+# What joblib's description of an array may say.
+ARRAY_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
+# The codes of a pickle that may stand in such files. Some others make room for as many bytes as they are told.
+PLAIN_CODES = [
+    getattr(pickle, name)[0]
+    for name in (
+        "PROTO FRAME STOP MARK POP POP_MARK PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET "
+        "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
+        "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
+        "BINBYTES SHORT_BINBYTES BINBYTES8 TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST "
+        "DICT EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ"
+    ).split()
+]
+
+
 class _ArraysOnly(NumpyUnpickler):
     """joblib's unpickler, for arrays of numbers and plain containers alone.
 
@@ -154,15 +172,29 @@ class _ArraysOnly(NumpyUnpickler):
     def _use_last_list(self):
         """A list has been filled: lists of up to 1,000 items are filled at once."""
         arrays = self.stack[-1]
-        if self.use_list is not None and all(isinstance(item, np.ndarray) for item in arrays):
+        if self.use_list is not None and arrays and all(isinstance(item, np.ndarray) for item in arrays):
             try:
                 self.stack[-1] = self.use_list(arrays)
             except Exception as error:
                 raise UseFailed from error
             arrays.clear()  # the unpickler remembers the list itself
 
-    # Which method reads which code of a pickle.
-    dispatch = NumpyUnpickler.dispatch | {pickle.APPEND[0]: load_append, pickle.APPENDS[0]: load_appends}
+    def load_build(self):
+        """Give an object its state: only to our stand-ins, and only what theirs is made of."""
+        state, instance = self.stack[-1], self.stack[-2]
+        if type(instance) is _NumberArray:
+            if not isinstance(state, dict) or not state.keys() <= ARRAY_STATE:
+                raise ValueError("an array that is described in another way than joblib's")
+        elif type(instance) is not _NumberType or not isinstance(state, tuple):
+            raise ValueError(f"a {type(instance).__name__} that is told what it is like")
+        super().load_build()
+
+    # Which method reads which code of a pickle; what arrays and plain containers do not need is not read.
+    dispatch = {code: NumpyUnpickler.dispatch[code] for code in PLAIN_CODES} | {
+        pickle.APPEND[0]: load_append,
+        pickle.APPENDS[0]: load_appends,
+        pickle.BUILD[0]: load_build,
+    }
 
 
 class _ArrayType:
@@ -284,6 +316,7 @@ def new_file(path):
     """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole."""
     with alone(path, what="tmp.lock"):
         temporary = hidden(path, "tmp")
+        temporary.unlink(missing_ok=True)  # of a job that was killed, or a link to somewhere else
         try:
             yield temporary
             with open(temporary, "rb") as file:
@@ -326,5 +359,12 @@ def write_table(path, table):
 
 
 def sha256(path):
+    """SHA-256 of a file, which is read once by a process, unless it changes."""
+    about = os.stat(path)
+    return _sha256(path, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+
+
+@functools.cache
+def _sha256(path, *_):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,7 +18,7 @@ from pipeline import BadInput, prefix_trees
 from pipeline.batches import in_batches
 
 # About how many sentences are read in both ways to find out.
-N_TRIED = 64
+N_TRIED = 32
 # How far both may be apart: the root mean square as a share of the scores'. Random models of 4 to 32
 # layers stayed below 3e-7, 7e-4 and 4e-3 where they could read trees. With weights that are hardly trained
 # and in half precision, so do some that cannot: hence what ``prefix_trees.why_not`` asks beforehand.
@@ -96,10 +96,10 @@ def log_probabilities(
         Called after each batch with the indices of the sentences in it.
     say : callable
         Called with a line for the user when the model cannot read trees, or the batches become smaller.
-    known : float64 array of shape (n_known,), optional
+    known : float64 array of shape (n_sentences,), optional
         What ``keep`` was last called with when the same work was interrupted.
     keep : callable, optional
-        Called after each batch with the log-probabilities so far, in the order in which sentences are read.
+        Called after each batch with the log-probabilities so far, NaN where they are not known yet.
 
     Returns
     -------
@@ -123,16 +123,17 @@ def log_probabilities(
     # Neighbours share a beginning; the last token of a sentence begins nothing.
     order = sorted(range(len(tokens_of)), key=lambda index: tokens_of[index][:-1])
     tried = _sentences_to_try(tokens_of, order)
-    plain = _score_all(tried, tokens_of, model, _score_batch, batch_size, say)
-    _check_finite([sentences[index] for index in tried], plain)
+    plain = np.full(len(tokens_of), np.nan)
+    _score_all(tried, tokens_of, model, _score_batch, batch_size, say, plain)
+    _check_finite([sentences[index] for index in tried], plain[tried])
     score_batch = prefix_trees.score
     if reason := _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
         say(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads plain batches, more slowly")
         score_batch = _score_batch
         order.sort(key=lambda index: -len(tokens_of[index]))  # of one length, so that there is little padding
 
-    scores = np.empty(len(tokens_of))
-    scores[order] = _score_all(order, tokens_of, model, score_batch, batch_size, say, progress, known, keep)
+    scores = np.full(len(tokens_of), np.nan) if known is None else known.copy()
+    _score_all(order, tokens_of, model, score_batch, batch_size, say, scores, progress, keep)
     _check_finite(sentences, scores)
     return scores
 
@@ -152,36 +153,34 @@ def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
     try:
         if not prefix_trees.logits_are_linear(tokens_of[tried[0]], model):
             return "its logits are more than those of a linear layer"
-        as_trees = _score_all(tried, tokens_of, model, prefix_trees.score, batch_size, say)
+        as_trees = np.full(len(tokens_of), np.nan)
+        _score_all(tried, tokens_of, model, prefix_trees.score, batch_size, say, as_trees)
     except (BadInput, torch.AcceleratorError):  # the memory is too small, or the device is lost
         raise
     except Exception as error:  # models that do not expect such a mask stumble over it in many ways
         reason = " ".join(str(error).split())
         return f"{type(error).__name__}: {reason[:80]}"
-    apart = np.sqrt(np.mean((as_trees - plain) ** 2) / np.mean(plain**2))
+    apart = np.sqrt(np.mean((as_trees - plain)[tried] ** 2) / np.mean(plain[tried] ** 2))
     if apart <= ROUNDING[model.dtype]:
         return None
     return f"log-probabilities would be off by {apart:.1g} of their size"
 
 
-def _score_all(indices, tokens_of, model, score_batch, batch_size, say, progress=None, known=None, keep=None):
-    """Log-probabilities of the sentences that the indices name, float64 array of shape (n_indices,)."""
-    known = np.empty(0) if known is None else known
-    scores = np.empty(len(indices))
-    scores[: len(known)] = known
+def _score_all(indices, tokens_of, model, score_batch, batch_size, say, scores, progress=None, keep=None):
+    """Put log-probabilities of the sentences that the indices name in their places among the scores.
 
-    def work(places):
-        batch = [indices[place] for place in places]
-        scores[places] = score_batch([tokens_of[index] for index in batch], model)
+    Batches whose scores are all known are left out.
+    """
+
+    def work(batch):
+        if np.isnan(scores[batch]).any():
+            scores[batch] = score_batch([tokens_of[index] for index in batch], model)
+            if keep is not None:
+                keep(scores)
         if progress is not None:
             progress(batch)
-        if keep is not None:
-            keep(scores[: places[-1] + 1])
 
-    if progress is not None and len(known):
-        progress(indices[: len(known)])
-    in_batches(range(len(indices)), batch_size, work, say, len(known))
-    return scores
+    in_batches(indices, batch_size, work, say)
 
 
 def _check_finite(sentences, scores):

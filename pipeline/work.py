@@ -16,10 +16,11 @@ from pipeline import BadInput
 from pipeline.files import hidden, naming, new_file
 
 KEEP_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
+NOTE, LATER_NOTE = "made_with.json", "made_of.json"  # beside the parts
 
 
 @contextlib.contextmanager
-def parts_folder(path, made_with, made_from):
+def parts_folder(path, made_with, made_from, say=None):
     """The hidden folder in which the parts of an output are kept until it is whole.
 
     It stays when the work is stopped, unless there is no part in it yet. To be used by one job at a
@@ -33,6 +34,8 @@ def parts_folder(path, made_with, made_from):
         What the parts depend on, for JSON. Parts that were made with something else are removed.
     made_from : list of pathlib.Path
         Files that the parts depend on: parts that are of other ones, by size and time, are removed.
+    say : callable, optional
+        Called with a line for the user when parts are removed.
 
     Yields
     ------
@@ -40,9 +43,11 @@ def parts_folder(path, made_with, made_from):
         Of the folder. Whatever is in it when the work is done is removed with it.
     """
     folder = hidden(path, "parts")
-    note = folder / "made_with.json"
+    note = folder / NOTE
     told = json.dumps({"with": made_with, "from": _signatures(made_from)}, sort_keys=True)
     if folder.is_symlink() or not note.is_file() or note.read_text() != told:
+        if say is not None and _parts(folder):
+            say(f"{path} begins anew: parts of it were made with other options, inputs or versions")
         _remove(folder)
         folder.mkdir()
         with new_file(note) as temporary:
@@ -52,10 +57,34 @@ def parts_folder(path, made_with, made_from):
     try:
         yield folder
     except BaseException:
-        if set(folder.glob("*")) <= {note}:
+        if not _parts(folder):
             _remove(folder)
         raise
     _remove(folder)
+
+
+def _parts(folder):
+    return [path for path in folder.glob("*") if path.name not in (NOTE, LATER_NOTE)]
+
+
+def keep_if_same(parts, told, say):
+    """Remove the parts if they were made with something else, of which one knows only after work has begun.
+
+    Parameters
+    ----------
+    parts : pathlib.Path
+    told : dict
+        For JSON.
+    say : callable
+        Called with a line for the user when parts are removed.
+    """
+    note, told = parts / LATER_NOTE, json.dumps(told, sort_keys=True)
+    if _parts(parts) and (not note.is_file() or note.read_text() != told):
+        say(f"{parts} begins anew: what is in it was made of another checkpoint")
+        for path in _parts(parts):
+            path.unlink()
+    with new_file(note) as temporary:
+        temporary.write_text(told)
 
 
 def is_left_behind(path):
@@ -70,7 +99,7 @@ def remove_parts(path):
 
 def check_unchanged(parts):
     """BadInput where a file that the parts were made from is another one by now."""
-    before = json.loads((parts / "made_with.json").read_text())["from"]
+    before = json.loads((parts / NOTE).read_text())["from"]
     for path, signature in _signatures(before).items():
         if signature != before[path]:
             raise BadInput(f"{path} has changed while it was used: run the same command again")
@@ -92,7 +121,7 @@ def _remove(folder):
         folder.unlink(missing_ok=True)
 
 
-def put_in_place(parts, paths):
+def put_in_place(parts, paths, instead_of=()):
     """Give files that were written into the folder of parts their final place.
 
     Parameters
@@ -100,10 +129,13 @@ def put_in_place(parts, paths):
     parts : pathlib.Path
         The folder, in which each file has its final name.
     paths : list of pathlib.Path
-        Where they belong. The last one tells that all are there: it is the last to come, and an
-        older one in its place is the first to go.
+        Where they belong. The last one tells that all are there: it is the last to come, and older
+        ones go before, that one first, so that old and new ones are never mixed.
+    instead_of : iterable of pathlib.Path
+        Other old ones, which go too.
     """
-    paths[-1].unlink(missing_ok=True)
+    for path in [*reversed(paths), *instead_of]:
+        path.unlink(missing_ok=True)
     for path in paths:
         os.replace(parts / path.name, path)
 

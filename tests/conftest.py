@@ -1,6 +1,7 @@
 """What several tests need: the published data where it is, small models, small studies."""
 
 import importlib
+import json
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub: no test may look a model up
@@ -36,6 +37,21 @@ FRENCH = (
     "« On est seul aussi chez les hommes », dit le serpent. Le petit prince le regarda longtemps : « Tu es une drôle "
     "de bête, lui dit-il enfin, mince comme un doigt… Mon cœur n’est pas là-bas, c’est égal. » "
 )
+
+
+def pytest_addoption(parser):
+    parser.addoption("--soak", action="store_true", help="kill at every step, race again and again: half an hour")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the scripts have survived: tests record so many kills, races, damaged files."""
+    survived = {}
+    for report in terminalreporter.getreports("passed"):
+        for what, number in report.user_properties:
+            survived[what] = survived.get(what, 0) + number
+    if survived:
+        told = ", ".join(f"{number} {what}" for what, number in sorted(survived.items()))
+        terminalreporter.write_line(f"survived: {told}")
 
 
 def pytest_collection_modifyitems(items):
@@ -164,6 +180,24 @@ def call(monkeypatch, capfd):
         return status, *capfd.readouterr()
 
     return run
+
+
+def add_blimp(folder):
+    """A few pairs of two paradigms."""
+    data = folder / "blimp" / "data"
+    data.mkdir(parents=True)
+    words = ["prince", "snake", "desert", "flower", "king", "star", "fox", "well", "rose", "sheep"]
+    for paradigm in ("one", "two"):
+        records = [
+            {
+                "linguistics_term": "agreement",
+                "field": "syntax",
+                "sentence_good": f"The {word} of number {paradigm} is here.",
+                "sentence_bad": f"The {word} of number {paradigm} are here.",
+            }
+            for word in words
+        ]
+        (data / f"{paradigm}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
 
 
 def all_files(folder):

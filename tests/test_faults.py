@@ -17,14 +17,18 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import all_files
-from test_interruption import add_blimp
+from conftest import add_blimp, all_files
 from test_study import Reduced
 
 import llm_brain_asym as study
 from pipeline import BadInput, files
 
 STEM = "tiny-pythia_step8"
+
+
+@pytest.fixture(autouse=True)
+def counted(record_property, request):
+    record_property("damaged files", int("harmless" not in request.node.name))
 
 
 def empty(path):
@@ -81,6 +85,29 @@ def a_nest(path):
     path.write_bytes({".gz": gzip.compress, ".lz4": lz4.frame.compress}[path.suffix](content))
 
 
+def endless_bytes(path):
+    """A pickle that announces so many bytes that Python makes room for before it reads them."""
+    content = b"\x80\x05\x96" + (2**36).to_bytes(8, "little") + b"."
+    path.write_bytes({".gz": gzip.compress, ".lz4": lz4.frame.compress}[path.suffix](content))
+
+
+def a_type_of_its_own(path):
+    """An array whose description is told, past all that is looked at, to be one of objects."""
+    content = Path(f"{path}.joblib")
+    joblib.dump(np.zeros(3), content)
+    described = content.read_bytes()
+    content.unlink()
+    assert b"\x8c\x02f8" in described
+    path.write_bytes(
+        {".gz": gzip.compress, ".lz4": lz4.frame.compress}[path.suffix](described.replace(b"\x8c\x02f8", b"\x8c\x02O8"))
+    )
+
+
+def nothing_added(path):
+    """A list in a list, to which nothing is added."""
+    path.write_bytes({".gz": gzip.compress, ".lz4": lz4.frame.compress}[path.suffix](b"\x80\x04](e]a."))
+
+
 def endless_text(path):
     """A pickle that announces a string longer than any memory."""
     content = b"\x80\x04\x8d" + (2**45).to_bytes(8, "little") + b"."
@@ -88,7 +115,8 @@ def endless_text(path):
 
 
 ANY = [empty, cut, noise, a_folder]
-PICKLES = [*ANY, a_flipped_bit, code, an_array_of_terabytes, a_bomb, a_nest, endless_text]
+HOSTILE = [code, an_array_of_terabytes, a_bomb, a_nest, endless_text, endless_bytes, a_type_of_its_own, nothing_added]
+PICKLES = [*ANY, a_flipped_bit, *HOSTILE]
 
 
 def models_file(name):
@@ -213,7 +241,7 @@ ARCHIVES = {
     "in Latin 1": lambda texts: {
         name: text.decode().replace("a", "é").encode("latin-1", "ignore") for name, text in texts.items()
     },
-    "that unpacks to a gigabyte": lambda texts: dict.fromkeys(texts, b" " * 2**28),
+    "that unpacks to gigabytes": lambda texts: dict.fromkeys(texts, b" " * 2**28),
     "of empty texts": lambda texts: dict.fromkeys(texts, b""),
     "of paths that climb out": lambda texts: {f"../../{name}": text for name, text in texts.items()},
 }
@@ -222,6 +250,13 @@ ARCHIVES = {
 @pytest.mark.parametrize("fault", ARCHIVES)
 def test_an_archive_of_texts_that_is_wrong_is_named(damaged_study, tmp_path, fault):
     with_texts(ARCHIVES[fault])
+    refused(damaged_study[0], "extract", tmp_path, "lpp_en_text.zip")
+
+
+def test_an_archive_that_is_compressed_in_another_way_is_named(damaged_study, tmp_path):
+    """bzip2 unpacks a megabyte at least at once, whatever the archive says of its size."""
+    with zipfile.ZipFile(study.text_path("en"), "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("lpp_en_text/text_en_run1.txt", "a" * 2**20)
     refused(damaged_study[0], "extract", tmp_path, "lpp_en_text.zip")
 
 
@@ -365,6 +400,17 @@ def an_isc_of_another_language(path):
     files.write_arrays(path, np.ones((10, 25)))
 
 
+def words_in_the_place_of_numbers(path):
+    np.savez(path, correlations=np.full((2, 4, 24), "r"), alphas=np.ones((2, 4)))
+
+
+def in_bzip2(path):
+    content = {name: path.read_bytes()[:100] for name in ("correlations.npy", "alphas.npy")}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        for name, values in content.items():
+            archive.writestr(name, values)
+
+
 def of_two_dimensions(path):
     np.savez(path, correlations=np.ones((2, 24)), alphas=np.ones(2))
 
@@ -391,7 +437,7 @@ RESULTS = {
     "mask and ISC": (lambda: study.mask_path("en"), [a_mask_of_another_size]),
     "correlations": (
         lambda: study.run_correlations_path(STEM, "en"),
-        [*ANY, of_two_dimensions, objects, a_huge_archive],
+        [*ANY, of_two_dimensions, objects, words_in_the_place_of_numbers, in_bzip2, a_huge_archive],
     ),
     "averages": (
         lambda: study.layer_correlations_path(STEM, 1, "en"),

@@ -179,7 +179,7 @@ def test_where_memory_does_not_hold_a_batch_it_is_halved_and_no_text_is_written_
 
 def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
     sentences = [f"It is {'very ' * k}good." for k in range(9)]
-    model, tokenizer = study.load_classifier(str(judges / "one"), "cpu")
+    model, tokenizer, _ = study.load_classifier(str(judges / "one"), "cpu")
     expected, expected_accepted = acceptability(sentences, model, tokenizer, 1)
     n_sentences_of_calls, said = [], []
 

@@ -142,6 +142,21 @@ def test_the_same_work_makes_the_same_bytes(tiny_study, extract, fit):
     assert outputs[0] == outputs[1]
 
 
+def test_results_are_nearly_the_same_with_other_numbers_of_threads(tiny_study, extract, fit):
+    results, before = [], torch.get_num_threads()
+    with threadpool_limits():  # puts things back
+        for n_threads in (1, 2, 4):
+            assert extract("--overwrite", "--threads", n_threads)[0] == 0
+            assert fit("--alphas", 0, 5, 6, "--overwrite", "--threads", n_threads)[0] == 0
+            vectors = files.read_arrays(study.activations_path(STEM, "en"))
+            correlations = study.read_correlations(STEM, "en")
+            results.append((np.concatenate([np.stack(layers) for layers in vectors], axis=1), correlations))
+    torch.set_num_threads(before)
+    for vectors, correlations in results[1:]:
+        np.testing.assert_allclose(vectors, results[0][0], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(correlations, results[0][1], atol=1e-5)
+
+
 def test_a_voxel_that_does_not_vary_is_nan_and_counted(tiny_study, extract, fit):
     path = study.average_subject_path("en", 1)
     run = files.read_arrays(path)
@@ -407,6 +422,15 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ("extract_llm_activations", [], "required: --model"),
         ("extract_llm_activations", ["--model", "/nowhere/at/all"], "--model /nowhere/at/all: there is no such folder"),
         ("fit_average_subject", ["--model", "x", "--lang", "zz"], "invalid choice: 'zz'"),
+        ("extract_llm_activations", ["--model", "x\ny"], "argument --model: .* is no name"),
+        ("extract_llm_activations", ["--model", "x\0"], r"argument --model: .* is no name"),
+        ("extract_llm_activations", ["--model", " "], "argument --model: ' ' is no name"),
+        ("extract_llm_activations", ["--model", "../../x"], r"--model \.\./\.\./x: there is no such folder"),
+        ("extract_llm_activations", ["--model", "x", "--revision", "../../y"], "leads out of the model's folder"),
+        ("extract_llm_activations", ["--model", "x", "--revision", "/y"], "leads out of the model's folder"),
+        ("generate_texts", ["--model", "x", "--revision", "y/../../z"], "leads out of the model's folder"),
+        ("evaluate_llm_dyck", ["--model", "x", "--revision", "a\tb"], "is no name"),
+        ("fit_average_subject", ["--model", "../../x"], r"\.\._\.\._x_en\.lz4 is missing"),
         ("fit_average_subject", ["--model", "x", "--alphas", "7", "2", "16"], "--alphas 7 2 16: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "1.5"], "--alphas 2 7 1.5: give two exponents"),
         (
@@ -452,6 +476,38 @@ def test_work_on_files_that_have_changed_since_is_not_taken_for_finished(tiny_st
     assert f"{STEM}_en.lz4, which has changed since: --overwrite makes it anew" in err
     os.utime(study.text_path("en"), (later, later))  # a newer copy of the same file
     assert "is there already" in extract()[1]
+
+
+def later_than(path, seconds=10):
+    return (path.stat().st_mtime + seconds,) * 2
+
+
+@pytest.mark.parametrize("path", [study.text_path, study.word_timings_path], ids=["text", "timings"])
+def test_activations_of_a_story_that_has_changed_since_are_not_fitted(tiny_study, extract, fit, path):
+    assert extract()[0] == 0
+    story = path("en")
+    if path is study.text_path:
+        with zipfile.ZipFile(story, "a") as archive:
+            archive.writestr("note", "of another edition")
+    else:
+        edit_timings(tiny_study, lambda rows: rows.assign(onset=rows["onset"] + 0.01))
+    os.utime(story, later_than(study.activations_path(STEM, "en")))
+    said = (
+        rf"{STEM}_en\.lz4 was made from another .*{story.name}.*: extract_llm_activations\.py --overwrite makes it anew"
+    )
+    refuses(tiny_study, fit, said)
+    assert extract("--overwrite")[0] == fit()[0] == 0
+
+
+def test_a_fit_of_other_activations_than_are_there_is_told_in_the_notebook(tiny_study, extract, fit):
+    assert extract()[0] == fit()[0] == 0
+    checkpoints = pd.DataFrame({"stem": [STEM], "revision": ["step8"]})
+    assert study.what_differs("tiny-pythia", checkpoints, "en") == []
+    change_activations(lambda run, layer, values: 2 * values + layer)
+    os.utime(study.activations_path(STEM, "en"), later_than(study.run_correlations_path(STEM, "en")))
+    assert study.what_differs("tiny-pythia", checkpoints, "en") == [
+        f"the fit of {STEM} was made from another {STEM}_en.lz4: fit_average_subject.py --overwrite"
+    ]
 
 
 def test_a_study_folder_that_is_not_there_is_named(tmp_path, monkeypatch, call):

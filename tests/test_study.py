@@ -16,7 +16,7 @@ import torch
 from conftest import ENGLISH, byte_level_tokenizer, random_model
 
 import llm_brain_asym as study
-from pipeline import BadInput, files
+from pipeline import BadInput, files, work
 
 ACTIVATIONS = [[np.arange(6, dtype=np.float32).reshape(3, 2) + run + layer for layer in range(2)] for run in range(2)]
 
@@ -366,6 +366,38 @@ def test_an_output_is_whole_or_not_there(tmp_path):
         raise ZeroDivisionError
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["a.gz"]
+
+
+def test_links_in_the_place_of_outputs_and_of_work_are_not_followed(tmp_path, monkeypatch):
+    """Neither is what they point to written to or removed."""
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "study"
+    elsewhere.mkdir()
+    folder.mkdir()
+    (elsewhere / "precious").write_text("kept")
+    path = folder / "a.gz"
+    path.symlink_to(elsewhere / "precious")
+    files.hidden(path, "tmp").symlink_to(elsewhere / "precious")
+    files.write_arrays(path, np.ones(3))
+    assert not path.is_symlink()
+    np.testing.assert_array_equal(joblib.load(path), np.ones(3))
+
+    files.hidden(path, "parts").symlink_to(elsewhere)
+    with work.parts_folder(path, {}, []) as parts:
+        (parts / "part").write_text("new")
+    files.hidden(path, "lock").symlink_to(elsewhere / "lock")
+    with pytest.raises(OSError), files.alone(path):
+        pass
+    assert {file.name: file.read_text() for file in elsewhere.iterdir()} == {"precious": "kept"}
+
+
+def test_files_that_change_while_they_are_used_are_named(tmp_path):
+    source = tmp_path / "source"
+    source.write_text("1")
+    with work.parts_folder(tmp_path / "output", {}, [source]) as parts:
+        work.check_unchanged(parts)
+        source.write_text("23")
+        with pytest.raises(BadInput, match="source has changed while it was used: run the same command again"):
+            work.check_unchanged(parts)
 
 
 def test_the_same_arrays_make_the_same_bytes(tmp_path):

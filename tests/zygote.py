@@ -2,16 +2,24 @@
 
     python tests/zygote.py < orders
 
-An order is a line of JSON: arguments (the script and its options), environment, output (a file that
-receives what is printed), folder, and at (a number) and signal (its number): the process gets the signal
-just before its at-th step in the folder. A step is whatever opens, makes, renames or removes a file or a
-folder there. Each order is answered with a line of JSON: status, as ``subprocess`` gives it, and n_steps.
+A line of JSON is a list of orders that are followed at the same time. An order has arguments (the script and
+its options), environment, folder, and what goes wrong just before a step in that folder. A step is whatever
+opens, makes, renames or removes a file or a folder there.
+
+    at        number of the step
+    signal    number of the signal that the process gets
+    remove    path of a file that vanishes
+    largest   bytes that a file may have, as if the disk was full beyond (whatever at says)
+
+Each line is answered with a line of JSON: for every order status (as ``subprocess`` gives it) and what was
+printed; n_steps and bytes of memory that were taken, unless the process was killed.
 """
 
 import contextlib
 import importlib
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -19,7 +27,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-from transformers import (  # noqa: F401  (lazily imported otherwise)
+from transformers import (  # noqa: F401  (imported when they are needed otherwise)
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     DebertaV2ForSequenceClassification,
@@ -43,11 +51,16 @@ SCRIPTS = [
 STEPS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 
+def memory(what):
+    """VmRSS or VmHWM of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(what)).split()[1])
+
+
 def follow(order):
     """Run a script in this process, which ends with it."""
-    output = os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.dup2(order["output"], 1)
+    os.dup2(order["output"], 2)
     n_steps = 0
 
     def count(event, arguments):
@@ -55,40 +68,53 @@ def follow(order):
         # A path that is given beside an open folder (as shutil.rmtree does) counts too.
         if event in STEPS and (str(arguments[0]).startswith(order["folder"]) or not str(arguments[0]).startswith("/")):
             n_steps += 1
-            if n_steps == order["at"]:
+            if n_steps != order.get("at"):
+                return
+            if "signal" in order:
                 os.kill(os.getpid(), order["signal"])
+            if "remove" in order:
+                os.unlink(order["remove"])
 
     os.environ |= order["environment"]
     sys.argv = order["arguments"]
     work.KEEP_SECONDS = 0  # every batch is a part
     torch.set_num_threads(1)
+    if "largest" in order:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
     module = importlib.import_module(Path(sys.argv[0]).stem)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins here
+    before = memory("VmRSS")
     sys.addaudithook(count)
     status = 0
     try:
         study.run_script(module.main)
     except SystemExit as error:
-        status = error.code
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-    with open(order["output"] + ".steps", "w") as file:
-        file.write(str(n_steps))
-    os._exit(status or 0)
+        status = error.code or 0
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    answer = {"n_steps": n_steps, "memory": memory("VmHWM") - before}
+    os.write(order["answer"], json.dumps(answer).encode())
+    os._exit(status)
 
 
 def main():
     for script in SCRIPTS:
         importlib.import_module(script)
     for line in sys.stdin:
-        order = json.loads(line)
-        if (child := os.fork()) == 0:
-            follow(order)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        steps = Path(order["output"] + ".steps")
-        n_steps = int(steps.read_text()) if steps.exists() else None
-        steps.unlink(missing_ok=True)
-        print(json.dumps({"status": status, "n_steps": n_steps}), flush=True)
+        children = []
+        for order in json.loads(line):
+            (prints, output), (tells, answer) = os.pipe(), os.pipe()
+            if (child := os.fork()) == 0:
+                follow(order | {"output": output, "answer": answer})
+            os.close(output)
+            os.close(answer)
+            children.append((child, prints, tells))
+        answers = []
+        for child, prints, tells in children:
+            with open(prints) as printed, open(tells) as told:
+                answer = {"printed": printed.read()} | json.loads(told.read() or "{}")
+            answers.append(answer | {"status": os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])})
+        print(json.dumps(answers), flush=True)
 
 
 if __name__ == "__main__":
