@@ -13,6 +13,8 @@ classifiers can be named, since one model may be biased in judging another; a cl
 on the Hugging Face hub or a local folder. Texts that have been judged already are not judged again.
 """
 
+import llm_brain_asym as study
+
 import hashlib
 import time
 from pathlib import Path
@@ -20,7 +22,6 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-import llm_brain_asym as study
 from pipeline import BadInput, acceptability, files, work
 
 

@@ -12,6 +12,7 @@ Face hub or a local folder, of which --revision names a sub-folder.
 """
 
 import llm_brain_asym as study
+
 from pipeline.arithmetic import arithmetic_pairs
 
 

@@ -11,6 +11,7 @@ hub or a local folder, of which --revision names a sub-folder.
 """
 
 import llm_brain_asym as study
+
 from pipeline.dyck import dyck_pairs
 
 

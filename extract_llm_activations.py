@@ -13,6 +13,8 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is a nam
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
+import llm_brain_asym as study
+
 import contextlib
 import os
 import time
@@ -20,7 +22,6 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-import llm_brain_asym as study
 from pipeline import BadInput, activations, files, stimulus, work
 
 

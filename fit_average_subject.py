@@ -13,13 +13,14 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is the n
 activation file: model (for a local one, its folder's name) and revision, with / as _.
 """
 
+import llm_brain_asym as study
+
 import time
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-import llm_brain_asym as study
 from pipeline import BadInput, encoding, files, work
 
 

@@ -11,12 +11,13 @@ alone, so that a run that was interrupted goes on where it stopped. The model is
 Hugging Face hub or a local folder, of which --revision names a sub-folder.
 """
 
+import llm_brain_asym as study
+
 import time
 from pathlib import Path
 
 from tqdm import tqdm
 
-import llm_brain_asym as study
 from pipeline import files, generation, work
 from pipeline.batches import in_batches
 

@@ -17,6 +17,8 @@ time of the bare products; under 6 GB for all layers. It takes some four minutes
 checkpoint, some twenty more (from five layers), and 9 GB of disk for as long.
 """
 
+import llm_brain_asym as study
+
 import argparse
 import contextlib
 import os
@@ -32,7 +34,6 @@ import torch
 from nilearn.glm.first_level import compute_regressor
 from sklearn.linear_model import Ridge
 
-import llm_brain_asym as study
 from benchmarks.side_by_side import alternately, machine, print_table, resident_bytes, times_table
 from pipeline import encoding, files
 

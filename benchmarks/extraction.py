@@ -20,6 +20,8 @@ The model has random weights. The story is The Little Prince where it is in the 
 each other as soon as another program runs, and then tell nothing. Takes some five minutes.
 """
 
+import llm_brain_asym as study
+
 import argparse
 import random
 import re
@@ -28,7 +30,6 @@ import zipfile
 import numpy as np
 import torch
 
-import llm_brain_asym as study
 from benchmarks import side_by_side
 from pipeline import activations, stimulus
 

@@ -26,6 +26,8 @@ are the same. A benchmark that is not in the folder of published data (--data) i
 Takes some twenty minutes.
 """
 
+import llm_brain_asym as study
+
 import argparse
 import logging
 import os
@@ -35,7 +37,6 @@ import warnings
 import numpy as np
 import torch
 
-import llm_brain_asym as study
 from benchmarks import side_by_side
 from pipeline import minimal_pairs
 

@@ -24,6 +24,8 @@ In every study the analysis is the notebook's, with these benchmarks:
                               k checkpoints later than it is
 """
 
+import llm_brain_asym as study
+
 import random
 from pathlib import Path
 
@@ -33,7 +35,6 @@ import pandas as pd
 from nibabel import Nifti1Image
 from tqdm import tqdm
 
-import llm_brain_asym as study
 from demo import listener, make_study, pairs
 from demo.language import spell
 from pipeline import BadInput, activations, asymmetry, encoding, files, minimal_pairs, stimulus, transitions

@@ -19,6 +19,8 @@ writes into embedded_study/, in the formats that are published for Le Petit Prin
 Nothing in it is a measurement of a brain. It shows whether the pipeline finds what was put in.
 """
 
+import llm_brain_asym as study
+
 import os
 import random
 import zipfile
@@ -27,7 +29,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-import llm_brain_asym as study
 from demo import endings, judge, language_model, listener, pairs
 from demo.language import sentence, spell
 from pipeline import BadInput, files

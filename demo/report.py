@@ -6,11 +6,11 @@ reads fig/small_lm_en_{curves,table,claim}.csv and null/fig/small_lm_en_{curves,
 notebook writes in the study folder. Ends with status 1 if the known truth is not recovered.
 """
 
+import llm_brain_asym as study
+
 import sys
 
 import pandas as pd
-
-import llm_brain_asym as study
 
 # The untrained model and the null listener show no asymmetry beyond this; the trained model does.
 NEGLIGIBLE = 0.01

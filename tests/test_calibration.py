@@ -1,10 +1,11 @@
 """Coverage and error rates of simulated studies: counted rightly, and what they should be."""
 
+import llm_brain_asym as study
+
 import numpy as np
 import pandas as pd
 import pytest
 
-import llm_brain_asym as study
 from demo import calibration as simulation
 from demo import listener
 from pipeline import calibration

@@ -1,5 +1,7 @@
 """The embedded study: its language, its listener, and the known truth that the pipeline must recover."""
 
+import llm_brain_asym as study
+
 import itertools
 import random
 import re
@@ -7,7 +9,6 @@ import re
 import numpy as np
 import pytest
 
-import llm_brain_asym as study
 from demo import endings, judge, listener, make_study, pairs
 from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence
 from pipeline.asymmetry import hemispheres, reliable_voxels, voxel_positions

@@ -4,6 +4,8 @@ Damage is made here, on small inputs of the same formats; other tests hold the f
 to one script (``test_scripts``, ``test_minimal_pairs``, ``test_generated_texts``, ``test_lm_eval``).
 """
 
+import llm_brain_asym as study
+
 import gzip
 import json
 import re
@@ -20,7 +22,6 @@ import pytest
 from conftest import add_blimp, all_files
 from test_study import Reduced
 
-import llm_brain_asym as study
 from pipeline import BadInput, files
 
 STEM = "tiny-pythia_step8"

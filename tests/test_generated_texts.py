@@ -1,5 +1,7 @@
 """Generated texts against sampling done plainly, and what a judge says of them."""
 
+import llm_brain_asym as study
+
 import json
 
 import numpy as np
@@ -9,7 +11,6 @@ import torch
 import transformers
 from conftest import ENGLISH, all_files, byte_level_tokenizer, random_model
 
-import llm_brain_asym as study
 from pipeline import BadInput, generation
 from pipeline.acceptability import acceptability, acceptable_label, written_sentences
 from pipeline.generation import PROMPTS, continue_prompts, text_seed

@@ -1,5 +1,7 @@
 """Scripts that are killed at every step they take with a file, equal jobs at the same time, full disks."""
 
+import llm_brain_asym as study
+
 import importlib
 import json
 import os
@@ -17,7 +19,6 @@ import transformers
 from conftest import ENGLISH, ROOT, add_blimp, all_files, byte_level_tokenizer
 from test_faults import a_bomb, a_nest, an_array_of_terabytes, endless_text
 
-import llm_brain_asym as study
 from pipeline import acceptability, files, minimal_pairs
 from pipeline.files import hidden
 
@@ -173,13 +174,12 @@ def test_a_job_that_is_killed_leaves_nothing_half_done_and_goes_on(
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_job_that_is_killed_again_and_again_comes_to_its_end(prepared, run, stage, record_property):
-    """Every time a little later: each time it goes on from where it was."""
+    """Every time after as many steps: it would never end if it did not go on from where it was."""
     study_folder = prepared(stage)
     expected, n_steps = undisturbed(run, stage, study_folder)
     n_kills = 0
     while True:
-        # Beginning anew takes some steps each time; without going on it would never end.
-        answer = run(stage, study_folder, at=max(40, n_steps // 2), signal=signal.SIGKILL)
+        answer = run(stage, study_folder, at=n_steps * 4 // 5, signal=signal.SIGKILL)
         if answer["status"] == 0:
             break
         assert answer["status"] == -9
@@ -263,15 +263,14 @@ def test_judging_goes_on_with_the_first_batch_that_is_not_known(models, n_known)
 
 def test_parts_of_other_work_are_not_used(prepared, run):
     """Other penalties, and other activations: the fit begins anew."""
-    study_folder = prepared("fit")
-    _, n_steps = undisturbed(run, "fit", study_folder)
-    late = n_steps * 2 // 3
-    assert run("fit", study_folder, at=late, signal=signal.SIGKILL)["status"] == -9
+    study_folder, other = prepared("fit"), ["--alphas", "1", "4", "4"]
+    expected, n_steps = undisturbed(run, "fit", study_folder, *other)
+    assert run("fit", study_folder, at=n_steps * 2 // 3, signal=signal.SIGKILL)["status"] == -9
     parts = hidden(study_folder / "llms_brain_correlations" / "tiny-pythia_step8_runs_en.npz", "parts")
     assert len(list(parts.glob("layer-*.npz"))) > 1
-    other = ["--alphas", "1", "4", "4"]
-    expected, _ = undisturbed(run, "fit", study_folder, *other)
-    assert run("fit", study_folder, *other)["status"] == 0
+    answer = run("fit", study_folder, *other)
+    assert answer["status"] == 0
+    assert "begins anew: parts of it were made with other options, inputs or versions" in answer["printed"]
     assert contents(study_folder) == expected
 
 

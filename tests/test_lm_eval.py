@@ -1,5 +1,7 @@
 """What the real lm_eval command writes is read as it is."""
 
+import llm_brain_asym as study
+
 import json
 import os
 import subprocess
@@ -10,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import llm_brain_asym as study
 from pipeline import BadInput, lm_eval_results
 from pipeline.files import write_table
 

@@ -1,5 +1,7 @@
 """Minimal pairs: log-probabilities against a plain reference and lm-eval, benchmarks, generators."""
 
+import llm_brain_asym as study
+
 import hashlib
 import itertools
 import json
@@ -16,7 +18,6 @@ from conftest import ENGLISH, FRENCH, all_files, byte_level_tokenizer, random_mo
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-import llm_brain_asym as study
 from pipeline import BadInput, arithmetic, dyck, minimal_pairs
 
 SENTENCES = ["The people are lonely.", "The people is lonely.", "a", " a", "“Où est-il ?” — cœur …", "the the the " * 9]

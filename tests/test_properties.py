@@ -1,5 +1,7 @@
 """Whatever is in a file or on a command line: what it says, or one clear error."""
 
+import llm_brain_asym as study
+
 import gzip
 import itertools
 import json
@@ -12,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import llm_brain_asym as study
 from pipeline import BadInput, acceptability, activations, files, lm_eval_results
 from pipeline.stimulus import align
 

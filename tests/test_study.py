@@ -1,5 +1,7 @@
 """The study folder: names, safe reading, whole writing, records, checkpoints."""
 
+import llm_brain_asym as study
+
 import gzip
 import io
 import json
@@ -15,7 +17,6 @@ import pytest
 import torch
 from conftest import ENGLISH, byte_level_tokenizer, random_model
 
-import llm_brain_asym as study
 from pipeline import BadInput, files, work
 
 ACTIVATIONS = [[np.arange(6, dtype=np.float32).reshape(3, 2) + run + layer for layer in range(2)] for run in range(2)]

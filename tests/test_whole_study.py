@@ -1,5 +1,7 @@
 """The whole embedded study, as ``make demo`` makes it: the known truth, and what the notebook says of it."""
 
+import llm_brain_asym as study
+
 import nibabel
 import numpy as np
 import pandas as pd
@@ -9,7 +11,6 @@ from matplotlib.image import imread
 from scipy.optimize import curve_fit
 from test_calibration import check
 
-import llm_brain_asym as study
 from demo import calibration as simulation
 from demo.language import spell
 from pipeline import calibration

@@ -26,6 +26,8 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import llm_brain_asym as study
+
 import torch
 from transformers import (  # noqa: F401  (imported when they are needed otherwise)
     AutoModelForCausalLM,
@@ -35,7 +37,6 @@ from transformers import (  # noqa: F401  (imported when they are needed otherwi
     PreTrainedTokenizerFast,
 )
 
-import llm_brain_asym as study
 from pipeline import work
 
 SCRIPTS = [
