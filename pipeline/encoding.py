@@ -203,40 +203,39 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device=None):
     n_scans, n_units = sum(map(len, x)), x[0].shape[1]
     by_units = n_units < 2 / 3 * n_scans and n_scans * n_units < 1e6 * min(alphas)
     ridge_weights = unit_weights if by_units else scan_weights
-    shared = shared_by_splits(x, by_units, alphas)
+    products = inner_products(x, by_units)
 
     # A split names the runs that are not trained on; the first of them is predicted.
     inner = [(0 if left_out else 1, left_out) for left_out in range(n_runs)]
-    weights = ridge_weights(shared, x, inner, [list(alphas)] * n_runs)
+    weights = ridge_weights(products, x, inner, [list(alphas)] * n_runs)
     # of each: correlations of (n_alphas, n_voxels)
     of_alphas = [np.nanmean(r, axis=1) for r in split_correlations(weights, x, y, inner, by_units)]
     chosen = [alphas[int(of_fold.argmax())] for of_fold in of_alphas]
 
     outer = [(left_out,) for left_out in range(n_runs)]
-    weights = ridge_weights(shared, x, outer, [[alpha] for alpha in chosen])
+    weights = ridge_weights(products, x, outer, [[alpha] for alpha in chosen])
     correlations = np.concat(split_correlations(weights, x, y, outer, by_units))  # (n_runs, n_voxels)
     return correlations, np.array(chosen)
 
 
-def shared_by_splits(x, by_units, alphas):
+def inner_products(x, by_units):
     """What ridge regression needs of the regressors, in float64, computed once for all splits.
 
     What is small beside the largest eigenvalue would drown in float32's rounding.
 
     Returns
     -------
-    by units, a list over runs of array (n_units, n_units), X'X; else a dict from alpha to array
-    (n_scans, n_scans) over the scans of all runs, (XX' + alpha)^-1
+    by units, a list over runs of array (n_units, n_units), X'X; else an array (n_scans, n_scans)
+    over the scans of all runs, XX'
     """
     xp = library(x[0])
     if by_units:
         return [run.T @ run for run in (xp.asarray(run, dtype=xp.float64) for run in x)]
     scans = xp.asarray(xp.concat(x), dtype=xp.float64)
-    gram = scans @ scans.T
-    return {alpha: inverted(penalized(gram, alpha), alpha) for alpha in alphas}
+    return scans @ scans.T
 
 
-def scan_weights(inverses, x, splits, alphas_of_splits):
+def scan_weights(gram, x, splits, alphas_of_splits):
     """How much every scan of the training runs counts in the prediction of every scan of another run.
 
     With K = XX' and T the training scans, a run P is predicted by K_PT (K_TT + alpha)^-1 Y_T. All
@@ -247,8 +246,8 @@ def scan_weights(inverses, x, splits, alphas_of_splits):
 
     Parameters
     ----------
-    inverses : dict from float to float64 array of shape (n_scans, n_scans)
-        C for every alpha, over the scans of all runs.
+    gram : float64 array of shape (n_scans, n_scans)
+        K, over the scans of all runs.
     x : list over runs of array of shape (n_scans, n_units)
     splits : list of tuple of int
         The runs that are not trained on, the predicted one first.
@@ -258,9 +257,10 @@ def scan_weights(inverses, x, splits, alphas_of_splits):
     -------
     list over splits of float32 array of shape (n_alphas, n_scans of the run, n_scans of the training runs)
     """
-    xp, scans = library(x[0]), scans_of_runs(x)
+    xp, scans = library(gram), scans_of_runs(x)
     weights = [{} for _ in splits]
-    for alpha, inverse in inverses.items():
+    for alpha in sorted(set(itertools.chain(*alphas_of_splits))):
+        inverse = inverted(penalized(gram, alpha), alpha)
         for split, alphas, of_split in zip(splits, alphas_of_splits, weights, strict=True):
             if alpha not in alphas:
                 continue

@@ -144,8 +144,7 @@ def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_units, a
     x, y = ([encoding.as_float32(run, device) for run in of_runs] for of_runs in (regressors, fmri))
     splits = [(4,), (0, 3)]
     ridge_weights = encoding.unit_weights if by_units else encoding.scan_weights
-    shared = encoding.shared_by_splits(x, by_units, sorted({alpha, 1e4}))
-    weights = ridge_weights(shared, x, splits, [[alpha], [1e4, alpha]])
+    weights = ridge_weights(encoding.inner_products(x, by_units), x, splits, [[alpha], [1e4, alpha]])
     correlations = encoding.split_correlations(weights, x, y, splits, by_units)
     for split, of_split in zip(splits, correlations, strict=True):
         predicted = plain_predictions(regressors, fmri, split, alpha)
