@@ -29,7 +29,15 @@ STEM = "tiny-pythia_step8"
 
 @pytest.fixture(autouse=True)
 def counted(record_property, request):
-    record_property("damaged files", int("harmless" not in request.node.name))
+    if "harmless" not in request.node.name:
+        wrong = getattr(request.node, "callspec", None)
+        told = " ".join(getattr(value, "__name__", str(value)) for value in wrong.params.values()) if wrong else ""
+        is_hostile = any(words in told for words in ["pickle", "code", "climb", "gigabytes", *map(name_of, HOSTILE)])
+        record_property("hostile files" if is_hostile else "damaged files", 1)
+
+
+def name_of(function):
+    return function.__name__
 
 
 def empty(path):

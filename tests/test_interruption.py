@@ -359,21 +359,22 @@ def test_a_job_that_waits_goes_on_when_the_other_is_killed(prepared, together, m
 
 
 def test_checkpoints_at_the_same_time_share_the_timings(prepared, together, models, record_property):
-    """Four jobs at once, as GNU parallel runs them: two checkpoints, activations and minimal pairs."""
+    """Four jobs at once, as GNU parallel runs them: two checkpoints, and all that is made of them."""
     study_folder = prepared("extract")
-    jobs = [
-        (command(stage, models, "--revision", revision), {})
-        for stage in ("extract", "blimp")
-        for revision in ("step8", "step16")
-    ]
-    assert [answer["status"] for answer in together(study_folder, *jobs)] == [0] * 4
+    for stages in (("extract", "blimp"), ("fit", "texts")):
+        jobs = [
+            (command(stage, models, "--revision", revision), {}) for stage in stages for revision in ("step8", "step16")
+        ]
+        assert [answer["status"] for answer in together(study_folder, *jobs)] == [0] * 4
     found = contents(study_folder)
+    assert sum(name.endswith("_gen_0_0.txt") for name in found) == 2
+    assert sum(name.endswith("_runs_en.npz") for name in found) == 2
     assert not any(map(is_hidden, found))
     activations = files.read_arrays(study_folder / "llms_activations" / "tiny-pythia_step16_en.lz4")
     assert [len(layers) for layers in activations] == [4] * 4
     same = "llms_activations/tiny-pythia_step{}_en.lz4"
     assert found[same.format(8)] == found[same.format(16)]
-    record_property("races", 1)
+    record_property("races", 2)
 
 
 def test_two_judges_at_the_same_time_are_in_one_table(prepared, together, models, record_property):
