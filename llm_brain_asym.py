@@ -951,7 +951,8 @@ def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=No
     """
     *others, output = outputs
     work.check_unchanged(parts)
-    write_record(parts / output.name, parameters, inputs, started, checkpoint, seed)
+    checksums_of_outputs = {path.name: sha256(parts / path.name) for path in outputs}
+    write_record(parts / output.name, parameters, inputs, started, checkpoint, seed, checksums_of_outputs)
     work.put_in_place(parts, [*others, record_path(output), output], instead_of)
 
 
@@ -1073,7 +1074,7 @@ def versions():
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
 
 
-def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
+def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, checksums_of_outputs=None):
     """Say beside an output how it was made.
 
     Parameters
@@ -1089,6 +1090,8 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
     checkpoint : dict, optional
         As ``load_checkpoint`` returns it.
     seed : int, optional
+    checksums_of_outputs : dict of str to str, optional
+        SHA-256 of the output, and of those that come with it, by name.
     """
     record = {
         "command": shlex.join(sys.argv),
@@ -1096,6 +1099,7 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None):
         "checkpoint": checkpoint,
         "seed": seed,
         "inputs": {file.name: sha256(file) for file in inputs},
+        "sha256": checksums_of_outputs or {},
         "versions": versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.time() - started, 1),
@@ -1367,3 +1371,34 @@ def run_script(main):
             raise
         print(f"{Path(sys.argv[0]).name}: {' '.join(told.split())}", file=sys.stderr)
         sys.exit(2)
+
+
+def main():
+    from report import overview
+
+    parser = ArgumentParser(
+        "The study at a glance: what is there, what is missing, and what to run next.\n\n"
+        "    python llm_brain_asym.py --lang en\n    python llm_brain_asym.py --todo fit | parallel -j 2"
+    )
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--json", action="store_true", help="print it for other programs")
+    parser.add_argument("--check", action="store_true", help="read everything; status 1 if anything is wrong")
+    parser.add_argument(
+        "--todo", choices=[stage for stage in overview.STAGES if stage != "lm_eval"], help="print what is to be run"
+    )
+    args = parser.parse_args()
+    if args.todo:
+        commands, without_model = overview.to_do(args.todo, overview.states(args.lang), args.lang)
+        for stem in without_model:
+            print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
+        print("\n".join(commands), end="\n" * bool(commands))
+    elif args.check:
+        wrong = overview.check(overview.states(args.lang), args.lang)
+        print("\n".join(wrong) if wrong else "nothing is wrong")
+        sys.exit(1 if wrong else 0)
+    else:
+        print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
+
+
+if __name__ == "__main__":
+    run_script(main)

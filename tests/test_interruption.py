@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import transformers
 from conftest import ENGLISH, ROOT, add_blimp, all_files, byte_level_tokenizer
-from test_faults import a_bomb, a_nest, an_array_of_terabytes, endless_text
+from test_faults import a_bomb, a_nest, an_array_of_terabytes, endless_bytes, endless_text
 
 from pipeline import acceptability, files, minimal_pairs
 from pipeline.files import hidden
@@ -169,6 +169,37 @@ def test_a_job_that_is_killed_leaves_nothing_half_done_and_goes_on(
         assert answer["status"] == 0, (at, answer)
         assert contents(folder) == expected, at
         shutil.rmtree(folder)
+    record_property("kills", len(steps))
+
+
+OVERWRITTEN = {
+    "extract": (["--max_length", "50"], "llms_activations"),
+    "fit": (["--alphas", "1", "4", "4"], "llms_brain_correlations"),
+    "blimp": (["--leading_space"], "blimp_results"),
+}
+
+
+@pytest.mark.parametrize("stage", OVERWRITTEN)
+def test_old_and_new_outputs_are_never_mixed(prepared, run, stage, tmp_path, pytestconfig, record_property):
+    study_folder, folder = prepared(stage), tmp_path / "killed"
+    options, place = OVERWRITTEN[stage]
+    assert run(stage, study_folder)["status"] == 0
+    old = contents(study_folder / place)
+    shutil.copytree(study_folder, folder)
+    answer = run(stage, folder, *options, "--overwrite")
+    assert answer["status"] == 0, answer
+    new, n_steps = contents(folder / place), answer["n_steps"]
+    assert old.keys() == new.keys()
+    steps = range(1, n_steps + 1, 2 if pytestconfig.getoption("soak") else 11)
+    for at in steps:
+        shutil.rmtree(folder)
+        shutil.copytree(study_folder, folder)
+        assert run(stage, folder, *options, "--overwrite", at=at, signal=signal.SIGKILL)["status"] == -9
+        found = contents(folder / place)
+        whole = {name: content for name, content in found.items() if not is_hidden(name)}
+        assert whole.items() <= old.items() or whole.items() <= new.items(), at
+        assert run(stage, folder, *options, "--overwrite")["status"] == 0
+        assert contents(folder / place) == new, at
     record_property("kills", len(steps))
 
 
@@ -460,15 +491,15 @@ def test_a_file_that_vanishes_meanwhile_is_named(prepared, run, stage, name, tmp
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("damage", [an_array_of_terabytes, a_bomb, a_nest, endless_text])
 @pytest.mark.parametrize("name", ["lpp_en_average_subject/average_subject_run-1.gz", "llms_activations/{stem}_en.lz4"])
-def test_hostile_files_take_little_memory(prepared, run, damage, name):
+def test_hostile_files_take_little_memory(prepared, run, name):
     study_folder = prepared("fit")
     usual = run("fit", study_folder)["memory"]
     assert usual > 0
     path = study_folder / name.format(stem="tiny-pythia_step8")
-    damage(path)
-    answer = run("fit", study_folder, "--overwrite")
-    assert answer["status"] == 2
-    assert path.name in answer["printed"]
-    assert answer["memory"] < usual + 150e6
+    for damage in (an_array_of_terabytes, a_bomb, a_nest, endless_text, endless_bytes):
+        damage(path)
+        answer = run("fit", study_folder, "--overwrite")
+        assert answer["status"] == 2
+        assert path.name in answer["printed"]
+        assert answer["memory"] < usual + 150e6
