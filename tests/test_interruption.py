@@ -70,8 +70,8 @@ def command(stage, models, *options):
     return [argument.replace("MODELS", str(models)) for argument in [*STAGES[stage][0], *options]]
 
 
-@pytest.fixture
-def together(models):
+@pytest.fixture(scope="module")
+def together():
     """together(folder, (arguments, what goes wrong), ...) -> answers: each in a process, all at the same time."""
     zygote = subprocess.Popen(
         [sys.executable, ROOT / "tests" / "zygote.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
