@@ -12,6 +12,7 @@ import glob
 import gzip
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
@@ -282,7 +283,8 @@ def made(path, script, inputs=()):
     """
     if not path.is_file():
         ending = path.name[path.name.rindex("_") :]  # _en.lz4
-        others = sorted(other.name.removesuffix(ending) for other in path.parent.glob(f"*{ending}"))
+        names = (other.name.removesuffix(ending) for other in path.parent.glob(f"*{ending}"))
+        others = sorted(name for name in names if name != "onsets_offsets" and not name.startswith("."))
         there = f"there are {', '.join(others[:5])}{' ...' * (len(others) > 5)}" if others else "there are none"
         raise BadInput(f"{path} is missing: {script} makes it; {there} ({where()})")
     if file := changed_input(path, inputs):
@@ -450,7 +452,7 @@ def read_zorro():
 
 def read_prompts(path):
     """Openings for generated texts, a list of str: the lines of a file that are not empty."""
-    with naming(path, "it is no text in UTF-8, or not there"):
+    with naming(path, "there is no such file, or it is no text in UTF-8; --prompts names a file with a prompt a line"):
         prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not prompts:
         raise BadInput(f"{path}: there is no prompt in it; it needs one a line")
@@ -1168,6 +1170,7 @@ def _load(auto_model, name, revision, device, dtype):
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # which tells of every attempt to reach the hub
     source, arguments = name, {"revision": revision or "main"}
     if Path(name).is_dir():
         source, arguments = Path(name, revision or ""), {"local_files_only": True}
@@ -1177,7 +1180,10 @@ def _load(auto_model, name, revision, device, dtype):
             raise BadInput(f"{source} holds no checkpoint: there is no config.json in it; {there or 'name another'}")
     elif name.count("/") > 1 or name.startswith((".", "/")):
         raise BadInput(f"--model {name}: there is no such folder, and a name on the hub is owner/name")
-    with naming(f"checkpoint {source}", "it cannot be loaded"):
+    remedy = "it cannot be loaded; get it again"
+    if not Path(name).is_dir():
+        remedy = "it cannot be loaded; is that its name on the hub, and can the hub be reached?"
+    with naming(f"checkpoint {source}", remedy):
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
         network, loading = auto_model.from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments

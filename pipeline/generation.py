@@ -74,7 +74,7 @@ def continue_prompts(model, tokenizer, prompts, seeds, max_new_tokens, temperatu
     if context is not None and longest + max_new_tokens > context:
         raise BadInput(
             f"a prompt of {longest} tokens and --max_new_tokens {max_new_tokens} do not fit in the model's "
-            f"context of {context}"
+            f"context of {context}: ask for fewer, or give shorter prompts (--prompts)"
         )
 
     # A checkpoint's own habits, such as a penalty on repetition, are not to act.

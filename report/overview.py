@@ -14,7 +14,7 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, asymmetry, files
+from pipeline import BadInput, asymmetry, files, work
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
@@ -84,6 +84,16 @@ def find_checkpoints(lang):
             checkpoint = study.read_record(path).get("checkpoint") or {"model": None, "revision": None}
             if found.get(stem, {"model": None})["model"] is None:
                 found[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
+        for folder in pattern.parent.glob(files.hidden(pattern, "parts").name):  # work that was stopped
+            note = folder / work.NOTE
+            with files.naming(note, f"remove {folder}"):
+                made_with = (
+                    json.loads(note.read_text())["with"] if note.is_file() else {"model": None, "parameters": {}}
+                )
+                name = folder.name.removeprefix(".").removesuffix(".parts")
+                stem = name.removeprefix(before).removesuffix(after)
+                revision = made_with["parameters"].get("revision")
+            found.setdefault(stem, {"model": made_with["model"], "revision": revision})
     return found
 
 
@@ -183,7 +193,7 @@ def mark_other_options(table, stage, lang):
         options = {row: options_on_record(path) for row, path in paths.items()}
         usual = most_common(options.values())
         for row, path in paths.items():
-            if options[row] != usual:
+            if usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
             elif study.changed_input(path, made_from(stage, table.loc[row, "stem"], lang), or_copied=False):
                 table.loc[row, stage] = "outdated"
@@ -196,8 +206,10 @@ def options_on_record(path):
 
 
 def most_common(options):
-    counts = collections.Counter(option for option in options if option is not None)
-    return counts.most_common(1)[0][0] if counts else None
+    """The one that most have, or None where there are as many of another."""
+    counts = collections.Counter(option for option in options if option is not None).most_common(2)
+    is_tie = len(counts) == 2 and counts[0][1] == counts[1][1]
+    return counts[0][0] if counts and not is_tie else None
 
 
 def made_from(stage, stem, lang):
@@ -238,7 +250,7 @@ def to_do(stage, table, lang):
         names = map(study.checkpoint_stem, models)
         return [shlex.join(["python", "evaluate_linguistic_acceptability.py", "--model", name]) for name in names], []
     commands, without_model = [], []
-    for row in table[table[stage] != "done"].to_dict("records"):
+    for row in table[~table[stage].isin(["done", "other options"])].to_dict("records"):  # those may be meant
         if stage == "fit" and row["activations"] not in ("done", "other options", "outdated"):
             continue
         if row["model"] is None and stage != "fit":
@@ -251,7 +263,7 @@ def to_do(stage, table, lang):
             words += ["--revision", row["revision"]]
         words += ["--lang", lang] if stage in ("activations", "fit") else []
         words += usual_options(stage, table[table["model"] == row["model"]]["stem"], lang)
-        words += ["--overwrite"] if row[stage] in ("other options", "outdated") else []
+        words += ["--overwrite"] if row[stage] == "outdated" else []
         commands.append(shlex.join(words))
     return commands, without_model
 
@@ -287,6 +299,9 @@ def check(table, lang):
         except BadInput as error:
             wrong.append(str(error))
 
+    for read in (study.read_texts, study.read_word_timings, study.read_average_subject, study.read_mask):
+        attempt(lambda read=read: read(lang) and None)
+    attempt(lambda: study.published(study.isc_path(lang), LPP) and None)
     attempt(lambda: check_voxels(table, lang))
     for row in table.to_dict("records"):
         for stage, path in outputs(row["stem"], lang).items():

@@ -209,7 +209,7 @@ def test_default_prompts_are_whole_sentences():
         (["--temperature", "0"], "--temperature 0: it must be above 0"),
         (["--n_samples", "0"], "0 is less than 1"),
         (["--max_new_tokens", "500"], "do not fit in the model's context of 128"),
-        (["--prompts", "nowhere.txt"], "nowhere.txt: it is no text in UTF-8, or not there"),
+        (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file, or it is no text in UTF-8"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(study_folder, call, tiny_checkpoint, options, message):

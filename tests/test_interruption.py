@@ -148,13 +148,13 @@ def check_whole(folder, inputs, expected):
 def test_a_job_that_is_killed_leaves_nothing_half_done_and_goes_on(
     prepared, run, stage, tmp_path, pytestconfig, record_property
 ):
-    """At each step of its work with files, if the test is a long one; else at every fifth."""
+    """At each step of its work with files, if the test is a long one; else at every ninth."""
     study_folder, folder = prepared(stage), tmp_path / "killed"
     inputs = contents(study_folder)
     expected, n_steps = undisturbed(run, stage, study_folder)
     assert n_steps > 20
 
-    steps = range(1, n_steps + 1, 1 if pytestconfig.getoption("soak") else 5)
+    steps = range(1, n_steps + 1, 1 if pytestconfig.getoption("soak") else 9)
     for at in steps:
         shutil.copytree(study_folder, folder)
         number = SIGNALS[at % 3]
@@ -475,7 +475,7 @@ def test_a_folder_that_can_only_be_read_is_named(prepared, models):
 def test_a_file_that_vanishes_meanwhile_is_named(prepared, run, stage, name, tmp_path):
     study_folder = prepared(stage)
     _, n_steps = undisturbed(run, stage, study_folder)
-    for at in range(1, n_steps, n_steps // 6):
+    for at in range(1, n_steps, n_steps // 4):
         folder = tmp_path / "vanished"
         shutil.copytree(study_folder, folder)
         inputs = contents(folder)

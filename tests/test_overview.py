@@ -56,7 +56,8 @@ def test_an_empty_study_tells_what_is_missing_and_how_to_get_it(study_folder, ov
     assert "no checkpoint yet: extract_llm_activations.py makes the first" in told
     assert "lppFR_word_information.csv" in overview_of("--lang", "fr")[1]
     assert overview_of("--todo", "fit") == (0, "", "")
-    assert overview_of("--check") == (0, "nothing is wrong\n", "")
+    status, told, _ = overview_of("--check")
+    assert (status, told.count("is missing: get it from https://")) == (1, 5)
 
 
 def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, overview_of):
@@ -108,8 +109,10 @@ def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of
     overview.mark_other_options(table, "fit", "en")
     assert table["fit"].tolist() == ["done", "done", "other options"]
     table = table.assign(activations="done", revision=[f"step{k}" for k in (1, 2, 4)], texts="missing")
+    assert overview.to_do("fit", table, "en") == ([], [])  # other options may be meant
+    table.loc[2, "fit"] = "missing"
     assert overview.to_do("fit", table, "en") == (
-        ["python fit_average_subject.py --model me_lm_step4 --lang en --alphas 0 7 16 --overwrite"],
+        ["python fit_average_subject.py --model me_lm_step4 --lang en --alphas 0 7 16"],
         [],
     )
     table["activations"] = ["done", "missing", "done"]
@@ -175,3 +178,22 @@ def test_work_that_was_stopped_is_told(tiny_study, stages, overview_of):
     for layer in range(3):
         (parts / f"layer-{layer}.npz").write_bytes(b"")
     assert "3 layers" in overview_of()[1]
+
+
+def test_an_extraction_that_was_stopped_is_known_and_can_be_run(study_folder, overview_of):
+    path = study.activations_path("me_lm_step4", "en")
+    path.parent.mkdir()
+    with pytest.raises(KeyboardInterrupt), study.parts_of(path, {"revision": "step4"}, "me/lm") as parts:
+        (parts / "run-1.npz").write_bytes(b"")
+        raise KeyboardInterrupt
+    assert "1 run" in overview_of()[1]
+    assert overview_of("--todo", "activations") == (
+        *(0, "python extract_llm_activations.py --model me/lm --revision step4 --lang en\n"),
+        "",
+    )
+
+
+def test_options_that_are_as_frequent_as_others_are_not_other_options(study_folder):
+    assert overview.most_common(["a", "b", None]) is None
+    assert overview.most_common(["a", "b", "a"]) == "a"
+    assert overview.most_common([None]) is None
