@@ -1366,6 +1366,8 @@ def run_script(main):
     stopping.end_in_one_line()
     try:
         main()
+        if stopping.IS_SCRIPT:
+            stopping.ignore()
     except Exception as error:
         if isinstance(error, BadInput):
             told = str(error)

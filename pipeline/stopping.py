@@ -30,6 +30,13 @@ def end_in_one_line():
             signal.signal(number, stop)
 
 
+def ignore():
+    """Let both do nothing: the work is done, and Python is about to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
 _main = getattr(sys.modules["__main__"], "__file__", None)
-if _main is not None and Path(_main).resolve().parent == Path(__file__).resolve().parents[1]:
+IS_SCRIPT = _main is not None and Path(_main).resolve().parent == Path(__file__).resolve().parents[1]
+if IS_SCRIPT:
     end_in_one_line()
