@@ -54,7 +54,8 @@ def judge_model(texts, output, args):
     tables = []
     if study.is_finished(output, parameters, args.overwrite):
         tables.append(study.read_acceptability(output, texts))
-    classifiers = study.read_record(output).get("checkpoint", {}).get("classifiers", {}) if tables else {}
+    on_record = study.read_record(output).get("checkpoint") or {}
+    classifiers = on_record.get("classifiers", {}) if tables else {}
     check_same_classifiers(classifiers, args.classifier, output)
     missing_of = {classifier: not_judged(texts, tables, classifier) for classifier in args.classifier}
     n_new = sum(map(len, missing_of.values()))

@@ -66,28 +66,17 @@ def main():
         parser.error("--device mps cannot compute in float64, which the fit needs: --device cpu can")
     device = None if device.type == "cpu" else device  # NumPy computes on the CPU
     parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
-    grid = np.logspace(low, high, int(n_alphas))
     with study.job(output, parameters, args.overwrite, inputs=inputs) as parts:
         if parts is None:
             return
         study.use_threads(args.threads)
         torch.backends.cuda.matmul.allow_tf32 = args.tf32
-        fmri = study.read_average_subject(args.lang)
-        matrices = hrf_matrices(args.model, args.lang, [len(run) for run in fmri], device)
-        fmri = prepare_fmri(fmri, args.lang)
-        regressors = read_regressors(args.model, args.lang, matrices)  # layers of runs
-        correlations, alphas = fit_layers(regressors, fmri, grid, device, args.model, args.lang, parts)
-
-        outputs = [study.layer_correlations_path(args.model, layer, args.lang) for layer in range(len(correlations))]
-        for path, of_runs in zip(outputs, correlations, strict=True):
-            # Averaged in float64, as the published code does.
-            files.write_arrays(parts / path.name, of_runs.mean(axis=0, dtype=np.float64))
-        outputs.reverse()  # layer 0 comes last: where it is, all are
-        before = study.all_layer_correlations_paths(args.model, args.lang)
-        with files.new_file(parts / output.name) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, correlations=correlations, alphas=alphas)
+        grid = np.logspace(low, high, int(n_alphas))
+        correlations, alphas = fit(args.model, args.lang, grid, device, parts)
+        others = write(correlations, alphas, args.model, args.lang, parts)
         checkpoint = study.read_record(study.activations_path(args.model, args.lang)).get("checkpoint")
-        study.finish(parts, [*outputs, output], parameters, inputs, started, checkpoint, instead_of=before)
+        before = study.all_layer_correlations_paths(args.model, args.lang)
+        study.finish(parts, [*others, output], parameters, inputs, started, checkpoint, instead_of=before)
 
     n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
     if n_constant:
@@ -97,6 +86,30 @@ def main():
         print(f"{n_at_an_end} of {alphas.size} penalties are at an end of --alphas {low:g} {high:g} {n_alphas:g}")
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
+
+
+def fit(model, lang, grid, device, parts):
+    """Read everything and fit all layers; correlations and alphas as ``fit_layers`` returns them."""
+    fmri = study.read_average_subject(lang)
+    matrices = hrf_matrices(model, lang, [len(run) for run in fmri], device)
+    fmri = prepare_fmri(fmri, lang)
+    regressors = read_regressors(model, lang, matrices)  # layers of runs
+    return fit_layers(regressors, fmri, grid, device, model, lang, parts)
+
+
+def write(correlations, alphas, model, lang, parts):
+    """Write the outputs into the folder of parts; the places of all but the last, in the order in which they come.
+
+    Layer 0 comes last: where it is, all are.
+    """
+    others = [study.layer_correlations_path(model, layer, lang) for layer in range(len(correlations))]
+    for path, of_runs in zip(others, correlations, strict=True):
+        # Averaged in float64, as the published code does.
+        files.write_arrays(parts / path.name, of_runs.mean(axis=0, dtype=np.float64))
+    last = parts / study.run_correlations_path(model, lang).name
+    with files.new_file(last) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, correlations=correlations, alphas=alphas)
+    return others[::-1]
 
 
 def prepare_fmri(fmri, lang):

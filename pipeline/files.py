@@ -119,13 +119,6 @@ class _Limited:
         self._count(len(line))
         return line
 
-    def readinto(self, buffer):
-        self._count(len(buffer))
-        return self.without_limit.readinto(buffer)
-
-    def peek(self, size):
-        return self.without_limit.peek(size)
-
 
 # What joblib's description of an array may say.
 ARRAY_STATE = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}

@@ -154,13 +154,13 @@ def read_part(path):
         return dict(arrays)
 
 
-def now_and_then(keep, seconds=None):
-    """A function that passes on to ``keep`` what it is called with, if the last time was long enough ago."""
+def now_and_then(keep):
+    """A function that passes on to ``keep`` what it is called with, if the last time was KEEP_SECONDS ago."""
     last = time.monotonic()
 
     def keep_sometimes(value):
         nonlocal last
-        if time.monotonic() - last >= (KEEP_SECONDS if seconds is None else seconds):
+        if time.monotonic() - last >= KEEP_SECONDS:
             keep(value)
             last = time.monotonic()
 

@@ -7,8 +7,8 @@ import llm_brain_asym as study
 
 import collections
 import contextlib
+import inspect
 import json
-import re
 import shlex
 
 import numpy as np
@@ -100,9 +100,9 @@ def find_checkpoints(lang):
 def tokens_of(stem, checkpoint):
     """Training tokens of a checkpoint, or NaN where nothing tells."""
     if checkpoint["model"] is None:  # the name alone does not tell where the model ends
-        tokens = [study.training_tokens("", part) for part in re.split("_", stem)] if "_" in stem else []
-        tokens = [number for number in tokens if number is not None]
-        return tokens[-1] if tokens else np.nan
+        model, _, revision = stem.rpartition("_")
+        tokens = study.training_tokens(model, revision)
+        return np.nan if tokens is None else tokens
     tokens = study.training_tokens(study.checkpoint_stem(checkpoint["model"]), checkpoint["revision"] or "")
     return np.nan if tokens is None else tokens
 
@@ -293,29 +293,31 @@ def check(table, lang):
     """What is wrong in a study, a list of str: damaged files, and files that do not agree with each other."""
     wrong = []
 
-    def attempt(work):
+    def attempt(function, *arguments):
+        """Read something, or let a check yield what is wrong."""
         try:
-            wrong.extend(work() or [])
+            found = function(*arguments)
+            wrong.extend(found if inspect.isgenerator(found) else [])
         except BadInput as error:
             wrong.append(str(error))
 
     for read in (study.read_texts, study.read_word_timings, study.read_average_subject, study.read_mask):
-        attempt(lambda read=read: read(lang) and None)
-    attempt(lambda: study.published(study.isc_path(lang), LPP) and None)
-    attempt(lambda: check_voxels(table, lang))
+        attempt(read, lang)
+    attempt(study.published, study.isc_path(lang), LPP)
+    attempt(check_voxels, table, lang)
     for row in table.to_dict("records"):
         for stage, path in outputs(row["stem"], lang).items():
-            attempt(lambda path=path: check_record(path))
+            attempt(check_record, path)
             if row[stage] == "outdated":
                 wrong.append(f"{path} was made from other files than are there now")
             if row[stage] == "other options":
                 wrong.append(f"{path} was made with other options than those of most checkpoints")
         if row["activations"] not in ("missing", "begun") and study.activations_path(row["stem"], lang).is_file():
-            attempt(lambda stem=row["stem"]: study.read_activations(stem, lang, lambda run, layers: None) and None)
+            attempt(study.read_activations, row["stem"], lang, lambda run, layers: None)
         for benchmark in study.BENCHMARKS:
-            attempt(lambda stem=row["stem"], benchmark=benchmark: check_benchmark(stem, benchmark))
+            attempt(check_benchmark, row["stem"], benchmark)
     if list(study.generated_texts_folder().glob("*_gen_*.txt")):
-        attempt(lambda: study.read_generated_texts(study.generated_texts_folder()) is None or None)
+        attempt(study.read_generated_texts, study.generated_texts_folder())
     return wrong
 
 

@@ -3,6 +3,7 @@
 import llm_brain_asym as study
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -331,11 +332,25 @@ def test_every_text_is_a_row_for_every_judge(study_folder, call, judges):
     assert all_files(folder) == before
     write_text(folder, "me_lm_tokens70B_gen_0_1.txt", "P.", " Yes. No.", revision="tokens70B")
     write_text(folder, "me_lm_tokens5B_gen_1_0.txt", "Q.", " New.")
+    record = folder / "me_lm_gen_cola.csv.json"
+    assert set(json.loads(record.read_text())["checkpoint"]["classifiers"]) == {"one", "two"}
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"checkpoint": None}))  # as of an older version
     assert "10 texts, 4 of them new" in call("evaluate_linguistic_acceptability", *options)[1]
     again = pd.read_csv(folder / "me_lm_gen_cola.csv").set_index(["revision", "prompt", "sample", "classifier"])
     assert again.loc[("tokens5B", 1, 0, "one"), "n_sentences"] == 1
     unchanged = rows.index.drop([("tokens5B", 1, 0, "one"), ("tokens5B", 1, 0, "two")])
     pd.testing.assert_frame_equal(again.loc[unchanged], rows.loc[unchanged])
+
+
+def test_another_classifier_of_the_same_name_is_not_taken_for_it(study_folder, call, judges, tmp_path):
+    folder = study_folder / "generated_texts"
+    write_text(folder, "me_lm_tokens5B_gen_0_0.txt", "P.", " It is.")
+    options = ["evaluate_linguistic_acceptability", "--device", "cpu", "--classifier"]
+    assert call(*options, judges / "one")[0] == 0
+    shutil.copytree(judges / "two", tmp_path / "one")
+    status, _, err = call(*options, tmp_path / "one")
+    assert status == 2
+    assert "me_lm_gen_cola.csv was made with another classifier" in err
 
 
 def test_texts_of_someone_else_need_the_name_of_the_model(study_folder, call, judges):

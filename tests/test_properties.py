@@ -2,6 +2,7 @@
 
 import llm_brain_asym as study
 
+import csv
 import gzip
 import itertools
 import json
@@ -9,7 +10,6 @@ import math
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -159,8 +159,8 @@ def test_any_lines_are_pairs_or_an_error(study_folder, content):
 @given(st.lists(st.lists(st.text(alphabet="a1.,\"'\n; -é", max_size=6), min_size=3, max_size=5), max_size=6))
 def test_any_table_of_timings_is_read_or_an_error(study_folder, rows):
     path = study.word_timings_path("en")
-    table = pd.DataFrame(rows)
-    path.write_text("word,onset,offset,section\n" + table.to_csv(index=False, header=False))
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([["word", "onset", "offset", "section"], *rows])
     try:
         runs = study.read_word_timings("en")
     except BadInput as error:
