@@ -12,6 +12,7 @@ demo: .venv/made
 test: .venv/made
 	ruff check .
 	ruff format --check .
+	mypy
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Kills at every step, races again and again: the long form of what make test does of it.

@@ -49,7 +49,7 @@ def main():
         model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
         work.keep_if_same(parts, checkpoint, study.say)
 
-        activations_of_runs = []  # runs of layers of (n_words, n_units)
+        activations_of_runs: list[list[np.ndarray]] = []  # runs of layers of (n_words, n_units)
         with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
             for text, spans in zip(texts, spans_of_runs, strict=True):
                 run = len(activations_of_runs) + 1

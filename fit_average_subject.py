@@ -156,9 +156,9 @@ def hrf_matrices(model, lang, n_scans_of_runs, device):
             "they must be of the same story"
         )
     matrices = []
-    for run, (times, n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
+    for run, ((onsets, offsets), n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
         try:
-            matrices.append(encoding.as_float32(encoding.hrf_matrix(*times, n_scans), device))
+            matrices.append(encoding.as_float32(encoding.hrf_matrix(onsets, offsets, n_scans), device))
         except BadInput as error:
             raise BadInput(
                 f"{study.onsets_offsets_path(lang)} does not fit {study.average_subject_path(lang, run)}: "

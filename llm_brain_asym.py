@@ -26,6 +26,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pandas as pd
+from nibabel.spatialimages import SpatialImage
 
 from pipeline import BadInput, lm_eval_results, work
 from pipeline.files import (
@@ -297,7 +298,7 @@ def made(path, script, inputs=()):
 def read_texts(lang):
     """The written text of each run, a list of str."""
     path = published(text_path(lang), LATERALIZATION)
-    texts = []
+    texts: list[str] = []
     with naming(path, "download it again"), zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
         while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
@@ -344,7 +345,7 @@ def read_average_subject(lang):
     """The fMRI of each run, a list of float arrays of shape (n_scans, n_voxels)."""
     source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
     published(average_subject_path(lang, 0), source)
-    runs = []
+    runs: list[np.ndarray] = []
     for number in range(len(average_subject_files(lang))):
         path = published(average_subject_path(lang, number), source)
         run = read_arrays(path)
@@ -370,6 +371,8 @@ def read_mask(lang):
 def _image(path):
     """A nibabel image, of a size that the memory holds."""
     image = nibabel.load(path)
+    if not isinstance(image, SpatialImage):
+        raise ValueError(f"a {type(image).__name__} has no voxels")
     if math.prod(map(int, image.shape)) > MOST_VOXELS:
         raise ValueError(f"shape {image.shape}")
     return image
@@ -700,7 +703,8 @@ def read_activations(stem, lang, use_run):
     story = [text_path(lang), word_timings_path(lang)]
     path = made(activations_path(stem, lang), "extract_llm_activations.py", story)
     onsets_offsets = read_onsets_offsets(lang)
-    results, shape_of_layers = [], None  # (n_layers, n_units), as in the first run
+    results: list = []
+    shape_of_layers: tuple[int, ...] | None = None  # (n_layers, n_units), as in the first run
 
     def use_list(layers):
         nonlocal shape_of_layers
@@ -742,7 +746,7 @@ def read_correlations(stem, lang):
             if correlations.ndim != 3 or correlations.dtype.kind != "f":
                 raise ValueError(f"correlations are {correlations.dtype} of shape {correlations.shape}")
             return correlations
-    layers = []
+    layers: list[np.ndarray] = []
     while (path := layer_correlations_path(stem, len(layers), lang)).is_file():
         layers.append(read_arrays(path))
         if not isinstance(layers[-1], np.ndarray) or layers[-1].ndim != 1 or layers[-1].shape != layers[0].shape:

@@ -137,8 +137,8 @@ def driven_voxels(rng, regressors):
 def regressors_of_layer(words, vectors, device):
     """As fit_average_subject.py makes them: a list over runs of float32 array (n_scans - 20, n_units)."""
     regressors = []
-    for times, n_scans, of_words in zip(words, SCANS_OF_RUNS, vectors, strict=True):
-        matrix = encoding.as_float32(encoding.hrf_matrix(*times, n_scans), device)
+    for (onsets, offsets), n_scans, of_words in zip(words, SCANS_OF_RUNS, vectors, strict=True):
+        matrix = encoding.as_float32(encoding.hrf_matrix(onsets, offsets, n_scans), device)
         regressors.append(encoding.word_regressors(matrix, of_words))
     return regressors
 

@@ -165,7 +165,7 @@ def best_peers(model, tokenizer, sentences, names):
             started = time.perf_counter()
             score(sample)
             seconds[batch_size] = time.perf_counter() - started
-        best = min(seconds, key=seconds.get)
+        best = min(seconds, key=seconds.__getitem__)
         tried = ", ".join(f"{batch_size}: {of_size:.2f} s" for batch_size, of_size in seconds.items())
         print(f"{name}, {len(sample)} sentences by batch size: {tried}", flush=True)
         peers[f"{name}, batches of {best}"] = make(model, tokenizer, best)

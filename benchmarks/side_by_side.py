@@ -53,7 +53,8 @@ def alternately(functions, n_times, warm_up=False, only_once=()):
     seconds : dict of str to list of float
     values : dict of str to what the function returned the last time
     """
-    seconds, values = {name: [] for name in functions}, {}
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    values = {}
     for k in range(-int(warm_up), n_times):
         for name, function in functions.items():
             if k > 0 and name in only_once:

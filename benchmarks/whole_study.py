@@ -31,6 +31,7 @@ def seconds_of_stages(folder):
     """Run the embedded study in a folder that is not there yet; a list of (stage, seconds)."""
     script = Path(__file__).parents[1] / "demo" / "run.sh"
     process = subprocess.Popen(["bash", script, folder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None  # it is a pipe
     began = []
     for line in process.stdout:
         if line.startswith("== "):

@@ -90,10 +90,10 @@ def calibrate(folders, n_studies, n_runs, n_pairs, seed):
     )
     parallel = joblib.Parallel(n_jobs=-1, return_as="generator")
     read = parallel(joblib.delayed(read_out)(path, stories, stock) for path in folders)
-    regressors, right = zip(*tqdm(read, "checkpoints read out", len(folders), disable=None), strict=True)
-    regressors, right = np.stack(regressors), np.stack(right)  # (n_checkpoints, n_layers, n_runs, ...), (.., n_pairs)
+    of_checkpoints = zip(*tqdm(read, "checkpoints read out", len(folders), disable=None), strict=True)
+    regressors, right = map(np.stack, of_checkpoints)  # (n_checkpoints, n_layers, n_runs, ...), (.., n_pairs)
 
-    rows = []
+    rows: list[pd.DataFrame] = []
     for name, share in SHARES_OF_THE_RIGHT.items():
         jobs = [
             joblib.delayed(one_study)(tokens, stories["signals"], regressors, right, stock, share, [seed, number])
@@ -239,7 +239,7 @@ def benchmark_curves(right, stock, rng):
     drawn["weak"] = np.where(rng.random(len(groups)) < WEAKNESS, coin, values), groups
     for shift in SHIFTS:
         drawn[f"blimp_{shift:+d}_checkpoint"] = shifted(drawn["blimp"][0], shift), drawn["blimp"][1]
-    return {name: transitions.resampled_means(*items, N_RESAMPLES) for name, items in drawn.items()}
+    return {name: transitions.resampled_means(items, groups, N_RESAMPLES) for name, (items, groups) in drawn.items()}
 
 
 def shifted(values, shift):

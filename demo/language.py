@@ -148,7 +148,8 @@ def sentence(rng, with_state=False):
     list of (word, category, state)
         The last is the full stop. state is a dict of numbers (see ``state_of_mind``), or None.
     """
-    stack, words = [("end", None), ("S", None)], []
+    stack: list[tuple[str, Noun | None]] = [("end", None), ("S", None)]
+    words: list[tuple] = []
     while stack:
         symbol, noun = stack.pop()
         depth = sum(name == "CLOSE" for name, _ in stack)

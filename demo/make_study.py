@@ -84,7 +84,8 @@ def tell(n_words, rng):
 
 def prompts(seed):
     """Openings of texts: short sentences of the language."""
-    rng, found = random.Random(f"{seed} prompts"), []
+    rng = random.Random(f"{seed} prompts")
+    found: list[str] = []
     while len(found) < N_PROMPTS:
         words = [word for word, _, _ in sentence(rng)]
         if len(words) <= 7:

@@ -57,7 +57,8 @@ def minimal_pair(paradigm, rng):
 
 def distinct_pairs(paradigm, n_pairs, seed):
     """Pairs of a paradigm as they are written: a list of n_pairs (good sentence, bad sentence)."""
-    rng, pairs = random.Random(f"{seed} {paradigm}"), {}
+    rng = random.Random(f"{seed} {paradigm}")
+    pairs: dict[str, str] = {}  # good sentence: bad sentence
     while len(pairs) < n_pairs:
         good, bad = minimal_pair(paradigm, rng)
         pairs[spell(good)] = spell(bad)

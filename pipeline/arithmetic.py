@@ -70,7 +70,7 @@ def matched_problems(all_problems, n_twos, rng):
     """
     # Only random() is promised to be the same in every version of Python.
     in_random_order = sorted(all_problems, key=lambda problem: rng.random())
-    unused = {}  # answer: its problems
+    unused: dict[int, list] = {}  # answer: its problems
     for problem in in_random_order:
         unused.setdefault(problem[2], []).append(problem)
     twos = []

@@ -467,7 +467,7 @@ def voxel_table(mask_img, checkpoints, scores, differences, **columns):
     asymmetry_{revision} for every checkpoint
     """
     table = pd.DataFrame(voxel_positions(mask_img), columns=["x", "y", "z"]).assign(**columns)
-    maps = {}
+    maps: dict[str, np.ndarray] = {}
     for revision, of_checkpoint, difference in zip(checkpoints["revision"], scores, differences, strict=True):
         maps |= {f"score_{revision}": of_checkpoint, f"asymmetry_{revision}": difference}
     return pd.concat([table, pd.DataFrame(maps).astype(np.float32)], axis=1)

@@ -19,7 +19,7 @@ import random
 
 import pandas as pd
 
-BRACKETS = ("()", "[]", "{}")
+BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
 CHANGES = ("turned", "wrong_kind", "exchanged")
 LENGTHS = (8, 12, 16, 20, 24)  # brackets in a string
 DEPTHS = (2, 3, 4, 5, 6)  # most brackets open at once
@@ -58,8 +58,9 @@ def dyck_pairs(seed, n_pairs=N_PAIRS):
 
 def balanced_pairs(n_kinds, change, n_pairs, rng):
     """Distinct pairs (good, bad), two by two with opposite changes between the same neighbours."""
-    waiting = {}  # changes between their neighbours: pairs that still lack their opposite
-    seen, pairs = set(), []
+    waiting: dict[tuple, list] = {}  # changes between their neighbours: pairs that still lack their opposite
+    seen: set[tuple[str, str]] = set()
+    pairs: list[tuple[str, str]] = []
     while len(pairs) < n_pairs:
         good = well_formed(pick(LENGTHS, rng), pick(DEPTHS, rng), n_kinds, rng)
         bad = spoil(good, change, n_kinds, rng)
@@ -76,7 +77,8 @@ def balanced_pairs(n_kinds, change, n_pairs, rng):
 
 def well_formed(length, depth, n_kinds, rng):
     """A random well-formed string of an even length with at most so many brackets open at once."""
-    string, still_open = "", []
+    string = ""
+    still_open: list[str] = []
     while len(string) < length:
         must_close = len(still_open) in (depth, length - len(string))
         if still_open and (must_close or rng.random() < 0.5):

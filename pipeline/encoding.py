@@ -258,7 +258,7 @@ def scan_weights(gram, x, splits, alphas_of_splits):
     list over splits of float32 array of shape (n_alphas, n_scans of the run, n_scans of the training runs)
     """
     xp, scans = library(gram), scans_of_runs(x)
-    weights = [{} for _ in splits]
+    weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
     for alpha in sorted(set(itertools.chain(*alphas_of_splits))):
         inverse = inverted(penalized(gram, alpha), alpha)
         for split, alphas, of_split in zip(splits, alphas_of_splits, weights, strict=True):

@@ -6,7 +6,9 @@ Most of them draw ``points``, a table with a row for each curve and checkpoint, 
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.ticker import NullLocator
+from matplotlib.typing import RcKeyType
 from nibabel import Nifti1Image
 from nilearn.plotting import plot_glass_brain
 
@@ -19,10 +21,15 @@ KIND_MARKS = {"formal": "s", "functional": "^", "other": "D"}
 SERIES = ("#0072B2", "#D55E00", "#007A5E", "#CC79A7", "#E69F00", "#56B4E9")
 MARKS = "osD^vP"
 ONE_COLUMN_INCHES = 3.5
-STYLE = {"font.size": 8, "lines.markersize": 3.5, "lines.linewidth": 1.2, "legend.frameon": False}
+STYLE: dict[RcKeyType, float] = {
+    "font.size": 8,
+    "lines.markersize": 3.5,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+}
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def brain_score_figure(points, title):
     """Mean brain score of each hemisphere over training, with 95 % intervals.
 
@@ -45,7 +52,7 @@ def brain_score_figure(points, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def asymmetry_figure(points, title):
     """Left minus right over training, with its 95 % interval, for both choices of layers.
 
@@ -66,7 +73,7 @@ def asymmetry_figure(points, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def benchmark_figure(points, table, title):
     """Each benchmark over training, a panel each, beside left minus right, with 95 % intervals.
 
@@ -104,7 +111,7 @@ def benchmark_figure(points, table, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def acceptability_figure(points, title):
     """Acceptability of generated texts over training: by prompt, and by judge.
 
@@ -128,7 +135,7 @@ def acceptability_figure(points, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def transition_figure(table, title):
     """When each curve rises and how sharply, and how each benchmark goes with left minus right.
 
@@ -171,7 +178,7 @@ def transition_figure(table, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def region_figure(curves, title):
     """Left minus right over training in each region, with 95 % intervals, all on the same scale.
 
@@ -194,7 +201,7 @@ def region_figure(curves, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def layer_figure(layers, title):
     """Either hemisphere at every layer of the last checkpoint, and left minus right at all checkpoints.
 
@@ -227,7 +234,7 @@ def layer_figure(layers, title):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def comparison_figure(curves, tables):
     """Left minus right of several models and languages over training, and when each rises.
 
@@ -261,7 +268,7 @@ def comparison_figure(curves, tables):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def brain_figure(values, mask_img, label, signed=False, vmin=0):
     """Values of voxels in a glass brain, seen from the left, the back, the right and above.
 
@@ -284,7 +291,7 @@ def brain_figure(values, mask_img, label, signed=False, vmin=0):
     return figure
 
 
-@plt.rc_context(STYLE)
+@rc_context(STYLE)
 def training_figure(scores, checkpoints, mask_img, title):
     """Brain scores in glass brains over training: the first checkpoint, the last, and some between.
 

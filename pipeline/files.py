@@ -48,7 +48,7 @@ def naming(path, remedy):
     except BadInput:
         raise
     except UseFailed as error:
-        raise error.__cause__ from None
+        raise error.__cause__ or error from None
     except MemoryError:  # the file is not at fault
         raise
     except Exception as error:  # a damaged archive, pickle or image can raise nearly anything
@@ -205,12 +205,15 @@ class _NumberType:
     def __setstate__(self, state):
         self.byte_order = {"<": "<", ">": ">"}.get(state[1], "=")
 
-    def to_numpy(self):
+    def to_numpy(self) -> np.dtype:
+        """The type that it stands for."""
         return np.dtype(self.byte_order + self.name)
 
 
 class _NumberArray(NumpyArrayWrapper):
     """joblib's placeholder of an array, which becomes the array once its description is read."""
+
+    dtype: _NumberType | np.dtype  # the one as it is read, the other from then on
 
     def read_array(self, unpickler, ensure_native_byte_order):
         if not isinstance(self.dtype, _NumberType):

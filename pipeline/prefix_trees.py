@@ -148,9 +148,8 @@ def score(tokens_of, model):
 
     # A row for each node, and a node and the token after it for each token but BOS.
     is_node = paths >= 0
-    nodes, node_of = np.unique(paths[is_node], return_inverse=True)
-    followers = np.concatenate([tokens[1:] for tokens in tokens_of])
-    nodes, node_of, followers = (torch.from_numpy(a).to(model.device) for a in (nodes, node_of, followers))
+    arrays = *np.unique(paths[is_node], return_inverse=True), np.concatenate([tokens[1:] for tokens in tokens_of])
+    nodes, node_of, followers = (torch.from_numpy(array).to(model.device) for array in arrays)
     layer = model.get_output_embeddings()
     states = states[nodes]
     of_tokens = _logits(states, node_of, followers, layer) - _log_sums(states, layer)[node_of]

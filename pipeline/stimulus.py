@@ -104,7 +104,8 @@ def _pieces(text, lang):
 
     Returns a list of pieces, each a list of (letter, index of its character in the text).
     """
-    letters_of_piece, pieces = [], []
+    letters_of_piece: list[tuple[str, int]] = []
+    pieces = []
     for letter, index in _letters(text, lang):
         if letters_of_piece and index > letters_of_piece[-1][1] + 1:
             between = text[letters_of_piece[-1][1] + 1 : index]
@@ -119,7 +120,7 @@ def _pieces(text, lang):
 
 def _blocks(heard, written):
     """Edit operations between two sequences: runs of equal elements, and what lies between them."""
-    blocks = []
+    blocks: list[list] = []
     for tag, start, end, start_written, end_written in Levenshtein.opcodes(heard, written):
         tag = "equal" if tag == "equal" else "different"
         if blocks and tag == "different" == blocks[-1][0]:
@@ -137,14 +138,15 @@ def _place_by_letters(rows, heard, pieces, text, spans, found):
     written = "".join(letter for letter, _ in letters)
 
     # For each row, the positions in `written` that its letters stand against, and how many are equal.
-    against, n_equal = {}, dict.fromkeys(rows, 0)
-    for tag, start, end, start_written, _ in Levenshtein.opcodes(said, written):
-        if tag in ("equal", "replace"):
-            for k in range(end - start):
-                i = row_of_letter[start + k]
-                first, _ = against.get(i, (start_written + k, None))
-                against[i] = first, start_written + k
-                n_equal[i] += tag == "equal"
+    against: dict[int, tuple[int, int]] = {}
+    n_equal = dict.fromkeys(rows, 0)
+    for edit in Levenshtein.opcodes(said, written):
+        if edit.tag in ("equal", "replace"):
+            for k in range(edit.src_end - edit.src_start):
+                i, position = row_of_letter[edit.src_start + k], edit.dest_start + k
+                first, _ = against.get(i, (position, position))
+                against[i] = first, position
+                n_equal[i] += edit.tag == "equal"
 
     placed = [i for i in rows if i in against]
     for i in placed:
@@ -155,7 +157,8 @@ def _place_by_letters(rows, heard, pieces, text, spans, found):
         # A joined, misspelt or wrong word stands for the whole written word, as far as it is free.
         free_from = spans[placed[position - 1], 1] if position else letters[0][1]
         free_to = spans[placed[position + 1], 0] if position + 1 < len(placed) else letters[-1][1] + 1
-        spans[i] = _whole_word(text, *spans[i], free_from, free_to)
+        start, end = spans[i]
+        spans[i] = _whole_word(text, start, end, free_from, free_to)
 
 
 def _whole_word(text, start, end, free_from, free_to):

@@ -515,7 +515,8 @@ def compare(tokens, curves, lang="en", target="left_minus_right"):
     measured = {
         name: np.isfinite(np.vstack([x, curve, resamples])).all(axis=0) for name, (curve, resamples) in curves.items()
     }
-    rows, again, nulls = {}, {measure: {} for measure in MEASURES}, {}
+    rows, nulls = {}, {}
+    again: dict[str, dict[str, np.ndarray]] = {measure: {} for measure in MEASURES}
 
     def null(name, at):  # found by simulation, so once for each curve and set of checkpoints
         key = name, at.tobytes()
@@ -531,13 +532,13 @@ def compare(tokens, curves, lang="en", target="left_minus_right"):
         both = there & measured[target]
         if name == target or both.sum() < FEWEST_CHECKPOINTS:
             continue
-        pair = [values[..., both] for values in (*curves[target], *curves[name])]
-        nulls_of_pair = null(target, both), null(name, both)
-        for measure, (value, of_resamples) in measures(x[both], *pair, nulls_of_pair).items():
+        one, one_again, other, other_again = (values[..., both] for values in (*curves[target], *curves[name]))
+        of_both = measures(x[both], one, one_again, other, other_again, (null(target, both), null(name, both)))
+        for measure, (value, of_resamples) in of_both.items():
             low, high = interval(of_resamples)
             rows[name] |= {measure: float(value), f"{measure}_low": low, f"{measure}_high": high}
             again[measure][name] = of_resamples
-        rows[name]["p_shuffled"] = shuffled_steps_p_value(pair[0], pair[2])
+        rows[name]["p_shuffled"] = shuffled_steps_p_value(one, other)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=["curve", *COLUMNS])
     table["p_shuffled"] = table["p_shuffled"].astype(float)
@@ -581,7 +582,8 @@ def formal_minus_functional(table, alignments):
     which name what they are means of; None where a kind has no benchmark
     """
     known = table[table["curve"].isin(alignments)]
-    found, of_resamples = {}, {}
+    found: dict = {}
+    of_resamples = {}
     for of_kind in ("formal", "functional"):
         rows = known[known["kind"] == of_kind]
         if rows.empty:

@@ -71,7 +71,7 @@ def find_checkpoints(lang):
     dict from stem to dict with model, revision
         As on the command line; model is None where no record tells.
     """
-    found = {}
+    found: dict[str, dict] = {}
     patterns = outputs("*", lang)
     patterns["averages"] = study.layer_correlations_path("*", 0, lang)
     patterns["texts"] = study.generated_text_path("*", 0, 0, study.generated_texts_folder())
@@ -119,7 +119,7 @@ def states(lang):
         made from has changed since.
     """
     rows = []
-    most_texts = collections.Counter()
+    most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
         row = {"stem": stem, **checkpoint, "tokens": tokens_of(stem, checkpoint)}
         for stage, path in outputs(stem, lang).items():
@@ -291,7 +291,7 @@ def usual_options(stage, stems, lang):
 
 def check(table, lang):
     """What is wrong in a study, a list of str: damaged files, and files that do not agree with each other."""
-    wrong = []
+    wrong: list = []
 
     def attempt(function, *arguments):
         """Read something, or let a check yield what is wrong."""
@@ -342,7 +342,7 @@ def check_voxels(table, lang):
     for path in study.average_subject_files(lang)[:1]:
         if files.read_arrays(path).shape[1] != n_voxels:
             yield f"{path} has other voxels than {study.mask_path(lang).name} ({n_voxels})"
-    n_layers = {}
+    n_layers: dict[str, dict[str, int]] = {}  # model: checkpoint: layers
     for row in table[table["fit"] != "missing"].to_dict("records"):
         if row["fit"] not in ("done", "averages", "other options", "outdated"):
             continue
