@@ -26,6 +26,7 @@ from pipeline import BadInput, acceptability, files, work
 
 
 def main():
+    """Judge the texts of every model that is asked for, a table each."""
     parser = study.ArgumentParser(__doc__)
     parser.add_argument("--folder", type=Path, help="with the texts (default: generated_texts in the study folder)")
     parser.add_argument("--model", help="only texts of this model; needed for texts without a .json")

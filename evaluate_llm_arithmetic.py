@@ -17,6 +17,7 @@ from pipeline.arithmetic import arithmetic_pairs
 
 
 def main():
+    """Score pairs of arithmetic problems with one checkpoint."""
     parser = study.minimal_pair_parser(__doc__, batch_size=128)
     parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
     args = parser.parse_args()

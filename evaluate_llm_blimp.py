@@ -14,6 +14,7 @@ import llm_brain_asym as study
 
 
 def main():
+    """Score the pairs of BLiMP with one checkpoint."""
     args = study.minimal_pair_parser(__doc__, batch_size=64).parse_args()
     study.evaluate_minimal_pairs("blimp", study.read_blimp, args, study.blimp_files)
 

@@ -16,6 +16,7 @@ from pipeline.dyck import dyck_pairs
 
 
 def main():
+    """Score pairs of strings of brackets with one checkpoint."""
     parser = study.minimal_pair_parser(__doc__, batch_size=32)
     parser.add_argument("--seed", type=int, default=12345, help="which strings are drawn (default: 12345)")
     args = parser.parse_args()

@@ -26,6 +26,7 @@ from pipeline import BadInput, activations, files, stimulus, work
 
 
 def main():
+    """Extract the word vectors of one checkpoint."""
     parser = study.ArgumentParser(__doc__)
     study.add_checkpoint_arguments(parser)
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")

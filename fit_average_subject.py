@@ -25,6 +25,7 @@ from pipeline import BadInput, encoding, files, work
 
 
 def main():
+    """Fit all layers of one checkpoint."""
     parser = study.ArgumentParser(__doc__)
     parser.add_argument(
         "--model",

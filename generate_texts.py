@@ -23,6 +23,7 @@ from pipeline.batches import in_batches
 
 
 def main():
+    """Write the texts of one checkpoint that are not there yet."""
     parser = study.ArgumentParser(__doc__)
     study.add_checkpoint_arguments(parser)
     parser.set_defaults(device="cpu")
@@ -80,6 +81,7 @@ def mark(parts, path):
 
 
 def is_marked(parts, path):
+    """Whether a text is there in whole, and made by this job."""
     return path.exists() and mark(parts, path).exists()
 
 

@@ -63,7 +63,13 @@ ZORRO = "https://github.com/phueb/Zorro (git clone it into the study folder)"
 
 
 def study_folder():
-    """The folder that holds all inputs and outputs: LTBA_DIR, or the folder of this file."""
+    """The folder that holds all inputs and outputs: LTBA_DIR, or the folder of this file.
+
+    Raises
+    ------
+    BadInput
+        LTBA_DIR names a folder that is not there.
+    """
     named = os.environ.get("LTBA_DIR")
     if named and not Path(named).is_dir():
         raise BadInput(f"LTBA_DIR={named}: there is no such folder; make it, or name another")
@@ -77,10 +83,12 @@ def where():
 
 
 def text_path(lang):
+    """The text of the story, run by run, in an encrypted zip archive, as it is published."""
     return study_folder() / f"lpp_{lang}_text.zip"
 
 
 def word_timings_path(lang):
+    """When every word of the story is heard, as it is published."""
     return study_folder() / f"lpp{lang.upper()}_word_information.csv"
 
 
@@ -95,26 +103,32 @@ def average_subject_files(lang):
 
 
 def mask_path(lang):
+    """The brain mask, as it is published."""
     return study_folder() / f"mask_lpp_{lang}.nii.gz"
 
 
 def isc_path(lang):
+    """The inter-subject correlations, as they are published."""
     return study_folder() / f"isc_10trials_{lang}.gz"
 
 
 def tokens_table_path():
+    """The user's own table of how long checkpoints were trained (see ``training_tokens``)."""
     return study_folder() / "training_tokens.csv"
 
 
 def activations_path(stem, lang):
+    """The word vectors of a checkpoint, all runs and layers."""
     return study_folder() / "llms_activations" / f"{stem}_{lang}.lz4"
 
 
 def onsets_offsets_path(lang):
+    """When the words are heard, as all checkpoints' word vectors have them."""
     return study_folder() / "llms_activations" / f"onsets_offsets_{lang}.lz4"
 
 
 def layer_correlations_path(stem, layer, lang):
+    """Correlations of one layer of a checkpoint, averaged over left-out runs; layers count from 0."""
     return study_folder() / "llms_brain_correlations" / f"{stem}_layer-{layer}_corr_{lang}.gz"
 
 
@@ -125,6 +139,7 @@ def all_layer_correlations_paths(stem, lang):
 
 
 def run_correlations_path(stem, lang):
+    """Correlations of all layers of a checkpoint in every left-out run, and the penalties."""
     return study_folder() / "llms_brain_correlations" / f"{stem}_runs_{lang}.npz"
 
 
@@ -153,6 +168,7 @@ def benchmark_pairs_path(stem, benchmark, folder=None):
 
 
 def generated_texts_folder():
+    """Where generated texts are, and the tables of their acceptability."""
     return study_folder() / "generated_texts"
 
 
@@ -167,10 +183,12 @@ def acceptability_path(model, folder):
 
 
 def lm_eval_folder():
+    """Where the lm_eval command is told to write."""
     return study_folder() / "lm_eval_results"
 
 
 def figure_path(name):
+    """A file of the notebook's, by its name with its ending."""
     return study_folder() / "fig" / name
 
 
@@ -180,6 +198,7 @@ def calibration_path():
 
 
 def atlas_path():
+    """The user's own atlas (see ``read_atlas``)."""
     return study_folder() / "atlas.nii.gz"
 
 
@@ -233,6 +252,11 @@ def fitted_checkpoints(model, lang):
         Only checkpoints whose training tokens are known; see ``training_tokens``.
     left_out : list of str
         Revisions of files whose training tokens nothing tells, or that may be of another model.
+
+    Raises
+    ------
+    BadInput
+        No checkpoint's training tokens are known, or two were trained on as many.
     """
     name = checkpoint_stem(model)
     folder = layer_correlations_path("x", 0, lang).parent
@@ -296,7 +320,13 @@ def made(path, script, inputs=()):
 
 
 def read_texts(lang):
-    """The written text of each run, a list of str."""
+    """The written text of each run, from ``text_path``: a list of str, with line feeds alone.
+
+    Raises
+    ------
+    BadInput
+        The file is missing, damaged or without a text of this language.
+    """
     path = published(text_path(lang), LATERALIZATION)
     texts: list[str] = []
     with naming(path, "download it again"), zipfile.ZipFile(path) as archive:
@@ -318,10 +348,18 @@ def check_member(member, most_bytes):
 
 
 def read_word_timings(lang):
-    """What was heard in each run, a list over runs of (words, onsets, offsets).
+    """What was heard in each run, from ``word_timings_path``.
 
-    words is a list of str, onsets and offsets arrays of shape (n_words,) in seconds from the
-    start of the run. Rows without a word are dropped.
+    Returns
+    -------
+    list over runs of (words, onsets, offsets)
+        words is a list of str, onsets and offsets are float64 arrays of shape (n_words,), in seconds
+        from the start of the run. Rows without a word are dropped.
+
+    Raises
+    ------
+    BadInput
+        The file is missing or damaged, its sections are not 1, 2, 3 ..., or a word has no place in time.
     """
     path = published(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
     rows = read_csv(path, ["word", "onset", "offset", "section"])
@@ -342,7 +380,17 @@ def read_word_timings(lang):
 
 
 def read_average_subject(lang):
-    """The fMRI of each run, a list of float arrays of shape (n_scans, n_voxels)."""
+    """The fMRI of each run, from ``average_subject_path``.
+
+    Returns
+    -------
+    list over runs of float array of shape (n_scans, n_voxels)
+
+    Raises
+    ------
+    BadInput
+        A run is missing or damaged, holds a value that is not finite, or has other voxels than run 0.
+    """
     source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
     published(average_subject_path(lang, 0), source)
     runs: list[np.ndarray] = []
@@ -360,7 +408,13 @@ def read_average_subject(lang):
 
 
 def read_mask(lang):
-    """The brain mask, a nibabel image."""
+    """The brain mask, a nibabel image.
+
+    Raises
+    ------
+    BadInput
+        The file is missing or damaged.
+    """
     path = published(mask_path(lang), LATERALIZATION)
     with naming(path, "download it again"):
         mask = _image(path)
@@ -379,7 +433,13 @@ def _image(path):
 
 
 def read_atlas():
-    """The regions that the user wants beside the language regions, a nibabel image, or None."""
+    """The regions that the user wants beside the language regions, a nibabel image, or None.
+
+    Raises
+    ------
+    BadInput
+        It is no image of three dimensions of whole numbers.
+    """
     path = atlas_path()
     if not path.is_file():
         return None
@@ -392,7 +452,13 @@ def read_atlas():
 
 
 def read_isc(lang, n_voxels):
-    """Inter-subject correlations, array of shape (n_trials, n_voxels)."""
+    """Inter-subject correlations, array of shape (n_trials, n_voxels).
+
+    Raises
+    ------
+    BadInput
+        The file is missing or damaged, or has other voxels than the mask.
+    """
     path = published(isc_path(lang), LATERALIZATION)
     isc = read_arrays(path)
     if not isinstance(isc, np.ndarray) or isc.ndim != 2 or isc.shape[1] != n_voxels:
@@ -407,6 +473,11 @@ def read_blimp():
     -------
     pandas.DataFrame with columns paradigm, phenomenon, field, pair, good, bad
         A row per pair; paradigms by name, pairs counted from 0.
+
+    Raises
+    ------
+    BadInput
+        There are no files, or a line is no record of a pair.
     """
     rows = []
     if not blimp_files():
@@ -435,6 +506,11 @@ def read_zorro():
     pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad
         The paradigm is the file's whole name, ``{phenomenon}-{name}``, since two phenomena have a
         paradigm of the same name.
+
+    Raises
+    ------
+    BadInput
+        There are no files, or one has an empty line or an odd number of lines.
     """
     rows = []
     if not zorro_files():
@@ -454,7 +530,13 @@ def read_zorro():
 
 
 def read_prompts(path):
-    """Openings for generated texts, a list of str: the lines of a file that are not empty."""
+    """Openings for generated texts, a list of str: the lines of a file that are not empty.
+
+    Raises
+    ------
+    BadInput
+        The file is missing, no text, or empty.
+    """
     with naming(path, "there is no such file, or it is no text in UTF-8; --prompts names a file with a prompt a line"):
         prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     if not prompts:
@@ -478,6 +560,11 @@ def read_generated_texts(folder, model=None, prompts_path=None):
     -------
     pandas.DataFrame with columns model, revision, tokens, prompt, sample, path, prompt_text, text
         A row per text. revision is empty where there is none, tokens NaN where nothing tells.
+
+    Raises
+    ------
+    BadInput
+        There are no texts, one does not begin with its prompt, or nothing tells which model wrote it.
     """
     from pipeline.generation import PROMPTS
 
@@ -526,6 +613,11 @@ def read_acceptability(path, texts=None):
     -------
     pandas.DataFrame with columns revision, tokens, prompt, sample, classifier, n_sentences,
     mean_probability, share_acceptable
+
+    Raises
+    ------
+    BadInput
+        The file is missing, damaged, or lacks a column.
     """
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
@@ -548,6 +640,11 @@ def read_lm_eval(model):
         A row per checkpoint, task and metric; of several runs the newest, and none that saw only
         some of the items (``--limit``). The revision is the one that lm_eval was told, or the
         sub-folder of a local model.
+
+    Raises
+    ------
+    BadInput
+        A ``.json`` file in ``lm_eval_folder`` was not written by the command.
     """
     results = [lm_eval_results.read_results(path) for path in sorted(lm_eval_folder().rglob("*.json"))]
     if not results:
@@ -582,6 +679,11 @@ def read_benchmarks(model, checkpoints):
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
         Accuracies are means over paradigms, acceptability is the mean probability over texts (and
         over classifiers); NaN where a checkpoint has not been evaluated.
+
+    Raises
+    ------
+    BadInput
+        A table is damaged (see ``read_csv``, ``numbers`` and ``read_lm_eval``).
     """
     columns = {}
     for benchmark in BENCHMARKS:
@@ -607,6 +709,11 @@ def read_benchmark_items(model, checkpoints):
         values, array of shape (n_checkpoints, n_items): whether each pair is right, or how acceptable
         each text is on average over classifiers; NaN where a checkpoint has not been evaluated.
         groups, array of shape (n_items,): the paradigm of each pair; texts are one group.
+
+    Raises
+    ------
+    BadInput
+        A table is damaged (see ``read_csv`` and ``numbers``).
     """
     items = {}
     for benchmark in BENCHMARKS:
@@ -673,7 +780,18 @@ def what_differs(model, checkpoints, lang):
 
 
 def read_onsets_offsets(lang):
-    """When the words of each run are heard, a list of (onsets, offsets), arrays of shape (n_words,), seconds."""
+    """When the words of each run are heard, from ``onsets_offsets_path``.
+
+    Returns
+    -------
+    list over runs of (onsets, offsets)
+        Lists or arrays of shape (n_words,), seconds from the start of the run.
+
+    Raises
+    ------
+    BadInput
+        The file is missing, damaged, or holds something else.
+    """
     path = made(onsets_offsets_path(lang), "extract_llm_activations.py")
     onsets_offsets = read_arrays(path)
     if not isinstance(onsets_offsets, list) or not all(isinstance(times, list | tuple) for times in onsets_offsets):
@@ -699,6 +817,12 @@ def read_activations(stem, lang, use_run):
     Returns
     -------
     list over runs of what use_run returned
+
+    Raises
+    ------
+    BadInput
+        The file is missing or damaged, was made from another text or timings than are there now, or runs have other
+        layers, units or words than they should.
     """
     story = [text_path(lang), word_timings_path(lang)]
     path = made(activations_path(stem, lang), "extract_llm_activations.py", story)
@@ -732,10 +856,19 @@ def read_activations(stem, lang, use_run):
 
 
 def read_correlations(stem, lang):
-    """Correlations of a checkpoint: array of shape (n_layers, n_runs, n_voxels).
+    """Correlations (Pearson's r) of a checkpoint between measured and predicted fMRI.
 
     Where there is no ``.npz`` with every left-out run, as from the published code, the averages of
     the layers are read, and n_runs is 1.
+
+    Returns
+    -------
+    float array of shape (n_layers, n_runs, n_voxels)
+
+    Raises
+    ------
+    BadInput
+        There is no file, one is damaged, or layers have different voxels.
     """
     path = run_correlations_path(stem, lang)
     if path.exists():
@@ -954,6 +1087,11 @@ def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=No
         As ``write_record`` takes them.
     instead_of : list of pathlib.Path
         Older outputs, which are removed.
+
+    Raises
+    ------
+    BadInput
+        An input has changed since the work began.
     """
     *others, output = outputs
     work.check_unchanged(parts)
@@ -991,7 +1129,13 @@ def checksums(folder):
 
 
 def check_writable(path):
-    """Say now, and not after hours of work, that an output cannot be written."""
+    """Say now, and not after hours of work, that an output cannot be written.
+
+    Raises
+    ------
+    BadInput
+        The folder, or the nearest one above it that is there, may not be written to.
+    """
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
@@ -1000,7 +1144,13 @@ def check_writable(path):
 
 
 def read_record(path):
-    """How an output was made, as ``write_record`` left it beside it; empty where nothing did."""
+    """How an output was made, as ``write_record`` left it beside it; empty where nothing did.
+
+    Raises
+    ------
+    BadInput
+        It is damaged.
+    """
     record = record_path(path)
     if not record.exists():
         return {}
@@ -1140,6 +1290,11 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
     checkpoint : dict
         What was loaded, for the record: name, revision, dtype, and the commit or the SHA-256 of
         the local files.
+
+    Raises
+    ------
+    BadInput
+        It cannot be loaded, is no causal language model, or its tokenizer does not tell where tokens stand.
     """
     from transformers import AutoModelForCausalLM
 
@@ -1159,6 +1314,11 @@ def load_classifier(name, device="auto"):
     tokenizer : transformers.PreTrainedTokenizerBase
     checkpoint : dict
         What was loaded, for the record.
+
+    Raises
+    ------
+    BadInput
+        It cannot be loaded, is no classifier of sequences, or its tokenizer cannot fill up sentences.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -1219,7 +1379,13 @@ def use_threads(n_threads):
 
 
 def pick_device(name):
-    """``auto`` is CUDA where there is one, else the CPU; any other name as PyTorch knows it."""
+    """``auto`` is CUDA where there is one, else the CPU; any other name as PyTorch knows it.
+
+    Raises
+    ------
+    BadInput
+        There is no such device, or it cannot be used.
+    """
     import torch
 
     if name == "auto":
@@ -1329,6 +1495,7 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def error(self, message):
+        """Tell a mistake and end with status 2."""
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
 
 
@@ -1386,6 +1553,7 @@ def run_script(main):
 
 
 def main():
+    """Print the study at a glance, or what the options ask for."""
     from report import overview
 
     parser = ArgumentParser(

@@ -44,6 +44,7 @@ UNITS_TIMED = 64  # by nilearn, in each run
 
 
 def main():
+    """Time the encoding model, or the script on a whole checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int)
@@ -166,6 +167,7 @@ def published_fit(regressors, fmri, alpha, left_out):
 
 
 def published_correlations(measured, predicted):
+    """Pearson's r of every voxel, an array of shape (n_voxels,), by a loop over voxels."""
     return np.array([np.corrcoef(measured[:, voxel], predicted[:, voxel])[0, 1] for voxel in range(N_VOXELS)])
 
 

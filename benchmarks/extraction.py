@@ -39,6 +39,7 @@ WANTED_TIME, WANTED_OUTPUT = 1.15, 1.2
 
 
 def main():
+    """Time the extraction of word vectors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.add_arguments(parser, shapes=["pythia-160m"], n_times=3)
     parser.add_argument("--n_runs", type=int, default=1, help="whole runs that are timed (default: %(default)s)")

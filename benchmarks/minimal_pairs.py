@@ -53,6 +53,7 @@ N_SAMPLE = {"cpu": 128, "cuda": 4000}  # sentences with which batch sizes are tr
 
 
 def main():
+    """Time the scoring of minimal pairs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     side_by_side.add_arguments(parser, shapes=["pythia-14m", "pythia-160m"])
     parser.add_argument("--paradigms", choices=["few", "all"], default="few", help="(default: %(default)s)")

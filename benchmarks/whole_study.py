@@ -17,6 +17,7 @@ from benchmarks.side_by_side import machine, print_table
 
 
 def main():
+    """Time the embedded study, and print a table of its stages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     print(machine())

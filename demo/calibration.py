@@ -51,6 +51,7 @@ SHARES_OF_THE_RIGHT = {"asymmetric": listener.SYNTACTIC_RIGHT, "symmetric": list
 
 
 def main():
+    """Simulate the studies of both listeners, and save what the analysis says of them."""
     parser = study.ArgumentParser(__doc__)
     parser.add_argument("--n_studies", type=study.whole_number, default=150, help="of either listener")
     parser.add_argument("--n_runs", type=study.whole_number, default=120, help="stock of runs (default: 120)")

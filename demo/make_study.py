@@ -43,6 +43,7 @@ N_PROMPTS = 5
 
 
 def main():
+    """Make the files of the embedded study."""
     parser = study.ArgumentParser(__doc__)
     parser.add_argument("--output_folder", type=Path, default=Path("embedded_study"))
     parser.add_argument("--seed", type=int, default=1)

@@ -18,6 +18,7 @@ CLEAR = 0.05
 
 
 def main():
+    """Print the curve and the verdict; status 1 if the known truth is not found."""
     place = study.figure_path("small_lm_en_curves.csv")
     curve = pd.read_csv(place)
     null = pd.read_csv(study.study_folder() / "null" / "fig" / place.name)

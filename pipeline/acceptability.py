@@ -57,6 +57,10 @@ def acceptable_label(names_of_labels, wanted=None):
     wanted : str, optional
         The label's name or number; by default it is found by its name.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     BadInput
@@ -103,6 +107,11 @@ def acceptability(
     probabilities : float64 array of shape (n_sentences,)
     accepted : bool array of shape (n_sentences,)
         Whether acceptable is the most probable label.
+
+    Raises
+    ------
+    BadInput
+        A probability is not finite, or the memory does not hold even one sentence.
     """
     longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))

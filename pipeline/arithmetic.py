@@ -45,7 +45,15 @@ def arithmetic_pairs(seed, n_pairs=N_PAIRS):
 def problems(operation, digits):
     """All problems with two operands of so many digits and an answer that is not negative.
 
-    Returns a list of (operand, operand, answer).
+    Parameters
+    ----------
+    operation : str
+        A key of OPERATIONS.
+    digits : int
+
+    Returns
+    -------
+    list of (operand, operand, answer)
     """
     operands = range(10 ** (digits - 1), 10**digits)
     if operation == "addition":

@@ -33,6 +33,11 @@ def voxel_positions(mask_img):
     Returns
     -------
     float array of shape (n_voxels, 3), millimetres
+
+    Raises
+    ------
+    BadInput
+        The image is not of three dimensions, or nothing is inside.
     """
     inside = np.asarray(mask_img.dataobj) != 0
     if inside.ndim != 3 or not inside.any():
@@ -49,12 +54,17 @@ def hemispheres(mask_img, rule="position"):
 
     Parameters
     ----------
-    mask_img : nibabel image
+    mask_img : nibabel image of shape (x, y, z)
     rule : {"position", "halves"}
 
     Returns
     -------
     left, right : bool arrays of shape (n_voxels,)
+
+    Raises
+    ------
+    BadInput
+        There is no such rule, or the mask is none (see ``voxel_positions``).
     """
     x = voxel_positions(mask_img)[:, 0]
     if rule == "halves":
@@ -134,6 +144,11 @@ def atlas_regions(mask_img, atlas_img):
     -------
     dict from label (int) to (left, right), bool arrays of shape (n_voxels,)
         Only voxels whose mirror image is in the mask; labels without one are left out.
+
+    Raises
+    ------
+    BadInput
+        The mask's grid is not symmetric (see ``mirrored``).
     """
     atlas = np.asarray(atlas_img.dataobj)
     places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), voxel_positions(mask_img))).astype(int)
@@ -156,6 +171,10 @@ def cerebellum(mask_img):
     That is what lies below the temporal and occipital lobes in the back, save for a few millimetres
     under the tentorium.
 
+    Parameters
+    ----------
+    mask_img : nibabel image of shape (x, y, z)
+
     Returns
     -------
     left, right : bool arrays of shape (n_voxels,)
@@ -172,10 +191,16 @@ def reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
     ----------
     isc : array of shape (n_trials, n_voxels)
     percentile : float
+        From 0 to 100.
 
     Returns
     -------
     bool array of shape (n_voxels,)
+
+    Raises
+    ------
+    BadInput
+        The array is of another shape, or holds a value that is not a finite number.
     """
     isc = np.asarray(isc)
     if isc.ndim != 2 or not np.isfinite(isc).all():
@@ -273,6 +298,11 @@ def mirrored_difference(scores, mask_img):
     -------
     array of shape (..., n_voxels)
         On the right, the same with the sign turned; NaN on the midline, and where there is no mirror image.
+
+    Raises
+    ------
+    BadInput
+        The mask's grid is not symmetric (see ``mirrored``).
     """
     mirror, (left, right) = mirrored(mask_img), hemispheres(mask_img)
     has_one = (left | right) & (mirror >= 0)
@@ -291,6 +321,7 @@ def voxel_blocks(mask_img, edge_mm=20.0):
     ----------
     mask_img : nibabel image
     edge_mm : float
+        Of a cube, millimetres.
 
     Returns
     -------
@@ -354,6 +385,11 @@ def side_curves(scores, left, right, blocks, n_resamples=1000):
     -------
     dict from left, right and left_minus_right to (curve, resamples)
         Arrays of shape (n_checkpoints,) and (n_resamples, n_checkpoints).
+
+    Raises
+    ------
+    BadInput
+        As for ``left_right``.
     """
     sides = left_right(scores.mean(axis=1), left, right)
     if scores.shape[1] > 1:
@@ -435,6 +471,11 @@ def layer_curves(checkpoints, correlations, left, right):
     -------
     pandas.DataFrame with columns revision, tokens, layer, left, right, left_minus_right
         A row per checkpoint and layer; layer 0 is the embedding.
+
+    Raises
+    ------
+    BadInput
+        As for ``left_right``.
     """
     rows = []
     for (revision, tokens), of_checkpoint in zip(

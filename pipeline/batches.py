@@ -42,7 +42,7 @@ def in_batches(items, batch_size, work, say):
 
 
 def is_out_of_memory(error):
-    """Whether an exception says that the memory of a device has come to its end."""
+    """Whether an exception says that the memory of a device has come to its end; PyTorch raises several kinds."""
     said = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     is_said = isinstance(error, RuntimeError) and any(words in str(error) for words in said)
     return is_said or isinstance(error, torch.OutOfMemoryError | MemoryError)

@@ -57,7 +57,22 @@ def dyck_pairs(seed, n_pairs=N_PAIRS):
 
 
 def balanced_pairs(n_kinds, change, n_pairs, rng):
-    """Distinct pairs (good, bad), two by two with opposite changes between the same neighbours."""
+    """Distinct pairs (good, bad), two by two with opposite changes between the same neighbours.
+
+    Parameters
+    ----------
+    n_kinds : int
+        How many kinds of brackets there are, 1 to 3.
+    change : str
+        One of CHANGES.
+    n_pairs : int
+        An even number.
+    rng : random.Random
+
+    Returns
+    -------
+    list of n_pairs (good, bad), each a str of brackets without spaces
+    """
     waiting: dict[tuple, list] = {}  # changes between their neighbours: pairs that still lack their opposite
     seen: set[tuple[str, str]] = set()
     pairs: list[tuple[str, str]] = []

@@ -80,7 +80,22 @@ def hrf_matrix(onsets, offsets, n_scans, t_r_s=T_R_S):
 
 
 def check_times(onsets, offsets, n_scans, t_r_s=T_R_S):
-    """Raise BadInput where the words of a run (seconds) cannot belong to its scans."""
+    """Whether the words of a run can belong to its scans.
+
+    Parameters
+    ----------
+    onsets, offsets : arrays of shape (n_words,)
+        Seconds from the start of the run.
+    n_scans : int
+    t_r_s : float
+        Seconds from one scan to the next.
+
+    Raises
+    ------
+    BadInput
+        There are so few scans that none is left when the ends are cut off, the arrays are not of one
+        shape (n_words,), a time is not a number, a word ends before it begins, or begins outside the scans.
+    """
     if n_scans <= 2 * TRIM_SCANS + 1:
         raise BadInput(f"{n_scans} scans are too few: {TRIM_SCANS} are cut off at each end")
     if onsets.shape != offsets.shape or onsets.ndim != 1:
@@ -97,7 +112,16 @@ def check_times(onsets, offsets, n_scans, t_r_s=T_R_S):
 
 
 def zscore(values):
-    """Mean 0 and variance 1 over scans (axis 0); a column that does not vary becomes 0."""
+    """Mean 0 and variance 1 over scans (axis 0); a column that does not vary becomes 0.
+
+    Parameters
+    ----------
+    values : array of shape (n_scans, n_columns)
+
+    Returns
+    -------
+    float32 array of the same shape
+    """
     values = np.asarray(values, dtype=np.float64)
     deviations = values - values.mean(axis=0)
     scale = deviations.std(axis=0)
@@ -223,6 +247,12 @@ def inner_products(x, by_units):
 
     What is small beside the largest eigenvalue would drown in float32's rounding.
 
+    Parameters
+    ----------
+    x : list over runs of float32 array or tensor of shape (n_scans, n_units)
+    by_units : bool
+        Whether to sum over the scans of each run, rather than over units.
+
     Returns
     -------
     by units, a list over runs of array (n_units, n_units), X'X; else an array (n_scans, n_scans)
@@ -256,6 +286,11 @@ def scan_weights(gram, x, splits, alphas_of_splits):
     Returns
     -------
     list over splits of float32 array of shape (n_alphas, n_scans of the run, n_scans of the training runs)
+
+    Raises
+    ------
+    BadInput
+        An alpha drowns in the rounding of float64.
     """
     xp, scans = library(gram), scans_of_runs(x)
     weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
@@ -290,6 +325,11 @@ def unit_weights(squares, x, splits, alphas_of_splits):
     Returns
     -------
     list over splits of float32 array of shape (n_alphas, n_scans of the run, n_units)
+
+    Raises
+    ------
+    BadInput
+        An alpha drowns in the rounding of float64.
     """
     xp, weights = library(x[0]), []
     for split, alphas in zip(splits, alphas_of_splits, strict=True):
@@ -336,7 +376,16 @@ def split_correlations(weights, x, y, splits, by_units):
 
 
 def scans_of_runs(x):
-    """Where the scans of each run stand among those of all runs, a list of slices."""
+    """Where the scans of each run stand among those of all runs.
+
+    Parameters
+    ----------
+    x : list over runs of array of shape (n_scans, n_units)
+
+    Returns
+    -------
+    list over runs of slice
+    """
     ends = list(itertools.accumulate(map(len, x)))
     return [slice(end - len(run), end) for end, run in zip(ends, x, strict=True)]
 
@@ -379,7 +428,24 @@ def penalized(square, alpha):
 
 
 def inverted(square, alpha):
-    """The inverse of a symmetric positive definite float64 matrix, which may be overwritten; alpha is for errors."""
+    """The inverse of a symmetric positive definite matrix.
+
+    Parameters
+    ----------
+    square : float64 array or tensor of shape (n, n)
+        May be overwritten.
+    alpha : float
+        What was added to its diagonal, for the message of an error.
+
+    Returns
+    -------
+    float64 array or tensor of shape (n, n)
+
+    Raises
+    ------
+    BadInput
+        Rounding has made the matrix indefinite: alpha is too small beside the regressors.
+    """
     if library(square) is torch:
         return torch.cholesky_inverse(cholesky(square, alpha))
     factor, failed = lapack.dpotrf(square.T, lower=1, overwrite_a=1)  # a matrix in LAPACK's order is NumPy's transpose
@@ -391,7 +457,26 @@ def inverted(square, alpha):
 
 
 def solved(square, right, alpha):
-    """S^-1 B, for a symmetric positive definite float64 matrix S, which may be overwritten; alpha is for errors."""
+    """S^-1 B, for a symmetric positive definite matrix S.
+
+    Parameters
+    ----------
+    square : float64 array or tensor of shape (n, n)
+        S, which may be overwritten.
+    right : float64 array or tensor of shape (n, n_columns)
+        B.
+    alpha : float
+        What was added to the diagonal of S, for the message of an error.
+
+    Returns
+    -------
+    float64 array or tensor of shape (n, n_columns)
+
+    Raises
+    ------
+    BadInput
+        Rounding has made the matrix indefinite: alpha is too small beside the regressors.
+    """
     if library(square) is torch:
         return torch.cholesky_solve(right, cholesky(square, alpha))
     _, solution, failed = lapack.dposv(square.T, right, lower=1, overwrite_a=1)
@@ -400,20 +485,32 @@ def solved(square, right, alpha):
 
 
 def cholesky(square, alpha):
-    """The lower Cholesky factor of a tensor."""
+    """The lower Cholesky factor of a symmetric tensor of shape (n, n); alpha is for errors.
+
+    Raises
+    ------
+    BadInput
+        Rounding has made the matrix indefinite: alpha is too small beside the regressors.
+    """
     factor, failed = torch.linalg.cholesky_ex(square)
     check_definite(int(failed), alpha)
     return factor
 
 
 def check_definite(failed, alpha):
-    """BadInput if there is no Cholesky factor, since rounding has made the matrix indefinite."""
+    """Whether there was a Cholesky factor: failed is 0 if so, as LAPACK and PyTorch tell it; alpha is for errors.
+
+    Raises
+    ------
+    BadInput
+        Rounding has made the matrix indefinite: alpha is too small beside the regressors.
+    """
     if failed:
         raise BadInput(f"alpha {alpha:g} is too small beside the regressors: let --alphas begin higher")
 
 
 def multiplied(left, right):
-    """The product of two float64 matrices, among inverses.
+    """The product of two float64 matrices, of shapes (n, k) and (k, m), among inverses.
 
     By SciPy on the CPU: NumPy has an OpenBLAS of its own, and the threads of one that have just been
     at work hold up those of the other.

@@ -61,6 +61,10 @@ def asymmetry_figure(points, title):
     points : pandas.DataFrame
         With the curves left_minus_right and, where runs are known, left_minus_right_nested.
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, axes = _panel(title)
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -88,6 +92,10 @@ def benchmark_figure(points, table, title):
     table : pandas.DataFrame
         As ``transitions.compare`` returns it.
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     benchmarks = table[table["curve"] != "left_minus_right"].to_dict("records")
     figure, panels = _grid(len(benchmarks), 3, 1.7, title)
@@ -120,6 +128,10 @@ def acceptability_figure(points, title):
     points : pandas.DataFrame
         With columns by (prompt or classifier), curve (which one), tokens, value, low and high.
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, panels = _grid(2, 2, 2.6, title)
     for axes, (by, of_kind) in zip(panels, points.groupby("by", sort=False), strict=False):
@@ -144,6 +156,10 @@ def transition_figure(table, title):
     table : pandas.DataFrame
         As ``transitions.compare`` returns it. A flat curve has no midpoint, which is said instead.
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     measures = {
         "x0": "midpoint x0\n(log10 training tokens)",
@@ -187,6 +203,10 @@ def region_figure(curves, title):
     curves : pandas.DataFrame
         As ``asymmetry.region_curves`` returns it.
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     regions = list(curves["region"].unique())
     figure, panels = _grid(len(regions), 4, 1.6, title, sharey=True)
@@ -210,6 +230,10 @@ def layer_figure(layers, title):
     layers : pandas.DataFrame
         With columns tokens, layer (0 is the embedding), left, right and left_minus_right.
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, panels = _grid(2, 2, 2.6, title)
     tokens = sorted(layers["tokens"].unique())
@@ -244,6 +268,10 @@ def comparison_figure(curves, tables):
         The curves files of all, with a column family (model and language).
     tables : pandas.DataFrame
         Their tables of transitions, likewise.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure, panels = _grid(2, 2, 2.6, "")
     families = list(curves["family"].unique())
@@ -284,6 +312,10 @@ def brain_figure(values, mask_img, label, signed=False, vmin=0):
         Whether values below 0 are drawn too, in colours of their own.
     vmin : float
         Where the colours begin, unless signed.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 2.2))
     _glass_brain(values, mask_img, figure, (0, 0, 1, 0.9), signed=signed, vmin=vmin)
@@ -298,10 +330,15 @@ def training_figure(scores, checkpoints, mask_img, title):
     Parameters
     ----------
     scores : array of shape (n_checkpoints, n_voxels)
+        Pearson's r; NaN is left blank.
     checkpoints : pandas.DataFrame
         With the column tokens.
     mask_img : nibabel image
     title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
     """
     shown = np.unique(np.linspace(0, len(scores) - 1, 5).round().astype(int))
     height = 1 / (len(shown) + 0.3)  # of a row, in shares of the figure; the rest is the title's

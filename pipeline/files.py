@@ -42,7 +42,20 @@ class UseFailed(Exception):
 
 @contextlib.contextmanager
 def naming(path, remedy):
-    """Turn whatever reading a damaged file raises into BadInput that names the file."""
+    """Turn whatever reading a damaged file raises into BadInput that names the file, for ``with``.
+
+    Parameters
+    ----------
+    path : pathlib.Path or str
+        What is read.
+    remedy : str
+        What is wrong with it or what to do about it, for the message.
+
+    Raises
+    ------
+    BadInput
+        Anything was raised inside but MemoryError, and but what the use of a list raised (``read_arrays``).
+    """
     try:
         yield
     except BadInput:
@@ -69,6 +82,11 @@ def read_arrays(path, use_list=None):
     use_list : callable, optional
         Called with every list of arrays as soon as it has been read. What it returns stands in the
         list's place, so that a file need not fit in memory.
+
+    Returns
+    -------
+    array, number, str or container of them
+        Whatever was dumped; where ``use_list`` is given, with its results instead of lists of arrays.
 
     Raises
     ------
@@ -238,7 +256,13 @@ def _number(number_type, content):
 
 
 def read_lines(path):
-    """The lines of a text file, which must end with a whole one."""
+    """The lines of a text file in UTF-8, which must end with a whole one: a list of str without line ends.
+
+    Raises
+    ------
+    BadInput
+        The file is not there, is no text, is empty, or its last line has no end.
+    """
     with naming(path, "it is no text in UTF-8; get it again"):
         text = path.read_text(encoding="utf-8-sig")
     *lines, rest = text.split("\n")
@@ -248,7 +272,24 @@ def read_lines(path):
 
 
 def read_csv(path, columns):
-    """A CSV file as strings; BadInput unless it has the columns."""
+    """Some columns of a CSV file, as strings.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Compressed if its name ends in ``.gz``.
+    columns : list of str
+
+    Returns
+    -------
+    pandas.DataFrame of str
+        With these columns alone; an empty cell is an empty string.
+
+    Raises
+    ------
+    BadInput
+        The file is not there, is no CSV file in UTF-8, unpacks to far more than its size, or lacks a column.
+    """
     with naming(path, "it is no CSV file in UTF-8; get it again"), warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
         most = MOST_EXPANSION * path.stat().st_size + MOST_SMALL
@@ -264,7 +305,24 @@ def read_csv(path, columns):
 
 
 def numbers(column, path):
-    """A column of strings as floats; BadInput names the first line that is no number."""
+    """A column of strings as numbers.
+
+    Parameters
+    ----------
+    column : pandas.Series of str
+        Of a table from ``read_csv``, with its index.
+    path : pathlib.Path
+        The table's, for the message.
+
+    Returns
+    -------
+    float64 array of shape (n_rows,)
+
+    Raises
+    ------
+    BadInput
+        A cell is no number; the message names the first line with one.
+    """
     numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
     if np.isnan(numbers).any():
         wrong = column.index[np.isnan(numbers)][0]
@@ -290,6 +348,10 @@ def alone(path, say=None, what="lock"):
         Called with a line for the user before waiting.
     what : str
         What is done, where different things may be done at once.
+
+    Yields
+    ------
+    None
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(hidden(path, what))
@@ -309,7 +371,13 @@ def alone(path, say=None, what="lock"):
 
 @contextlib.contextmanager
 def new_file(path):
-    """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole."""
+    """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole, for ``with``.
+
+    Raises
+    ------
+    BadInput
+        The disk is full, or the system does not let the file be written or replaced for another reason.
+    """
     with alone(path, what="tmp.lock"):
         temporary = hidden(path, "tmp")
         temporary.unlink(missing_ok=True)  # of a job that was killed, or a link to somewhere else
@@ -329,11 +397,18 @@ def new_file(path):
 
 
 def record_path(path):
+    """Where it says how an output was made: ``{name}.json`` beside it."""
     return path.with_name(path.name + ".json")
 
 
 def write_arrays(path, value):
-    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the name's ending."""
+    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the name's ending.
+
+    Raises
+    ------
+    BadInput
+        It cannot be written (see ``new_file``).
+    """
     with new_file(path) as temporary, open(temporary, "wb") as file:
         if path.suffix == ".lz4":
             compressed = lz4.frame.LZ4FrameFile(file, "wb", content_checksum=True)
@@ -345,7 +420,13 @@ def write_arrays(path, value):
 
 
 def write_table(path, table):
-    """Write a pandas table as CSV, compressed if the name ends in ``.gz``."""
+    """Write a pandas table as CSV, compressed if the name ends in ``.gz``.
+
+    Raises
+    ------
+    BadInput
+        It cannot be written (see ``new_file``).
+    """
     with new_file(path) as temporary, open(temporary, "wb") as file:
         if path.suffix == ".gz":
             with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:

@@ -27,7 +27,20 @@ CLOSE_CHOICE = 1e-3
 
 
 def text_seed(seed, prompt, sample):
-    """The seed of one text, which depends on nothing but these three."""
+    """The seed of one text, a whole number of 64 bits, which depends on nothing but these three.
+
+    Parameters
+    ----------
+    seed : int
+        Of all texts.
+    prompt : str
+    sample : int
+        Which of the texts of a prompt, from 0.
+
+    Returns
+    -------
+    int
+    """
     digest = hashlib.sha256(f"{seed} {sample} {prompt}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 

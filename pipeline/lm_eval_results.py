@@ -84,6 +84,11 @@ def headline(results):
     acc_norm divides the log-probability of an answer by its length in bytes. Tasks that have
     neither keep their first metric.
 
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As ``newest`` returns it.
+
     Returns
     -------
     pandas.DataFrame with a row per revision and a column per task

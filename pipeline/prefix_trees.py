@@ -168,6 +168,10 @@ def why_not(model, longest):
     model : transformers.PreTrainedModel
     longest : int
         Tokens of the longest sentence.
+
+    Returns
+    -------
+    str or None
     """
     if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
         return "it takes tokens by their place in the row, not by their position"

@@ -109,6 +109,11 @@ def shapes(x):
         From 0 to 1.
     units : array of shape (n_shapes, n_checkpoints)
         The same, with mean 0 and sum of squares 1.
+
+    Raises
+    ------
+    BadInput
+        There are fewer than five checkpoints, or x does not increase or is not finite.
     """
     x = np.asarray(x, dtype=float)
     if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
@@ -136,6 +141,11 @@ def fit(x, curves):
     -------
     dict of arrays of shape (...): x0, beta, low, high, and fitted of shape (..., n_checkpoints)
         low is the plateau before the transition and high the one after it, even where the curve falls.
+
+    Raises
+    ------
+    BadInput
+        As for ``shapes``.
     """
     x0, beta, values, units = shapes(x)
     curves = np.asarray(curves, dtype=float)
@@ -443,6 +453,11 @@ def lead(x, curve, other):
     -------
     array of shape (...)
         Above 0 where the curve moves before the other.
+
+    Raises
+    ------
+    BadInput
+        As for ``shapes``.
     """
     x0, beta, _, units = shapes(x)
     found = fit(x, curve)
@@ -472,7 +487,16 @@ def shuffled_steps_p_value(curve, other, n_shuffles=2000, seed=0):
 
 
 def interval(of_resamples):
-    """The 95 % interval of a value, from its resamples: (low, high)."""
+    """The 95 % interval of a value, from its resamples.
+
+    Parameters
+    ----------
+    of_resamples : array of shape (n_resamples,)
+
+    Returns
+    -------
+    low, high : float
+    """
     low, high = np.percentile(of_resamples, INTERVAL)
     return float(low), float(high)
 
@@ -548,9 +572,17 @@ def compare(tokens, curves, lang="en", target="left_minus_right"):
 
 
 def measures(x, curve, resamples, other, other_resamples, nulls):
-    """All measures of how another curve goes with one: a dict from measure to (value, of_resamples).
+    """All measures of how another curve goes with one.
 
-    Arguments are those of ``alignment``. Where either is flat, nothing but alignment has a value.
+    Parameters
+    ----------
+    x, curve, resamples, other, other_resamples, nulls
+        As for ``alignment``.
+
+    Returns
+    -------
+    dict from measure (of MEASURES) to (value, of_resamples)
+        A float and an array of shape (n_resamples,). Where either curve is flat, alignment alone.
     """
     found = {"alignment": alignment(x, curve, resamples, other, other_resamples, nulls)}
     if not any(flat_p_value(x, *one) >= LEVEL for one in zip((curve, other), nulls, strict=True)):

@@ -98,7 +98,18 @@ def remove_parts(path):
 
 
 def check_unchanged(parts):
-    """BadInput where a file that the parts were made from is another one by now."""
+    """Whether the files that the parts were made from are still the same, by size and time.
+
+    Parameters
+    ----------
+    parts : pathlib.Path
+        As ``parts_folder`` yields it.
+
+    Raises
+    ------
+    BadInput
+        One has changed since the work began.
+    """
     before = json.loads((parts / NOTE).read_text())["from"]
     for path, signature in _signatures(before).items():
         if signature != before[path]:
@@ -147,7 +158,13 @@ def save_part(path, **arrays):
 
 
 def read_part(path):
-    """The arrays of a part, by name, or None where it is not there."""
+    """The arrays of a part, a dict by name, or None where it is not there.
+
+    Raises
+    ------
+    BadInput
+        It is damaged.
+    """
     if not path.is_file():
         return None
     with naming(path, f"remove {path.parent}, so that the work begins anew"), np.load(path) as arrays:

@@ -1,0 +1,1 @@
+"""What a study looks like on the terminal."""
