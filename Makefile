@@ -34,3 +34,8 @@ bench: .venv/made_benchmarks
 	$(PYTHON) -m venv .venv
 	python -m pip install --quiet -r requirements.txt
 	touch $@
+
+.venv-snakemake/made: requirements-cluster.txt
+	$(PYTHON) -m venv .venv-snakemake
+	.venv-snakemake/bin/python -m pip install --quiet -r requirements-cluster.txt
+	touch $@

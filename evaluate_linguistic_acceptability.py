@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline import BadInput, acceptability, files, work
+from report import progress
 
 
 def main():
@@ -113,7 +113,7 @@ def judge(texts, classifier, args, parts):
         label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)
     except BadInput as error:
         raise BadInput(f"classifier {classifier}: {error}") from error
-    with tqdm(total=len(different), desc=name, unit="sentence", disable=None) as bar:
+    with progress.bar(len(different), name, "sentence") as bar:
         probabilities, accepted = acceptability.acceptability(
             different,
             model,

@@ -20,9 +20,9 @@ import os
 import time
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline import BadInput, activations, files, stimulus, work
+from report import progress
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
         work.keep_if_same(parts, checkpoint, study.say)
 
         activations_of_runs: list[list[np.ndarray]] = []  # runs of layers of (n_words, n_units)
-        with tqdm(total=sum(map(len, spans_of_runs)), desc=output.stem, unit="word", disable=None) as bar:
+        with progress.bar(sum(map(len, spans_of_runs)), output.stem, "word") as bar:
             for text, spans in zip(texts, spans_of_runs, strict=True):
                 run = len(activations_of_runs) + 1
                 part = parts / f"run-{run}.npz"

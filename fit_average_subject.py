@@ -19,9 +19,9 @@ import time
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pipeline import BadInput, encoding, files, work
+from report import progress
 
 
 def main():
@@ -84,7 +84,10 @@ def main():
         print(f"voxels that do not vary in some run, whose correlation is NaN: {n_constant}")
     n_at_an_end = np.isin(alphas, grid[[0, -1]]).sum()
     if len(grid) > 2 and n_at_an_end > alphas.size / 4:
-        print(f"{n_at_an_end} of {alphas.size} penalties are at an end of --alphas {low:g} {high:g} {n_alphas:g}")
+        print(
+            f"{n_at_an_end} of {alphas.size} penalties are at an end of --alphas {low:g} {high:g} {n_alphas:g}: "
+            "a wider range (--alphas 0 7 16, say) may predict better; fit all checkpoints of a curve with the same"
+        )
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
 
@@ -129,8 +132,8 @@ def fit_layers(regressors, fmri, grid, device, model, lang, parts):
     """
     fmri = [encoding.as_float32(run, device) for run in fmri]
     correlations, alphas = [], []
-    with tqdm(regressors, desc=model, unit="layer", disable=None) as bar:
-        for layer, regressors_of_runs in enumerate(bar):
+    with progress.bar(len(regressors), model, "layer") as bar:
+        for layer, regressors_of_runs in enumerate(regressors):
             part = parts / f"layer-{layer}.npz"
             if (done := work.read_part(part)) is not None:
                 of_runs, chosen = done["correlations"], done["alphas"]
@@ -143,6 +146,7 @@ def fit_layers(regressors, fmri, grid, device, model, lang, parts):
             correlations.append(of_runs)
             alphas.append(chosen)
             of_voxels = of_runs.mean(axis=0)
+            bar.update()
             bar.write(f"layer {layer}: correlation {np.nanmean(of_voxels):.4f}, at most {np.nanmax(of_voxels):.4f}")
     return np.stack(correlations), np.stack(alphas)
 
@@ -177,6 +181,7 @@ def read_regressors(model, lang, matrices):
     path = study.activations_path(model, lang)
 
     def regressors_of_run(run, layers):
+        bar.update()
         regressors = []
         for layer, vectors in enumerate(layers):
             try:
@@ -188,7 +193,8 @@ def read_regressors(model, lang, matrices):
                 ) from error
         return regressors
 
-    of_runs = study.read_activations(model, lang, regressors_of_run)  # runs of layers
+    with progress.bar(len(matrices), f"{model}: reading", "run") as bar:
+        of_runs = study.read_activations(model, lang, regressors_of_run)  # runs of layers
     return list(zip(*of_runs, strict=True))  # layers of runs
 
 

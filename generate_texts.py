@@ -16,10 +16,9 @@ import llm_brain_asym as study
 import time
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline import files, generation, work
 from pipeline.batches import in_batches
+from report import progress
 
 
 def main():
@@ -89,7 +88,8 @@ def write_texts(missing, parts, args):
     """Generate texts a batch at a time, and write each batch as soon as it is there."""
     study.use_threads(args.threads)
     model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
-    with tqdm(total=len(missing) * args.max_new_tokens, desc="texts", unit="token", disable=None) as bar:
+    stem = study.checkpoint_stem(args.model, args.revision)
+    with progress.bar(len(missing) * args.max_new_tokens, f"texts of {stem}", "token") as bar:
         n_written = 0
 
         def write(batch):

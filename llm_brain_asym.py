@@ -214,6 +214,15 @@ def checkpoint_stem(model, revision=None):
     return "_".join([name, *([revision] if revision else [])]).replace("/", "_")
 
 
+def name_on_record(stem, checkpoint):
+    """The model's name as in file names: what comes before the revision in the stem of a checkpoint on record.
+
+    The model on record may be a path that was relative to another folder.
+    """
+    revision = (checkpoint.get("revision") or "").replace("/", "_")
+    return stem.removesuffix(f"_{revision}") if revision else stem
+
+
 def training_tokens(model, revision):
     """Tokens that a checkpoint was trained on, as a float, or None where nothing tells.
 
@@ -265,7 +274,7 @@ def fitted_checkpoints(model, lang):
         stem = path.name.removesuffix(f"_layer-0_corr_{lang}.gz")
         revision = stem.removeprefix(f"{name}_")
         if checkpoint := read_record(run_correlations_path(stem, lang)).get("checkpoint"):
-            if checkpoint_stem(checkpoint["model"]) != name:
+            if name_on_record(stem, checkpoint) != name:
                 continue  # of a model whose name begins like this one's
             revision = checkpoint["revision"] or revision
         tokens = training_tokens(name, revision)
@@ -1333,7 +1342,8 @@ def _load(auto_model, name, revision, device, dtype):
     import torch
     import transformers
 
-    transformers.utils.logging.disable_progress_bar()
+    if not sys.stderr.isatty() or Path(name).is_dir():  # of a download one wants to know how long it takes
+        transformers.utils.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # which tells of every attempt to reach the hub
     source, arguments = name, {"revision": revision or "main"}
     if Path(name).is_dir():
@@ -1417,9 +1427,8 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     parameters
         What else changes the numbers, for the record.
     """
-    from tqdm import tqdm
-
     from pipeline import minimal_pairs
+    from report import progress
 
     started = time.time()
     stem = checkpoint_stem(args.model, args.revision)
@@ -1434,7 +1443,7 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
         work.keep_if_same(parts, checkpoint, say)
         kept = parts / "scores.npz"
         known = work.read_part(kept)
-        with tqdm(total=2 * len(pairs), desc=output.stem, unit="sentence", disable=None) as bar:
+        with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
             pairs = minimal_pairs.score_pairs(
                 pairs,
                 model,
@@ -1552,6 +1561,24 @@ def run_script(main):
         sys.exit(2)
 
 
+def print_to_do(stages, lang):
+    """The commands on standard output, for a shell; on standard error why there are none."""
+    from report import overview
+
+    table = overview.states(lang)
+    if table.empty:
+        print("no checkpoint is known yet: extract_llm_activations.py makes the first", file=sys.stderr)
+        return
+    for stage in stages:
+        commands, without_model = overview.to_do(stage, table, lang)
+        for stem in without_model:
+            print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
+        for command in commands:
+            print(command)
+        if not commands and not without_model:
+            print(f"{stage}: nothing is left to be run", file=sys.stderr)
+
+
 def main():
     """Print the study at a glance, or what the options ask for."""
     from report import overview
@@ -1564,14 +1591,14 @@ def main():
     parser.add_argument("--json", action="store_true", help="print it for other programs")
     parser.add_argument("--check", action="store_true", help="read everything; status 1 if anything is wrong")
     parser.add_argument(
-        "--todo", choices=[stage for stage in overview.STAGES if stage != "lm_eval"], help="print what is to be run"
+        "--todo",
+        nargs="+",
+        choices=[stage for stage in overview.STAGES if stage != "lm_eval"],
+        help="print the commands that are still to be run for these stages, a line each",
     )
     args = parser.parse_args()
     if args.todo:
-        commands, without_model = overview.to_do(args.todo, overview.states(args.lang), args.lang)
-        for stem in without_model:
-            print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
-        print("\n".join(commands), end="\n" * bool(commands))
+        print_to_do(args.todo, args.lang)
     elif args.check:
         wrong = overview.check(overview.states(args.lang), args.lang)
         print("\n".join(wrong) if wrong else "nothing is wrong")

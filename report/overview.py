@@ -30,13 +30,13 @@ def inputs(lang):
     """
     folder, name = study.study_folder(), lang.upper()
     of_average = study.average_subject_path(lang, 0).parent
-    clone = f"git clone --depth 1 {LPP} lpp_published"
+    clone = f"[ -d lpp_published ] || git clone --depth 1 {LPP} lpp_published"
     rows = [
         ("text of the story", study.text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
         (
             *("word timings", study.word_timings_path(lang), f"{DS003643} (annotation/{name})"),
-            "aws s3 cp --no-sign-request "
-            f"s3://openneuro.org/ds003643/annotation/{name}/lpp{name}_word_information.csv .",
+            "curl --fail -O "
+            f"https://s3.amazonaws.com/openneuro.org/ds003643/annotation/{name}/lpp{name}_word_information.csv",
         ),
         ("brain mask", study.mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
         ("ISC", study.isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
@@ -44,10 +44,10 @@ def inputs(lang):
             *("average subject", of_average, LPP),
             f"{clone}; cp -r lpp_published/{of_average.name} .  # or made by its compute_average_subject_fmri.py",
         ),
-        ("BLiMP", folder / "blimp" / "data", study.BLIMP, "git clone https://github.com/alexwarstadt/blimp"),
+        ("BLiMP", folder / "blimp" / "data", study.BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
         (
             *("Zorro", folder / "Zorro" / "sentences" / "babyberta", study.ZORRO),
-            "git clone https://github.com/phueb/Zorro",
+            "git clone --depth 1 https://github.com/phueb/Zorro",
         ),
     ]
     keys = "what", "path", "source", "command"
@@ -103,7 +103,7 @@ def tokens_of(stem, checkpoint):
         model, _, revision = stem.rpartition("_")
         tokens = study.training_tokens(model, revision)
         return np.nan if tokens is None else tokens
-    tokens = study.training_tokens(study.checkpoint_stem(checkpoint["model"]), checkpoint["revision"] or "")
+    tokens = study.training_tokens(study.name_on_record(stem, checkpoint), checkpoint["revision"] or "")
     return np.nan if tokens is None else tokens
 
 
@@ -112,8 +112,9 @@ def states(lang):
 
     Returns
     -------
-    pandas.DataFrame, a row per checkpoint by model and training, with columns stem, model, revision, tokens,
-    one for each stage, and left_minus_right
+    pandas.DataFrame, a row per checkpoint by model and training, with columns stem, name, model, revision,
+    tokens, one for each stage, and left_minus_right
+        name is the model's in file names, model as on the command line that is on record.
         A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``); ``other
         options`` where most checkpoints of the model were made with others; ``outdated`` where what it was
         made from has changed since.
@@ -121,27 +122,28 @@ def states(lang):
     rows = []
     most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
-        row = {"stem": stem, **checkpoint, "tokens": tokens_of(stem, checkpoint)}
+        name = None if checkpoint["model"] is None else study.name_on_record(stem, checkpoint)
+        row = {"stem": stem, "name": name, **checkpoint, "tokens": tokens_of(stem, checkpoint)}
         for stage, path in outputs(stem, lang).items():
             row[stage] = state(path)
         if row["fit"] == "missing" and study.layer_correlations_path(stem, 0, lang).is_file():
             row["fit"] = "averages"
         row["texts"] = len(list(study.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
         rows.append(row)
-        most_texts[checkpoint["model"]] = max(most_texts[checkpoint["model"]], row["texts"])
+        most_texts[name] = max(most_texts[name], row["texts"])
     for row in rows:
-        n, most = row["texts"], most_texts[row["model"]]
+        n, most = row["texts"], most_texts[row["name"]]
         row["texts"] = "missing" if n == 0 else "done" if n == most else f"{n} of {most}"
         row["acceptability"], row["lm_eval"] = judged(row), harnessed(row)
         row["left_minus_right"] = np.nan
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(BadInput):  # of damaged files, --check tells
                 row["left_minus_right"] = left_minus_right(row["stem"], lang)
-    table = pd.DataFrame(rows, columns=["stem", "model", "revision", "tokens", *STAGES, "left_minus_right"])
+    columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right"]
+    table = pd.DataFrame(rows, columns=columns)
     for stage in ("activations", "fit", *study.BENCHMARKS):
         mark_other_options(table, stage, lang)
-    table["family"] = table["model"].map(lambda model: study.checkpoint_stem(model) if model else "")
-    return table.sort_values(["family", "tokens", "stem"], ignore_index=True).drop(columns="family")
+    return table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
 
 
 def state(path):
@@ -158,7 +160,7 @@ def state(path):
 
 def judged(row):
     """Whether the texts of a checkpoint have been judged."""
-    path = study.acceptability_path(row["model"] or row["stem"], study.generated_texts_folder())
+    path = study.acceptability_path(row["name"] or row["stem"], study.generated_texts_folder())
     if not path.is_file():
         return "missing"
     table = study.read_acceptability(path)
@@ -168,9 +170,9 @@ def judged(row):
 
 def harnessed(row):
     """The tasks that lm_eval has run for a checkpoint, in words."""
-    if row["model"] is None:
+    if row["name"] is None:
         return "missing"
-    results = study.read_lm_eval(row["model"])
+    results = study.read_lm_eval(row["name"])
     tasks = results["task"][results["revision"] == (row["revision"] or "")].nunique()
     return f"{tasks} task{'s' * (tasks > 1)}" if tasks else "missing"
 
@@ -188,7 +190,7 @@ def left_minus_right(stem, lang):
 
 def mark_other_options(table, stage, lang):
     """Say in the table where an output of a stage was made with other options than most, or is outdated."""
-    for _, rows in table[table[stage] == "done"].groupby("model", dropna=False):
+    for _, rows in table[table[stage] == "done"].groupby("name", dropna=False):
         paths = {row: outputs(stem, lang)[stage] for row, stem in rows["stem"].items()}
         options = {row: options_on_record(path) for row, path in paths.items()}
         usual = most_common(options.values())
@@ -246,8 +248,7 @@ def to_do(stage, table, lang):
         Checkpoints whose files do not tell which model they are of.
     """
     if stage == "acceptability":
-        models = table["model"][(table[stage] == "missing") & (table["texts"] != "missing")].dropna().unique()
-        names = map(study.checkpoint_stem, models)
+        names = table["name"][(table[stage] == "missing") & (table["texts"] != "missing")].dropna().unique()
         return [shlex.join(["python", "evaluate_linguistic_acceptability.py", "--model", name]) for name in names], []
     commands, without_model = [], []
     for row in table[~table[stage].isin(["done", "other options"])].to_dict("records"):  # those may be meant
@@ -262,7 +263,7 @@ def to_do(stage, table, lang):
         if row["revision"] and stage != "fit":
             words += ["--revision", row["revision"]]
         words += ["--lang", lang] if stage in ("activations", "fit") else []
-        words += usual_options(stage, table[table["model"] == row["model"]]["stem"], lang)
+        words += usual_options(stage, table[table["name"] == row["name"]]["stem"], lang)
         words += ["--overwrite"] if row[stage] == "outdated" else []
         commands.append(shlex.join(words))
     return commands, without_model
@@ -347,7 +348,7 @@ def check_voxels(table, lang):
         if row["fit"] not in ("done", "averages", "other options", "outdated"):
             continue
         correlations = study.read_correlations(row["stem"], lang)
-        n_layers.setdefault(row["model"], {})[row["stem"]] = len(correlations)
+        n_layers.setdefault(row["name"], {})[row["stem"]] = len(correlations)
         if correlations.shape[2] != n_voxels:
             yield f"correlations of {row['stem']}: {correlations.shape[2]} voxels, but {n_voxels} in the mask"
         for layer, of_runs in enumerate(correlations):
@@ -385,12 +386,13 @@ def in_words(lang):
         lines.append(f"{'there  ' if row['is_there'] else 'MISSING'}  {row['what']:<18} {row['path']}")
     if missing := [row for row in needed if not row["is_there"]]:
         lines += ["", f"to get what is missing, in {study.study_folder()}:"]
-        lines += [f"    {row['command']}" for row in missing]
+        steps = [step for row in missing for step in row["command"].split("; ")]
+        lines += [f"    {step}" for step in dict.fromkeys(steps)]
     table = states(lang)
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
-    shown = table.drop(columns=["model", "revision"]).rename(columns={"left_minus_right": "L-R"})
+    shown = table.drop(columns=["name", "model", "revision"]).rename(columns={"left_minus_right": "L-R"})
     shown["tokens"] = shown["tokens"].map(lambda tokens: "?" if np.isnan(tokens) else f"{tokens:.3g}")
     shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
     shown = shown.replace("missing", "-")

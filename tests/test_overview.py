@@ -51,11 +51,16 @@ def test_an_empty_study_tells_what_is_missing_and_how_to_get_it(study_folder, ov
     status, told, _ = overview_of()
     assert status == 0
     assert told.count("MISSING") == 7
-    assert "git clone https://github.com/phueb/Zorro" in told
+    assert "git clone --depth 1 https://github.com/phueb/Zorro" in told
+    assert told.count("git clone --depth 1 https://github.com/l-bg/") == 1  # for three of them
     assert "lppEN_word_information.csv" in told
     assert "no checkpoint yet: extract_llm_activations.py makes the first" in told
     assert "lppFR_word_information.csv" in overview_of("--lang", "fr")[1]
-    assert overview_of("--todo", "fit") == (0, "", "")
+    assert overview_of("--todo", "fit") == (
+        0,
+        "",
+        "no checkpoint is known yet: extract_llm_activations.py makes the first\n",
+    )
     status, told, _ = overview_of("--check")
     assert (status, told.count("is missing: get it from https://")) == (1, 5)
 
@@ -89,7 +94,8 @@ def test_what_is_to_be_run_can_be_run(tiny_study, stages, overview_of, call, tin
         python, script, *options = shlex.split(told)
         assert python == "python"
         assert call(script.removesuffix(".py"), *options)[0] == 0
-        assert overview_of("--todo", stage) == (0, "", "")
+        assert overview_of("--todo", stage) == (0, "", f"{stage}: nothing is left to be run\n")
+    assert overview_of("--todo", "fit", "dyck", "arithmetic")[1].count("\n") == 2
     assert overview_of("--todo", "dyck")[1] == (
         f"python evaluate_llm_dyck.py --model {tiny_checkpoint} --revision step8\n"
     )
@@ -105,7 +111,9 @@ def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of
         path = study.run_correlations_path(f"me_lm_{revision}", "en")
         files.write_table(path, pd.DataFrame({"a": [1]}))
         study.write_record(path, {"alphas": alphas}, [], 0, {"model": "me/lm", "revision": revision})
-    table = pd.DataFrame({"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "model": "me/lm", "fit": "done"})
+    table = pd.DataFrame(
+        {"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "name": "me_lm", "model": "me/lm", "fit": "done"}
+    )
     overview.mark_other_options(table, "fit", "en")
     assert table["fit"].tolist() == ["done", "done", "other options"]
     table = table.assign(activations="done", revision=[f"step{k}" for k in (1, 2, 4)], texts="missing")
@@ -118,6 +126,21 @@ def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of
     table["activations"] = ["done", "missing", "done"]
     commands, _ = overview.to_do("activations", table, "en")
     assert commands == ["python extract_llm_activations.py --model me/lm --revision step2 --lang en --dtype bfloat16"]
+
+
+def test_a_model_in_a_folder_that_was_relative_is_known_elsewhere(
+    tiny_study, stages, overview_of, tiny_checkpoint, call, monkeypatch
+):
+    monkeypatch.chdir(tiny_checkpoint.parents[1])
+    model = f"{tiny_checkpoint.parent.name}/{tiny_checkpoint.name}"
+    assert call("extract_llm_activations", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
+    stages("fit")
+    (tiny_study / "training_tokens.csv").write_text("model,revision,tokens\ntiny-pythia,step8,5\n")
+    monkeypatch.chdir(tiny_study)
+    (checkpoint,) = json.loads(overview_of("--json")[1])["checkpoints"]
+    assert (checkpoint["name"], checkpoint["tokens"]) == ("tiny-pythia", 5)
+    checkpoints, left_out = study.fitted_checkpoints("tiny-pythia", "en")
+    assert (checkpoints["revision"].tolist(), left_out) == (["step8"], [])
 
 
 def change_layer(folder):

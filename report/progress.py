@@ -1,0 +1,42 @@
+"""How far a script has come: a bar on a terminal; elsewhere, in a log, a line now and then."""
+
+import sys
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 60
+
+
+class _Lines:
+    """Standard error, where what tqdm draws over its last bar becomes a line of its own."""
+
+    def write(self, text):
+        if text.strip():
+            sys.stderr.write(f"{text.strip()}\n")
+
+    def flush(self):
+        sys.stderr.flush()
+
+
+def bar(total, what, unit):
+    """A tqdm bar with the time that is left, to be used in ``with``.
+
+    Parameters
+    ----------
+    total : int
+    what : str
+        Of what it tells, first in its line.
+    unit : str
+        What ``update`` counts, one of them.
+    """
+    if sys.stderr.isatty():
+        return tqdm(total=total, desc=what, unit=unit)
+    return tqdm(
+        total=total,
+        bar_format=f"{what}: {{percentage:.0f}} % of {{total_fmt}} {unit}s, {{remaining}} left",
+        file=_Lines(),
+        mininterval=SECONDS_BETWEEN_LINES,
+        maxinterval=SECONDS_BETWEEN_LINES,
+        miniters=1,
+        delay=SECONDS_BETWEEN_LINES,
+    )
