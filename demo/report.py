@@ -59,6 +59,7 @@ def main():
         ),
     ]
     print(f"\nfigures and tables: {place.parent}")
+    print(f"all on one page, with a brain to click in: {place.with_name('report.html')}")
     print("The language and the listener are made, and it is known what drives them: this shows that the")
     print("pipeline finds a known truth. It is no evidence about brains.")
     sys.exit(0 if all(found) else 1)

@@ -1,0 +1,329 @@
+"""A study on one page that needs no other file and no network: figures, curves, words, and a brain to click in.
+
+    LTBA_DIR=embedded_study python -m report.page --model small_lm --lang en
+
+reads what analyze_results.ipynb has written in fig/ of the study folder ({prefix} is {model}_{lang}),
+
+    {prefix}_curves.csv, {prefix}_summary.txt, {prefix}_{figure}.png
+    {prefix}_brain.nii.gz, {prefix}_asymmetry.nii.gz     a volume per row of the curves
+
+and mask_lpp_{lang}.nii.gz, and writes fig/report.html. Figures that are not there are left out.
+report/page.html is the page without its content, with the few lines of script that it needs.
+
+The brain is nilearn's viewer (view_img). It is in the page once a map; what the slider changes is the image
+of coloured voxels in it. That viewer tells no values, so they are in the page too, as in the maps.
+"""
+
+import llm_brain_asym as study
+
+import argparse
+import html
+import itertools
+import json
+import re
+import string
+import warnings
+from base64 import b64encode
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+from nibabel.affines import apply_affine
+from nilearn.datasets import load_mni152_template
+from nilearn.image import resample_img
+from nilearn.plotting import view_img
+
+from pipeline import BadInput, files
+from pipeline.summary import LANGUAGE_NAMES, tokens_in_words
+
+NOTEBOOK = "analyze_results.ipynb makes it"
+ANATOMY_MM = 2  # resolution of the brain behind the map
+FIGURES = [  # name of the file, heading, what it shows
+    ("brain_scores", "Both hemispheres", "Brain score (mean correlation) of both hemispheres over training."),
+    (
+        *("left_minus_right", "Left minus right"),
+        "Their difference over training, at the best layer and at the best layer on other runs.",
+    ),
+    ("benchmarks", "What the model can do", "Left minus right over every benchmark, scaled between plateaus."),
+    ("acceptability", "Generated texts", "Acceptability of generated texts by prompt and by judge."),
+    (
+        *("transitions", "When it happens"),
+        "When every curve rises and how sharply, which ones are flat, and how each benchmark goes with left minus "
+        "right.",
+    ),
+    ("regions", "Regions", "Left minus right in seven language regions and the cerebellum."),
+    ("atlas", "Regions of the atlas", "Left minus right in the regions of the study's atlas."),
+    ("brain", "Brain scores of all voxels", "Brain scores of all voxels over training, in a glass brain."),
+    (
+        *("asymmetry", "Left minus mirror image"),
+        "Each voxel of the left minus its mirror image on the right, at the last checkpoint.",
+    ),
+    (
+        *("emergence", "When a difference emerges"),
+        "The log10 of training tokens at which a difference between mirrored voxels emerges, where one does beyond "
+        "chance.",
+    ),
+    ("layers", "Layers", "Either hemisphere at every layer."),
+]
+
+
+def main():
+    parser = study.ArgumentParser(__doc__)
+    parser.add_argument(
+        "--model", type=study.checkpoint_name, required=True, help="as for the notebook: the model without a revision"
+    )
+    parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--note", type=one_line, default="", help="a sentence that the page begins with")
+    args = parser.parse_args()
+    name = study.checkpoint_stem(args.model)
+    path = study.figure_path("report.html")
+    study.check_writable(path)
+    page = fill(name, args.lang, args.note)
+    with files.new_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): the study of {name} ({args.lang}) on a page")
+
+
+def one_line(text):
+    """An option's value that is shown to readers."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no line of text")
+    return text
+
+
+def fill(name, lang, note):
+    """The page.
+
+    Parameters
+    ----------
+    name, lang : str
+        The model as in file names, and the language of the story.
+    note : str
+        What readers must know first; may be empty.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    BadInput
+        What the notebook makes is not there, is damaged, or does not belong together.
+    """
+    prefix = f"{name}_{lang}"
+    curves = read_curves(study.figure_path(f"{prefix}_curves.csv"))
+    summary = "\n".join(files.read_lines(made(study.figure_path(f"{prefix}_summary.txt"))))
+    mask = study.read_mask(lang)
+    brain, asymmetry = (
+        read_volumes(study.figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves))
+        for which in ("brain", "asymmetry")
+    )
+    content = {
+        "checkpoints": [checkpoint_in_words(row) for row in curves.to_dict("records")],
+        "inside": base64(np.asarray(mask.dataobj) != 0),
+        "shape": mask.shape,
+        "affine": mask.affine.tolist(),
+        "to_voxel": np.linalg.inv(mask.affine).tolist(),
+        "maps": viewers(brain, asymmetry, mask),
+    }
+    template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=html.escape(f"{name}, listeners to the story in {LANGUAGE_NAMES.get(lang, lang)}"),
+        note=f'<p class="note">{html.escape(note)}</p>' if note else "",
+        summary=html.escape(summary),
+        last=len(curves) - 1,
+        table=table(curves),
+        figures="\n".join(figures(prefix)),
+        content=json.dumps(content).replace("<", "\\u003c"),  # which would end the script
+    )
+
+
+# ---------------------------------------------------------------- reading
+
+
+def made(path):
+    """The path of what the notebook made, or BadInput."""
+    if not path.is_file():
+        raise BadInput(f"{path} is missing: {NOTEBOOK} ({study.where()})")
+    return path
+
+
+def read_curves(path):
+    """The curves, a row per checkpoint; all columns but the revision are floats."""
+    with files.naming(made(path), f"{NOTEBOOK} again"):
+        curves = pd.read_csv(path, dtype={"revision": str}, keep_default_na=False, na_values=[""])
+        first = curves[["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]]
+        curves = first.join(curves.drop(columns=first.columns))
+        if curves.empty:
+            raise ValueError("no checkpoint")
+        return curves.astype(dict.fromkeys(curves.columns[1:], float))
+
+
+def read_volumes(path, mask, n_checkpoints):
+    """The values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
+    with files.naming(made(path), f"{NOTEBOOK} again"):
+        volumes = study._image(path).get_fdata(dtype=np.float32)
+        volumes = volumes if volumes.ndim == 4 else volumes[..., None]
+        if volumes.shape != (*mask.shape, n_checkpoints):
+            raise ValueError(f"shape {volumes.shape}, with {n_checkpoints} checkpoints and a mask of {mask.shape}")
+        if not np.isfinite(volumes).all():
+            raise ValueError("values that are not finite")
+        return np.ascontiguousarray(volumes[np.asarray(mask.dataobj) != 0].T)
+
+
+# ---------------------------------------------------------------- words, table and figures
+
+
+def checkpoint_in_words(row):
+    """What stands beside the slider at a checkpoint."""
+    interval = f"95 % interval {row['low']:.4f} to {row['high']:.4f}"
+    return {
+        "revision": row["revision"],
+        "tokens": f"{tokens_in_words(row['tokens'])} training tokens",
+        "left": f"{row['left']:.4f}",
+        "right": f"{row['right']:.4f}",
+        "difference": f"{row['left_minus_right']:.4f}",
+        "interval": interval if np.isfinite([row["low"], row["high"]]).all() else "no interval is known",
+    }
+
+
+def table(curves):
+    """The curves as an HTML table."""
+    shown = curves.assign(tokens=curves["tokens"].map(tokens_in_words)).rename(
+        columns={"left_minus_right": "left minus right", "low": "95 % low", "high": "95 % high"}
+    )
+    return shown.to_html(index=False, border=0, float_format="{:.4f}".format, na_rep="", escape=True)
+
+
+def figures(prefix):
+    """The figures that are there, in HTML."""
+    of_model = [(f"{prefix}_{name}", heading, caption) for name, heading, caption in FIGURES]
+    beside = ("comparison", "Beside others", "Several models or languages beside each other.")
+    for name, heading, caption in [*of_model, beside]:
+        path = study.figure_path(f"{name}.png")
+        if path.is_file():
+            image = b64encode(path.read_bytes()).decode()
+            yield (
+                f'<figure>\n<h3>{heading}</h3>\n<img src="data:image/png;base64,{image}" alt="{caption}">\n'
+                f"<figcaption>{caption}</figcaption>\n</figure>"
+            )
+
+
+# ---------------------------------------------------------------- the brain
+
+
+def viewers(brain, asymmetry, mask):
+    """Either map, with a scale of colours that is the same at all checkpoints.
+
+    Parameters
+    ----------
+    brain, asymmetry : float32 arrays of shape (n_checkpoints, n_voxels)
+    mask : nibabel image
+
+    Returns
+    -------
+    dict from name to dict with page, overlays, values
+        As ``viewer`` returns it.
+    """
+    behind = anatomy(mask)
+    # Where the viewer opens: where the last checkpoint is most asymmetric, on the left.
+    positions = apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) != 0))
+    opens_at = positions[np.argmax(np.where(positions[:, 0] < 0, np.abs(asymmetry[-1]), -1))]
+    # A map that is 0 throughout has no scale of its own.
+    of_scores = {"cmap": "viridis", "symmetric_cmap": False, "vmin": min(0.0, float(brain.min()))}
+    of_scores["vmax"] = float(brain.max()) if brain.max() > 0 else 0.01
+    of_differences = {"cmap": "RdBu_r", "symmetric_cmap": True, "vmax": float(np.abs(asymmetry).max()) or 0.01}
+    return {
+        "brain": viewer(brain, mask, behind, opens_at, of_scores),
+        "asymmetry": viewer(asymmetry, mask, behind, opens_at, of_differences),
+    }
+
+
+def viewer(values, mask, behind, opens_at, colours):
+    """nilearn's viewer of a map, and what changes in it from checkpoint to checkpoint.
+
+    Returns
+    -------
+    dict
+        page: the viewer, with OVERLAY in the place of the coloured voxels; overlays: these, a PNG for each
+        checkpoint in base64; values: the same as numbers, float32 in base64.
+    """
+    pages = []
+    for of_checkpoint in values:
+        volume = np.zeros(mask.shape, dtype=np.float32)
+        volume[np.asarray(mask.dataobj) != 0] = of_checkpoint
+        with warnings.catch_warnings():
+            # Of a percentile of the anatomy, in nilearn; outside the brain it is 0, and no matter.
+            warnings.filterwarnings("ignore", message=".*'partition' will ignore the 'mask'")
+            pages.append(
+                view_img(
+                    *(nibabel.Nifti1Image(volume, mask.affine), behind, opens_at),
+                    **{"resampling_interpolation": "nearest", "threshold": 0, "black_bg": False, "annotate": False},
+                    **colours,
+                ).html
+            )
+    parts = [adapted(page) for page in pages]
+    return {
+        "page": parts[0][0],
+        "overlays": [overlay for _, overlay in parts],
+        "values": [base64(of_checkpoint) for of_checkpoint in values],
+    }
+
+
+def adapted(page):
+    """nilearn's page without its icon from the network and its random names, and with a way to ask where one is.
+
+    Returns
+    -------
+    page, overlay : str
+        The page with OVERLAY in the place of the image of voxels, and that image in base64.
+    """
+    page = replaced(r'<link rel="icon"[^>]*>', "", page)
+    (random_name,) = set(re.findall(r'id="overlayImg-(\w+)"', page))
+    page = page.replace(random_name, "map")
+    image = r'(id="overlayImg-map"[^>]*?base64,)([^"]*)'
+    overlay = re.search(image, page)[2]
+    page = replaced(image, r"\1OVERLAY", page)
+    # The last script starts the viewer; before it, what it starts is made known to the page around it.
+    known = (
+        "<style>html { overflow: hidden; } body { margin: 0; }</style>\n"
+        "<script>const start = brainsprite; brainsprite = (options) => "
+        "(window.viewer = start({...options, onclick: () => parent.tellVoxel()}));</script>\n<script>"
+    )
+    return replaced(r"<script>(?=\s*\(function \(\) \{\s*var brain;)", known, page), overlay
+
+
+def replaced(pattern, text, page):
+    """The page with the one place replaced; it is an error if there is none, as in another version of nilearn."""
+    page, n_places = re.subn(pattern, text, page)
+    if n_places != 1:
+        raise RuntimeError(f"view_img of this version of nilearn makes a page with {n_places} times {pattern}")
+    return page
+
+
+def anatomy(mask):
+    """The MNI brain on a grid that divides each of the mask's voxels evenly.
+
+    So no point of it lies between two voxels: the colour that is seen and the value that is told are of the same one.
+    """
+    template = load_mni152_template(resolution=ANATOMY_MM)
+    brain = np.argwhere(template.get_fdata() > 0)
+    box = np.array(list(itertools.product(*zip(brain.min(axis=0), brain.max(axis=0), strict=True))))
+    in_voxels = apply_affine(np.linalg.inv(mask.affine) @ template.affine, box)
+    first = np.floor(np.minimum(in_voxels.min(axis=0), 0)).astype(int)
+    last = np.ceil(np.maximum(in_voxels.max(axis=0), np.array(mask.shape) - 1)).astype(int)
+    n_parts = max(1, round(min(mask.header.get_zooms()[:3]) / ANATOMY_MM))
+    to_voxels = np.diag([1 / n_parts] * 3 + [1])
+    to_voxels[:3, 3] = first - 0.5 + 0.5 / n_parts
+    shape = tuple(int(length) for length in (last - first + 1) * n_parts)
+    return resample_img(template, mask.affine @ to_voxels, shape, interpolation="linear")
+
+
+def base64(array):
+    """Numbers for the page, in C order."""
+    return b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+if __name__ == "__main__":
+    study.run_script(main)
