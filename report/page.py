@@ -22,6 +22,7 @@ import itertools
 import json
 import re
 import string
+import struct
 import warnings
 from base64 import b64encode
 from pathlib import Path
@@ -35,10 +36,11 @@ from nilearn.image import resample_img
 from nilearn.plotting import view_img
 
 from pipeline import BadInput, files
-from pipeline.summary import LANGUAGE_NAMES, tokens_in_words
+from pipeline.summary import tokens_in_words
 
 NOTEBOOK = "analyze_results.ipynb makes it"
 ANATOMY_MM = 2  # resolution of the brain behind the map
+ONE_COLUMN_PIXELS = 1200  # figures of several panels are wider
 FIGURES = [  # name of the file, heading, what it shows
     ("brain_scores", "Both hemispheres", "Brain score (mean correlation) of both hemispheres over training."),
     (
@@ -129,7 +131,7 @@ def fill(name, lang, note):
     }
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.substitute(
-        title=html.escape(f"{name}, listeners to the story in {LANGUAGE_NAMES.get(lang, lang)}"),
+        title=html.escape(f"{name} ({lang})"),
         note=f'<p class="note">{html.escape(note)}</p>' if note else "",
         summary=html.escape(summary),
         last=len(curves) - 1,
@@ -203,10 +205,12 @@ def figures(prefix):
     for name, heading, caption in [*of_model, beside]:
         path = study.figure_path(f"{name}.png")
         if path.is_file():
-            image = b64encode(path.read_bytes()).decode()
+            image = path.read_bytes()
+            width, height = struct.unpack(">II", image[16:24])  # as every PNG begins
             yield (
-                f'<figure>\n<h3>{heading}</h3>\n<img src="data:image/png;base64,{image}" alt="{caption}">\n'
-                f"<figcaption>{caption}</figcaption>\n</figure>"
+                f'<figure class="{"two" if width > ONE_COLUMN_PIXELS else "one"}-columns">\n<h3>{heading}</h3>\n'
+                f'<div><img src="data:image/png;base64,{b64encode(image).decode()}" width="{width}" height="{height}" '
+                f'alt="{caption}"></div>\n<figcaption>{caption}</figcaption>\n</figure>'
             )
 
 

@@ -38,6 +38,8 @@ def test_figures_and_curve_are_written(small_study):
         picture = imread(small_study / "fig" / f"small_lm_en_{name}.png")
         assert picture.shape[0] > 500
         assert 0.02 < np.mean(picture[..., :3].min(axis=2) < 0.9) < 0.9  # neither empty nor full
+    for folder in (small_study, small_study / "null"):
+        assert "It is no evidence about brains." in (folder / "fig" / "report.html").read_text()
     curve = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
     assert list(curve.columns) == [
         *["revision", "tokens", "left", "right", "left_minus_right", "low", "high"],

@@ -67,7 +67,7 @@ def test_the_page_holds_figures_table_and_words_and_needs_nothing_else(notebook_
     assert (status, error) == (0, "")
     assert told.startswith(f"{path} (")
     page = path.read_text()
-    assert page.count("<figure>") == 2
+    assert page.count("<figure ") == 2
     assert "Left minus right in seven language regions" in page
     assert "over every benchmark" not in page  # a figure that is not there
     assert "Left minus right &lt; 1 &amp; rises." in page
@@ -262,19 +262,28 @@ def test_a_click_tells_the_value_of_the_map_at_the_place(opened, which):
     shown_map(browser, which)
     slider = browser.find_element("id", "slider")
     volumes = nibabel.load(folder / "fig" / f"small_lm_en_{which}.nii.gz")
+    values = volumes.get_fdata(dtype=np.float32)
     inside = np.asarray(nibabel.load(folder / "mask_lpp_en.nii.gz").dataobj) != 0
     places = set()
     for checkpoint, right, down in [(2, 0.2, 0.5), (1, 0.5, 0.5), (2, 0.85, 0.4), (1, 0.8, 0.6), (2, 0.45, 0.45)]:
         browser.execute_script(
             "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))", slider, checkpoint
         )
+        pixels(browser)
         click_at(browser, right, down)
         told = text(browser, "voxel")
         x, y, z = (float(re.search(rf"{axis} = (-?[\d.]+)", told)[1]) for axis in "xyz")
         index = tuple(np.rint(apply_affine(np.linalg.inv(volumes.affine), [x, y, z])).astype(int))
         assert f"({'left' if x < 0 else 'right' if x > 0 else 'midline'})" in told
         assert inside[index], told
-        assert float(told.split()[-1]) == pytest.approx(volumes.dataobj[(*index, checkpoint)], abs=5.1e-5)
+        assert float(told.split()[-1]) == pytest.approx(values[(*index, checkpoint)], abs=5.1e-5)
+        # The viewer itself knows a colour, one of 256 of the same scale, or none at 0: it is that of the same voxel.
+        lowest, highest, coloured = browser.execute_script(
+            "const shown = document.getElementById('brain').contentWindow.viewer;"
+            "return [shown.colorMap.min, shown.colorMap.max, shown.voxelValue]"
+        )
+        assert lowest <= values.min() and highest >= values.max()
+        assert (coloured or 0) == pytest.approx(values[(*index, checkpoint)], abs=1.1 * (highest - lowest) / 255)
         places.add(index)
     assert len(places) > 3
 
