@@ -426,12 +426,12 @@ def read_mask(lang):
     """
     path = published(mask_path(lang), LATERALIZATION)
     with naming(path, "download it again"):
-        mask = _image(path)
+        mask = read_image(path)
         mask.get_fdata()
     return mask
 
 
-def _image(path):
+def read_image(path):
     """A nibabel image, of a size that the memory holds."""
     image = nibabel.load(path)
     if not isinstance(image, SpatialImage):
@@ -453,7 +453,7 @@ def read_atlas():
     if not path.is_file():
         return None
     with naming(path, "it should be a NIfTI image of whole numbers, a number for each region, 0 elsewhere"):
-        atlas = _image(path)
+        atlas = read_image(path)
         values = atlas.get_fdata()
         if values.ndim != 3 or not np.array_equal(values, np.rint(values)):
             raise ValueError(f"shape {values.shape}, values like {values.flat[np.argmax(values != np.rint(values))]}")

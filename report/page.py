@@ -71,15 +71,17 @@ FIGURES = [  # name of the file, heading, what it shows
 
 
 def main():
+    """Write the page of a model and a language."""
     parser = study.ArgumentParser(__doc__)
     parser.add_argument(
         "--model", type=study.checkpoint_name, required=True, help="as for the notebook: the model without a revision"
     )
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--output", type=Path, help="the page (default: fig/report.html in the study folder)")
     parser.add_argument("--note", type=one_line, default="", help="a sentence that the page begins with")
     args = parser.parse_args()
     name = study.checkpoint_stem(args.model)
-    path = study.figure_path("report.html")
+    path = args.output or study.figure_path("report.html")
     study.check_writable(path)
     page = fill(name, args.lang, args.note)
     with files.new_file(path) as temporary:
@@ -165,7 +167,7 @@ def read_curves(path):
 def read_volumes(path, mask, n_checkpoints):
     """The values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
     with files.naming(made(path), f"{NOTEBOOK} again"):
-        volumes = study._image(path).get_fdata(dtype=np.float32)
+        volumes = study.read_image(path).get_fdata(dtype=np.float32)
         volumes = volumes if volumes.ndim == 4 else volumes[..., None]
         if volumes.shape != (*mask.shape, n_checkpoints):
             raise ValueError(f"shape {volumes.shape}, with {n_checkpoints} checkpoints and a mask of {mask.shape}")
