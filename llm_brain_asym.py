@@ -946,7 +946,7 @@ def what_is_missing(model, checkpoints, benchmarks, lang):
         sentences.append(f"extracted and not fitted, or not known how long they were trained: {', '.join(waiting)}")
     never = [benchmark for benchmark in (*BENCHMARKS, "acceptability") if benchmark not in benchmarks]
     if never:
-        sentences.append(f"not run for any checkpoint: {', '.join(never)}")
+        sentences.append(f"not run for any fitted checkpoint: {', '.join(never)}")
     for benchmark in benchmarks:
         gaps = checkpoints["revision"][benchmarks[benchmark].isna().to_numpy()]
         if len(gaps):

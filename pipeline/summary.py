@@ -7,7 +7,7 @@ from pipeline.transitions import FEWEST_CHECKPOINTS
 LANGUAGE_NAMES = {"en": "English", "fr": "French"}
 
 
-def in_words(name, lang, points, table, claim, regions, missing=()):
+def in_words(name, lang, points, table, claim, regions, missing=(), not_alike=()):
     """Say what was found.
 
     Parameters
@@ -23,6 +23,8 @@ def in_words(name, lang, points, table, claim, regions, missing=()):
         As ``asymmetry.region_curves`` returns it.
     missing : list of str
         What is not there, in words.
+    not_alike : list of str
+        In what checkpoints were not treated alike, in words.
 
     Returns
     -------
@@ -37,6 +39,7 @@ def in_words(name, lang, points, table, claim, regions, missing=()):
         _claim(claim, benchmarks),
         _regions(regions),
         *(f"Missing: {what}." for what in missing),
+        *(f"Checkpoints are not alike: {what}." for what in not_alike),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 

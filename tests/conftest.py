@@ -214,6 +214,13 @@ def make_embedded_study(folder, *options):
     return run
 
 
+def make_bare_study(folder, words):
+    """The embedded study before its first stage: 4 runs, two checkpoints that have learnt next to nothing."""
+    command = [sys.executable, "-m", "demo.make_study", "--output_folder", folder, "--runs", 4, "--words", words]
+    command += ["--steps", 1, "--judge_steps", 2]
+    subprocess.run([str(word) for word in command], cwd=ROOT, check=True, capture_output=True)
+
+
 def execute_notebook(folder, monkeypatch, **variables):
     """Run analyze_results.ipynb on a study folder; returns what it printed."""
     for name, value in ({"LTBA_DIR": str(folder), "LTBA_MODEL": "small_lm", "LTBA_LANG": "en"} | variables).items():

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, make_bare_study
 
 SNAKEMAKE = ROOT / ".venv-snakemake" / "bin" / "snakemake"
 FAMILIES = ["olmo2-7b", "pythia-2.8b", "pythia-6.9b"]
@@ -55,16 +55,9 @@ def printed(process, status=0):
     return text
 
 
-def make_study(folder, *, words, steps):
-    """The embedded study before its first stage, with checkpoints 0, 1, 2 ... steps."""
-    command = [sys.executable, "-m", "demo.make_study", "--output_folder", folder, "--runs", 4, "--words", words]
-    command += ["--steps", steps, "--judge_steps", 2]
-    subprocess.run([str(word) for word in command], cwd=ROOT, check=True, capture_output=True)
-
-
 def test_a_study_on_one_machine(tmp_path):
     folder = tmp_path / "study"
-    make_study(folder, words=60, steps=1)
+    make_bare_study(folder, words=100)
     revisions = ["step0-tokens0", "step1-tokens1024"]
     stages = ["fit", "blimp", "texts", "acceptability", "lm_eval"]
     (folder / "study.yaml").write_text(yaml.safe_dump({"revisions": revisions, "stages": stages}))
@@ -172,7 +165,7 @@ def wait_for(happens, seconds=120, every=0.01):
 
 def test_a_job_that_slurm_kills_is_sent_again_and_goes_on(slurm, tmp_path):
     folder = tmp_path / "study"
-    make_study(folder, words=3000, steps=1)
+    make_bare_study(folder, words=3000)
     (folder / "study.yaml").write_text("revisions: [step0-tokens0, step1-tokens1024]\nstages: [fit]\n")
     options = ["--executor", "slurm", "--jobs", 2, "--default-resources", "slurm_partition=batch"]
     options += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", 3]

@@ -297,7 +297,7 @@ def test_gaps_of_a_study_are_told(study_folder):
     benchmarks = study.read_benchmarks("lm", checkpoints)
     assert study.what_is_missing("lm", checkpoints, benchmarks, "en") == [
         "extracted and not fitted, or not known how long they were trained: lm_tokens4B_en.lz4",
-        "not run for any checkpoint: zorro, arithmetic, dyck, acceptability",
+        "not run for any fitted checkpoint: zorro, arithmetic, dyck, acceptability",
         "blimp has no value at tokens3B",
     ]
 

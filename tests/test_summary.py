@@ -10,7 +10,7 @@ TOKENS = np.array([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
 X = np.log10(TOKENS)
 
 
-def analysed(with_runs=True, benchmarks=("blimp", "dyck")):
+def analysed(with_runs=True, benchmarks=("blimp", "dyck"), **known):
     """A made-up study: left minus right and blimp rise at ten billion tokens, dyck does not."""
     rng = np.random.default_rng(0)
     rise = 1 / (1 + np.exp(-4 * (X - 10.5)))
@@ -36,7 +36,7 @@ def analysed(with_runs=True, benchmarks=("blimp", "dyck")):
         }
     )
     claim = transitions.formal_minus_functional(table, again["alignment"])
-    return summary.in_words("OLMo", "en", points, table, claim, regions), table, claim
+    return summary.in_words("OLMo", "en", points, table, claim, regions, **known), table, claim
 
 
 def test_what_is_found_is_said_with_its_numbers():
@@ -67,7 +67,14 @@ def test_what_is_not_known_is_not_said():
     assert "Since no left-out runs are known, nothing can be said" in words
     assert "nan" not in words
     assert "Of 3 regions" not in words
-    assert words.count("Missing:") == 0
+    assert words.count("Missing:") == 0 and "not alike" not in words
+
+
+def test_gaps_and_differences_are_said():
+    words, _, _ = analysed(missing=["zorro has no value at step3"], not_alike=["the fit: made with alphas 1 and 2"])
+    assert words.endswith(
+        "Missing: zorro has no value at step3. Checkpoints are not alike: the fit: made with alphas 1 and 2."
+    )
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def test_a_study_with_gaps_leaves_notes_and_no_errors(whole_study, tmp_path, mon
     assert "still being fitted: step64-tokens65536" in printed
     assert "extracted and not fitted" in printed
     assert "small_lm_step8-tokens8192_en.lz4" in printed
-    assert "not run for any checkpoint: dyck" in printed
+    assert "not run for any fitted checkpoint: dyck" in printed
     assert "blimp has no value at step32-tokens32768" in printed
     curve = pd.read_csv(tmp_path / "fig" / "small_lm_en_curves.csv")
     whole = pd.read_csv(folder / "fig" / "small_lm_en_curves.csv").set_index("revision")
@@ -140,7 +140,7 @@ def test_a_study_with_gaps_leaves_notes_and_no_errors(whole_study, tmp_path, mon
     assert table.loc["blimp", "x0"] == pytest.approx(whole_table(folder).loc["blimp", "x0"], abs=0.05)
     assert "dyck" not in table.index
     words = (tmp_path / "fig" / "small_lm_en_summary.txt").read_text()
-    assert "Missing: not run for any checkpoint: dyck." in words
+    assert "Missing: not run for any fitted checkpoint: dyck." in words
 
 
 def test_models_are_set_beside_each_other_and_an_atlas_is_taken(whole_study, tmp_path, monkeypatch):
