@@ -90,9 +90,7 @@ def main():
     address, tasks = sys.argv[1:]
     for make_pairs in (arithmetic.arithmetic_pairs, dyck.dyck_pairs):
         make_pairs.__defaults__ = (N_PAIRS,)
-    lm_eval.config.evaluate_config.TaskManager = lambda *_, **__: TaskManager(
-        include_path=tasks, include_defaults=False
-    )
+    lm_eval.tasks.TaskManager = lambda *_, **__: TaskManager(include_path=tasks, include_defaults=False)
     for name in SCRIPTS:
         importlib.import_module(name)
     with socket.socket(socket.AF_UNIX) as server:
