@@ -7,9 +7,13 @@
     $snakemake --configfile config/olmo2-7b.yaml --cores 16 --resources gpu=1  # on one machine
     $snakemake --configfile config/olmo2-7b.yaml --executor slurm --jobs 20    # on a cluster
 
-reads the study folder (LTBA_DIR, or the folder of this file) and makes in it what is missing or older than what it is
-made of, up to the tables and figures of the notebook; config/default.yaml says what a configuration may hold.
-What each job prints is in logs/ in the study folder. A job that was killed goes on where it stopped.
+reads the study folder (LTBA_DIR, or the folder of this file) and makes in it what is missing, up to the tables and
+figures of the notebook; config/default.yaml says what a configuration may hold. What each job prints is in logs/
+in the study folder. A job that was killed goes on where it stopped.
+
+Snakemake deletes what it makes anew, and knows files by their times alone, which change when they are copied. So
+what is there stays (all inputs are "ancient"), but for the tables of the notebook. Whether it is outdated is known by
+its checksums: `python llm_brain_asym.py` says so, and the script's --overwrite makes it anew.
 """
 
 import os
@@ -22,6 +26,8 @@ HERE = Path(workflow.basedir)
 LTBA_DIR = Path(os.environ.get("LTBA_DIR") or HERE).absolute()
 if not LTBA_DIR.is_dir():
     raise WorkflowError(f"LTBA_DIR={LTBA_DIR}: there is no such folder; make it, or name another")
+if re.search(r"\s", f"{HERE}{LTBA_DIR}"):
+    raise WorkflowError(f"{HERE}, {LTBA_DIR}: Snakemake's commands take no folders with spaces in their names")
 
 
 configfile: HERE / "config" / "default.yaml"
@@ -39,12 +45,13 @@ if not config["model"] or not config["revisions"]:
 
 MODEL, REVISIONS = config["model"], config["revisions"]
 BENCHMARKS = ["blimp", "zorro", "arithmetic", "dyck"]
+PAIRS = {"blimp": "blimp/data", "zorro": "Zorro/sentences/babyberta"}  # those that are read
 STAGES = ["fit", *BENCHMARKS, "texts", "acceptability", "lm_eval"]
 if unknown := set(config["stages"]) - set(STAGES):
     raise WorkflowError(f"stages: {', '.join(sorted(unknown))} is none; there are {', '.join(STAGES)}")
 IS_LOCAL = Path(LTBA_DIR, MODEL).is_dir()
-NAME = Path(MODEL).name if IS_LOCAL else MODEL.replace("/", "_")
-REVISION_OF = {f"{NAME}_{revision}": revision for revision in REVISIONS}
+NAME = Path(LTBA_DIR, MODEL).resolve().name if IS_LOCAL else MODEL.replace("/", "_")
+REVISION_OF = {f"{NAME}_{revision}".replace("/", "_"): revision for revision in REVISIONS}
 CHECKPOINT = f"--model {LTBA_DIR / MODEL if IS_LOCAL else MODEL} --revision {{params.revision}} --threads {{threads}}"
 
 
@@ -66,10 +73,10 @@ def options(stage):
 
 
 def asked(stage, what):
-    """What a job of a stage asks for; of time, more when it has failed."""
+    """What a job of a stage asks for; of time and memory, twice as much when it has failed."""
 
     def amount(wildcards, attempt):
-        return config["resources"][stage][what] * (attempt if what == "minutes" else 1)
+        return config["resources"][stage][what] * (1 if what == "gpus" else attempt)
 
     return amount
 
@@ -89,15 +96,14 @@ def of_stage(stage):
 
 rule all:
     input:
-        lambda wildcards: expand("fig/{name}_{lang}_curves.csv", name=NAME, lang=config["languages"])
-        if "fit" in config["stages"]
-        else [of_stage(stage) for stage in config["stages"]],
+        lambda wildcards: [of_stage(stage) for stage in config["stages"]],
+        expand("fig/{name}_{lang}_curves.csv", name=NAME, lang=config["languages"]) if "fit" in config["stages"] else [],
 
 
 rule activations:
     input:
-        "lpp_{lang}_text.zip",
-        lambda wildcards: f"lpp{wildcards.lang.upper()}_word_information.csv",
+        ancient("lpp_{lang}_text.zip"),
+        ancient(lambda wildcards: f"lpp{wildcards.lang.upper()}_word_information.csv"),
     output:
         "llms_activations/{stem}_{lang}.lz4",
     log:
@@ -116,8 +122,8 @@ rule activations:
 
 rule fit:
     input:
-        "llms_activations/{stem}_{lang}.lz4",
-        "lpp_{lang}_average_subject/average_subject_run-0.gz",
+        ancient("llms_activations/{stem}_{lang}.lz4"),
+        ancient("lpp_{lang}_average_subject/average_subject_run-0.gz"),
     output:
         "llms_brain_correlations/{stem}_runs_{lang}.npz",
     log:
@@ -133,6 +139,8 @@ rule fit:
 
 
 rule benchmark:
+    input:
+        ancient(lambda wildcards: PAIRS.get(wildcards.benchmark, [])),
     output:
         "{benchmark}_results/{stem}_{benchmark}.csv",
     log:
@@ -170,7 +178,7 @@ rule acceptability:
     input:
         expand(rules.texts.output, stem=REVISION_OF),
     output:
-        f"generated_texts/{NAME}_gen_cola.csv",
+        update(f"generated_texts/{NAME}_gen_cola.csv"),  # which may know more judges and texts than are asked for here
     log:
         f"logs/acceptability_{NAME}.txt",
     threads: config["threads"]["acceptability"]
@@ -206,8 +214,8 @@ rule notebook:
     input:
         fits=expand("llms_brain_correlations/{stem}_runs_{{lang}}.npz", stem=REVISION_OF),
         others=[of_stage(stage) for stage in config["stages"] if stage != "fit"],
-        mask="mask_lpp_{lang}.nii.gz",
-        isc="isc_10trials_{lang}.gz",
+        mask=ancient("mask_lpp_{lang}.nii.gz"),
+        isc=ancient("isc_10trials_{lang}.gz"),
     output:
         f"fig/{NAME}_{{lang}}_curves.csv",
     log:

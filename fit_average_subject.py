@@ -86,7 +86,7 @@ def main():
     if len(grid) > 2 and n_at_an_end > alphas.size / 4:
         print(
             f"{n_at_an_end} of {alphas.size} penalties are at an end of --alphas {low:g} {high:g} {n_alphas:g}: "
-            "a wider range (--alphas 0 7 16, say) may predict better; fit all checkpoints of a curve with the same"
+            "a wider range may predict better, if there is anything to predict; fit all checkpoints of a curve alike"
         )
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")

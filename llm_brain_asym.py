@@ -197,6 +197,11 @@ def calibration_path():
     return Path(__file__).parent / "demo" / "calibration.csv.gz"
 
 
+def note_path():
+    """What readers of the page must know first."""
+    return study_folder() / "note.txt"
+
+
 def atlas_path():
     """The user's own atlas (see ``read_atlas``)."""
     return study_folder() / "atlas.nii.gz"
@@ -1519,7 +1524,12 @@ def add_checkpoint_arguments(parser):
         help="branch, tag or commit on the hub, or sub-folder of the local folder",
     )
     add_device_arguments(parser)
-    parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="in which the model computes (default: float32)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
 
 

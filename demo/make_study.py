@@ -14,6 +14,7 @@ writes into embedded_study/, in the formats that are published for Le Petit Prin
     lpp_en_average_subject/average_subject_run-{run}.gz
                                                       a simulated listener, whose left hemisphere
                                                       follows the grammar more than the right
+    note.txt                                          that all this is made
     null/                                             a listener whose hemispheres do so alike
 
 Nothing in it is a measurement of a brain. It shows whether the pipeline finds what was put in.
@@ -34,6 +35,10 @@ from demo.language import sentence, spell
 from pipeline import BadInput, files
 
 LANG = "en"
+NOTE = (
+    "The language and the listener are made: what is found here was put in, and shows that the pipeline finds a known "
+    "truth. It is no evidence about brains.\n"
+)
 SECONDS_PER_WORD = 0.36
 FIRST_ONSET_S = 0.5
 LAST_SCANS_S = 10  # the scanner runs on after the story
@@ -143,6 +148,7 @@ def make_listeners(runs, onsets, offsets, rng, seed):
             files.write_arrays(study.average_subject_path(LANG, run), scans)
         files.write_arrays(study.isc_path(LANG), isc)
         mask.to_filename(study.mask_path(LANG))
+        study.note_path().write_text(NOTE)
     os.environ["LTBA_DIR"] = str(folder)
 
 

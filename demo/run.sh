@@ -52,8 +52,7 @@ for LTBA_DIR in "$folder" "$folder/null"; do
     jupyter execute --output="$LTBA_DIR/analyze_results_executed.ipynb" analyze_results.ipynb 2>> "$folder/log.txt" ||
         { tail -n 40 "$folder/log.txt" >&2; exit 1; }
     echo "== page of the listener in $LTBA_DIR"
-    python -m report.page --model small_lm --lang en --note "The language and the listener are made: what is found \
-here was put in, and shows that the pipeline finds a known truth. It is no evidence about brains."
+    python -m report.page --model small_lm --lang en
 done
 
 echo "== what was found"

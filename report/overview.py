@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import BadInput, asymmetry, files, work
+from report import progress
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
@@ -252,6 +253,8 @@ def to_do(stage, table, lang):
         return [shlex.join(["python", "evaluate_linguistic_acceptability.py", "--model", name]) for name in names], []
     commands, without_model = [], []
     for row in table[~table[stage].isin(["done", "other options"])].to_dict("records"):  # those may be meant
+        if stage == "activations" and row["fit"] == "done":
+            continue  # of the fit, nothing else needs them
         if stage == "fit" and row["activations"] not in ("done", "other options", "outdated"):
             continue
         if row["model"] is None and stage != "fit":
@@ -306,17 +309,21 @@ def check(table, lang):
         attempt(read, lang)
     attempt(study.published, study.isc_path(lang), LPP)
     attempt(check_voxels, table, lang)
-    for row in table.to_dict("records"):
-        for stage, path in outputs(row["stem"], lang).items():
-            attempt(check_record, path)
-            if row[stage] == "outdated":
-                wrong.append(f"{path} was made from other files than are there now")
-            if row[stage] == "other options":
-                wrong.append(f"{path} was made with other options than those of most checkpoints")
-        if row["activations"] not in ("missing", "begun") and study.activations_path(row["stem"], lang).is_file():
-            attempt(study.read_activations, row["stem"], lang, lambda run, layers: None)
-        for benchmark in study.BENCHMARKS:
-            attempt(check_benchmark, row["stem"], benchmark)
+    with progress.bar(len(table), "checking", "checkpoint") as bar:
+        for row in table.to_dict("records"):
+            for stage, path in outputs(row["stem"], lang).items():
+                if stage == "activations" and row["fit"] == "done" and not path.is_file():
+                    continue  # deleted, since they are fitted
+                attempt(check_record, path)
+                if row[stage] == "outdated":
+                    wrong.append(f"{path} was made from other files than are there now")
+                if row[stage] == "other options":
+                    wrong.append(f"{path} was made with other options than those of most checkpoints")
+            if row["activations"] not in ("missing", "begun") and study.activations_path(row["stem"], lang).is_file():
+                attempt(study.read_activations, row["stem"], lang, lambda run, layers: None)
+            for benchmark in study.BENCHMARKS:
+                attempt(check_benchmark, row["stem"], benchmark)
+            bar.update()
     if list(study.generated_texts_folder().glob("*_gen_*.txt")):
         attempt(study.read_generated_texts, study.generated_texts_folder())
     return wrong
@@ -328,7 +335,7 @@ def check_record(path):
     for name, checksum in written.items():
         file = path.with_name(name)
         if not file.is_file():
-            yield f"{file} is missing: it was made with {path.name}"
+            yield f"{file} is missing, though {path.name}.json tells of it: make it again"
         elif files.sha256(file) != checksum:
             yield f"{file} is not as it was written: make it again with --overwrite"
 
@@ -398,6 +405,8 @@ def in_words(lang):
     shown = shown.replace("missing", "-")
     lines.append(shown.to_string(index=False))
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
+    if (table["fit"] == "averages").any():
+        lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
     return "\n".join(lines)
 
 

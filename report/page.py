@@ -7,7 +7,8 @@ reads what analyze_results.ipynb has written in fig/ of the study folder ({prefi
     {prefix}_curves.csv, {prefix}_summary.txt, {prefix}_{figure}.png
     {prefix}_brain.nii.gz, {prefix}_asymmetry.nii.gz     a volume per row of the curves
 
-and mask_lpp_{lang}.nii.gz, and writes fig/report.html. Figures that are not there are left out.
+and mask_lpp_{lang}.nii.gz, isc_10trials_{lang}.gz and note.txt, with which the page begins, if there is one; writes
+fig/report.html. Figures that are not there are left out.
 report/page.html is the page without its content, with the few lines of script that it needs.
 
 The brain is nilearn's viewer (view_img). It is in the page once a map; what the slider changes is the image
@@ -16,7 +17,6 @@ of coloured voxels in it. That viewer tells no values, so they are in the page t
 
 import llm_brain_asym as study
 
-import argparse
 import html
 import itertools
 import json
@@ -36,38 +36,50 @@ from nilearn.image import resample_img
 from nilearn.plotting import view_img
 
 from pipeline import BadInput, files
+from pipeline.asymmetry import reliable_voxels
 from pipeline.summary import tokens_in_words
 
 NOTEBOOK = "analyze_results.ipynb makes it"
 ANATOMY_MM = 2  # resolution of the brain behind the map
 ONE_COLUMN_PIXELS = 1200  # figures of several panels are wider
-FIGURES = [  # name of the file, heading, what it shows
-    ("brain_scores", "Both hemispheres", "Brain score (mean correlation) of both hemispheres over training."),
-    (
-        *("left_minus_right", "Left minus right"),
-        "Their difference over training, at the best layer and at the best layer on other runs.",
-    ),
-    ("benchmarks", "What the model can do", "Left minus right over every benchmark, scaled between plateaus."),
-    ("acceptability", "Generated texts", "Acceptability of generated texts by prompt and by judge."),
-    (
-        *("transitions", "When it happens"),
-        "When every curve rises and how sharply, which ones are flat, and how each benchmark goes with left minus "
-        "right.",
-    ),
-    ("regions", "Regions", "Left minus right in seven language regions and the cerebellum."),
-    ("atlas", "Regions of the atlas", "Left minus right in the regions of the study's atlas."),
-    ("brain", "Brain scores of all voxels", "Brain scores of all voxels over training, in a glass brain."),
-    (
-        *("asymmetry", "Left minus mirror image"),
-        "Each voxel of the left minus its mirror image on the right, at the last checkpoint.",
-    ),
-    (
-        *("emergence", "When a difference emerges"),
-        "The log10 of training tokens at which a difference between mirrored voxels emerges, where one does beyond "
-        "chance.",
-    ),
-    ("layers", "Layers", "Either hemisphere at every layer."),
-]
+FIGURES = """
+brain_scores | Both hemispheres
+Brain score (mean correlation r of measured and predicted signal) of both hemispheres over training. Bands, here and
+below, are 95 % intervals.
+
+left_minus_right | Left minus right
+Their difference over training, at the best layer and at the best layer on other runs.
+
+benchmarks | What the model can do
+Left minus right, in black, over every benchmark, each scaled from the plateau before it rises (0) to the one after it
+(1). Formal: does the model know the language? Functional: can it do something with it?
+
+acceptability | Generated texts
+Acceptability of generated texts by prompt and by judge.
+
+transitions | When it happens
+When every curve rises (its midpoint) and how sharply, and which ones are flat; how much of left minus right the
+transition of each benchmark explains (alignment: 0 nothing, 1 all), and by how much it moves first (lead).
+
+regions | Regions
+Left minus right in seven language regions (TP temporal pole, aSTS and pSTS superior temporal sulcus, AG/TPJ angular
+gyrus, BA Brodmann areas) and the cerebellum.
+
+atlas | Regions of the atlas
+Left minus right in the regions of the study's atlas.
+
+brain | Brain scores of all voxels
+Brain scores of all voxels over training, in a glass brain.
+
+asymmetry | Left minus mirror image
+Each voxel of the left minus its mirror image on the right, at the last checkpoint.
+
+emergence | When a difference emerges
+The log10 of training tokens at which a difference between mirrored voxels emerges, where one does beyond chance.
+
+layers | Layers
+Either hemisphere at every layer.
+"""
 
 
 def main():
@@ -78,33 +90,23 @@ def main():
     )
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--output", type=Path, help="the page (default: fig/report.html in the study folder)")
-    parser.add_argument("--note", type=one_line, default="", help="a sentence that the page begins with")
     args = parser.parse_args()
     name = study.checkpoint_stem(args.model)
     path = args.output or study.figure_path("report.html")
     study.check_writable(path)
-    page = fill(name, args.lang, args.note)
+    page = fill(name, args.lang)
     with files.new_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): the study of {name} ({args.lang}) on a page")
 
 
-def one_line(text):
-    """An option's value that is shown to readers."""
-    if not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is no line of text")
-    return text
-
-
-def fill(name, lang, note):
+def fill(name, lang):
     """The page.
 
     Parameters
     ----------
     name, lang : str
         The model as in file names, and the language of the story.
-    note : str
-        What readers must know first; may be empty.
 
     Returns
     -------
@@ -123,14 +125,16 @@ def fill(name, lang, note):
         read_volumes(study.figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves))
         for which in ("brain", "asymmetry")
     )
+    reliable = reliable_voxels(study.read_isc(lang, n_voxels=brain.shape[1]))
     content = {
         "checkpoints": [checkpoint_in_words(row) for row in curves.to_dict("records")],
         "inside": base64(np.asarray(mask.dataobj) != 0),
         "shape": mask.shape,
         "affine": mask.affine.tolist(),
         "to_voxel": np.linalg.inv(mask.affine).tolist(),
-        "maps": viewers(brain, asymmetry, mask),
+        "maps": viewers(brain, asymmetry, mask, reliable),
     }
+    note = " ".join(files.read_lines(study.note_path())) if study.note_path().is_file() else ""
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"{name} ({lang})"),
@@ -202,7 +206,9 @@ def table(curves):
 
 def figures(prefix):
     """The figures that are there, in HTML."""
-    of_model = [(f"{prefix}_{name}", heading, caption) for name, heading, caption in FIGURES]
+    texts = [text.split("\n", 1) for text in FIGURES.strip().split("\n\n")]
+    known = [(*first.split(" | "), " ".join(caption.split())) for first, caption in texts]
+    of_model = [(f"{prefix}_{name}", heading, caption) for name, heading, caption in known]
     beside = ("comparison", "Beside others", "Several models or languages beside each other.")
     for name, heading, caption in [*of_model, beside]:
         path = study.figure_path(f"{name}.png")
@@ -219,13 +225,14 @@ def figures(prefix):
 # ---------------------------------------------------------------- the brain
 
 
-def viewers(brain, asymmetry, mask):
+def viewers(brain, asymmetry, mask, reliable):
     """Either map, with a scale of colours that is the same at all checkpoints.
 
     Parameters
     ----------
     brain, asymmetry : float32 arrays of shape (n_checkpoints, n_voxels)
     mask : nibabel image
+    reliable : bool array of shape (n_voxels,)
 
     Returns
     -------
@@ -233,9 +240,9 @@ def viewers(brain, asymmetry, mask):
         As ``viewer`` returns it.
     """
     behind = anatomy(mask)
-    # Where the viewer opens: where the last checkpoint is most asymmetric, on the left.
+    # Where the viewer opens: where the last checkpoint is most asymmetric, among reliable voxels on the left.
     positions = apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) != 0))
-    opens_at = positions[np.argmax(np.where(positions[:, 0] < 0, np.abs(asymmetry[-1]), -1))]
+    opens_at = positions[np.argmax(np.where(reliable & (positions[:, 0] < 0), np.abs(asymmetry[-1]), -1))]
     # A map that is 0 throughout has no scale of its own.
     of_scores = {"cmap": "viridis", "symmetric_cmap": False, "vmin": min(0.0, float(brain.min()))}
     of_scores["vmax"] = float(brain.max()) if brain.max() > 0 else 0.01
@@ -289,7 +296,7 @@ def adapted(page):
     (random_name,) = set(re.findall(r'id="overlayImg-(\w+)"', page))
     page = page.replace(random_name, "map")
     image = r'(id="overlayImg-map"[^>]*?base64,)([^"]*)'
-    overlay = re.search(image, page)[2]
+    ((_, overlay),) = re.findall(image, page)
     page = replaced(image, r"\1OVERLAY", page)
     # The last script starts the viewer; before it, what it starts is made known to the page around it.
     known = (

@@ -1,11 +1,11 @@
 """Runs python and lm_eval for shells, a script in a fork of this process, where everything is imported already.
 
-    python tests/forked_scripts.py SOCKET TASKS
+    python tests/forked_scripts.py SOCKET [TASKS]
 
 serves commands that tests/forked_client.py sends: arguments, environment, folder, and the three standard
 files. What it runs is what the commands would; it only saves the seconds that imports take, hundreds of times.
-Benchmarks that are made on the spot are small (N_PAIRS pairs of a paradigm), and lm_eval finds its tasks in the
-folder TASKS alone.
+lm_eval knows only the tasks of its --include_path, or those in the folder TASKS. With TASKS, benchmarks that are made
+on the spot are small too: N_PAIRS pairs of a paradigm.
 """
 
 import importlib
@@ -49,11 +49,11 @@ def run(arguments):
         sys.argv = [program, *arguments]
         main = cli_evaluate
     else:
-        script, *arguments = arguments[1:] if arguments[0] == "-m" else arguments
+        script, *options = arguments[1:] if arguments[0] == "-m" else arguments
         name = script.removesuffix(".py")
         if name not in SCRIPTS:
-            raise ValueError(f"python {script}: README runs it, and this server does not know it")
-        sys.argv = [f"{name}.py", *arguments]
+            os.execv(sys.executable, [sys.executable, *arguments])
+        sys.argv = [f"{name}.py", *options]
         main = lambda: study.run_script(importlib.import_module(name).main)  # noqa: E731
     try:
         return main() or 0
@@ -87,10 +87,13 @@ def serve(connection):
 
 
 def main():
-    address, tasks = sys.argv[1:]
-    for make_pairs in (arithmetic.arithmetic_pairs, dyck.dyck_pairs):
-        make_pairs.__defaults__ = (N_PAIRS,)
-    lm_eval.tasks.TaskManager = lambda *_, **__: TaskManager(include_path=tasks, include_defaults=False)
+    address, *tasks = sys.argv[1:]
+    if tasks:
+        for make_pairs in (arithmetic.arithmetic_pairs, dyck.dyck_pairs):
+            make_pairs.__defaults__ = (N_PAIRS,)
+    lm_eval.tasks.TaskManager = lambda include_path=None, **_: TaskManager(
+        include_path=tasks or include_path, include_defaults=False
+    )
     for name in SCRIPTS:
         importlib.import_module(name)
     with socket.socket(socket.AF_UNIX) as server:

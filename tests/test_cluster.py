@@ -5,6 +5,7 @@ import llm_brain_asym as study
 import getpass
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ import yaml
 from conftest import ROOT, make_bare_study
 
 SNAKEMAKE = ROOT / ".venv-snakemake" / "bin" / "snakemake"
+README = (ROOT / "README.md").read_text()
 FAMILIES = ["olmo2-7b", "pythia-2.8b", "pythia-6.9b"]
 SLURM_CONF = Path("/etc/slurm/slurm.conf")  # jobs look for it there alone
 WRITTEN_HERE = "# written by tests/test_cluster.py\n"
@@ -73,6 +75,10 @@ def test_a_study_on_one_machine(tmp_path):
     assert len(list(folder.glob("generated_texts/*.txt"))) == 2 * 50
     assert "Nothing to be done" in printed(snakemake(folder, "--cores", 1))
 
+    for name in ("lpp_en_text.zip", "llms_activations/small_lm_step1-tokens1024_en.lz4", "lpp_en_average_subject"):
+        os.utime(folder / name)  # as copies have it: what is there stays
+    assert "Nothing to be done" in printed(snakemake(folder, "--dry-run"))
+
     (folder / "blimp_results" / "small_lm_step1-tokens1024_blimp.csv").unlink()
     planned = printed(snakemake(folder, "--dry-run", "--printshellcmds"))
     assert planned.count("evaluate_llm_blimp.py") == 1
@@ -81,6 +87,8 @@ def test_a_study_on_one_machine(tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_families_of_the_paper_are_ready(tmp_path, family):
+    (tmp_path / "blimp" / "data").mkdir(parents=True)
+    (tmp_path / "Zorro" / "sentences" / "babyberta").mkdir(parents=True)
     for lang in ("en", "fr"):
         average = tmp_path / f"lpp_{lang}_average_subject" / "average_subject_run-0.gz"
         average.parent.mkdir()
@@ -105,6 +113,8 @@ def test_what_cannot_be_run_is_told(tmp_path):
     (tmp_path / "study.yaml").write_text("stages: [fit, chess]\n")
     assert "stages: chess is none; there are fit, blimp" in printed(snakemake(tmp_path, "-n"), 1)
     (tmp_path / "study.yaml").unlink()
+    (tmp_path / "a study").mkdir()
+    assert "no folders with spaces in their names" in printed(snakemake(tmp_path / "a study", "-n"), 1)
     assert "lpp_en_text.zip" in printed(snakemake(tmp_path, "-n"), 1)  # which is missing
 
 
@@ -167,18 +177,23 @@ def test_a_job_that_slurm_kills_is_sent_again_and_goes_on(slurm, tmp_path):
     folder = tmp_path / "study"
     make_bare_study(folder, words=3000)
     (folder / "study.yaml").write_text("revisions: [step0-tokens0, step1-tokens1024]\nstages: [fit]\n")
-    options = ["--executor", "slurm", "--jobs", 2, "--default-resources", "slurm_partition=batch"]
-    options += ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", 3]
+    (options,) = re.findall(r"^\$snakemake --configfile \S+ (--executor slurm .*)$", README, flags=re.M)
+    options = [*options.split(), "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", 3]
     process = snakemake(folder, *options, start_new_session=True)
     try:
         output = folder / "llms_activations" / "small_lm_step1-tokens1024_en.lz4"
-        part = output.with_name(f".{output.name}.parts") / "run-1.npz"
-        wait_for(part.is_file)
-        made = part.stat().st_ino
+        parts = output.with_name(f".{output.name}.parts")
+        wait_for((parts / "run-1.npz").is_file)
+        made = (parts / "run-1.npz").stat().st_ino
         jobs = subprocess.run(["squeue", "--noheader", "--format=%i %k"], capture_output=True, text=True, check=True)
         (job,) = [line.split()[0] for line in jobs.stdout.splitlines() if "step1-tokens1024" in line]
         subprocess.run(["scancel", "--signal=KILL", "--full", job], check=True)
-        assert not output.exists() and part.stat().st_ino == made
+        time.sleep(1)
+        left = {part.name for part in parts.glob("run-*.npz")}
+        assert left and not output.exists()
+        # Sent again, it makes the next run of the story, and the first one is that of the job that was killed.
+        wait_for(lambda: output.exists() or {part.name for part in parts.glob("run-*.npz")} > left)
+        assert (parts / "run-1.npz").stat().st_ino == made
         told = printed(process)
     finally:
         if process.poll() is None:

@@ -123,9 +123,23 @@ def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of
         ["python fit_average_subject.py --model me_lm_step4 --lang en --alphas 0 7 16"],
         [],
     )
-    table["activations"] = ["done", "missing", "done"]
+    table["activations"], table["fit"] = ["done", "missing", "done"], "missing"
     commands, _ = overview.to_do("activations", table, "en")
     assert commands == ["python extract_llm_activations.py --model me/lm --revision step2 --lang en --dtype bfloat16"]
+
+
+def test_activations_may_be_deleted_when_they_are_fitted(tiny_study, stages, overview_of):
+    stages("activations", "fit")
+    study.activations_path(STEM, "en").unlink()
+    (tiny_study / "Zorro").mkdir()
+    assert overview_of("--check")[:2] == (0, "nothing is wrong\n")
+    assert overview_of("--todo", "activations") == (0, "", "activations: nothing is left to be run\n")
+    run_correlations = study.run_correlations_path(STEM, "en")
+    run_correlations.unlink()
+    assert "averages: of the fit, single runs are missing" in overview_of()[1]
+    status, told, _ = overview_of("--check")
+    assert status == 1
+    assert f"{run_correlations} is missing, though {run_correlations.name}.json tells of it" in told
 
 
 def test_a_model_in_a_folder_that_was_relative_is_known_elsewhere(

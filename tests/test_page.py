@@ -17,6 +17,7 @@ from conftest import all_files
 from nibabel.affines import apply_affine
 
 from demo.listener import brain_mask
+from pipeline import files
 from pipeline.asymmetry import mirrored_difference
 
 NOTE = "Listener <made> & known"
@@ -32,7 +33,9 @@ def write_study(folder):
     """What the notebook leaves of three checkpoints in a coarse brain, with two of its figures."""
     mask = brain_mask()
     nibabel.save(mask, folder / "mask_lpp_en.nii.gz")
+    study.note_path().write_text(f"{NOTE}\n")
     n_voxels = int(np.asarray(mask.dataobj).sum())
+    files.write_arrays(study.isc_path("en"), np.random.default_rng(1).random((10, n_voxels)))
     scores = np.random.default_rng(0).normal([[0.0], [0.1], [0.2]], 0.1, (3, n_voxels))
     scores[0] = 0  # a model that predicts nothing
     study.save_map(scores, mask, "small_lm_en_brain")
@@ -58,7 +61,7 @@ def notebook_outputs(study_folder):
 @pytest.fixture
 def make_page(call):
     """make_page(*options) -> (status, stdout, stderr)."""
-    return lambda *options: call("report.page", "--model", "small_lm", "--lang", "en", "--note", NOTE, *options)
+    return lambda *options: call("report.page", "--model", "small_lm", "--lang", "en", *options)
 
 
 def test_the_page_holds_figures_table_and_words_and_needs_nothing_else(notebook_outputs, make_page):
@@ -163,7 +166,7 @@ def opened(tmp_path_factory):
         patch.setenv("LTBA_DIR", str(folder))
         write_study(folder)
         path = folder / "fig" / "report.html"
-        path.write_text(page.fill("small_lm", "en", NOTE))
+        path.write_text(page.fill("small_lm", "en"))
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
