@@ -96,7 +96,7 @@ def of_stage(stage):
 
 rule all:
     input:
-        lambda wildcards: [of_stage(stage) for stage in config["stages"]],
+        lambda wildcards: [str(path) for stage in config["stages"] for path in of_stage(stage)],
         expand("fig/{name}_{lang}_curves.csv", name=NAME, lang=config["languages"]) if "fit" in config["stages"] else [],
 
 
