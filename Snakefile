@@ -97,7 +97,7 @@ def of_stage(stage):
 rule all:
     input:
         lambda wildcards: [str(path) for stage in config["stages"] for path in of_stage(stage)],
-        expand("fig/{name}_{lang}_curves.csv", name=NAME, lang=config["languages"]) if "fit" in config["stages"] else [],
+        expand("fig/{name}_{lang}_summary.txt", name=NAME, lang=config["languages"]) if "fit" in config["stages"] else [],
 
 
 rule activations:
@@ -218,6 +218,7 @@ rule notebook:
         isc=ancient("isc_10trials_{lang}.gz"),
     output:
         f"fig/{NAME}_{{lang}}_curves.csv",
+        f"fig/{NAME}_{{lang}}_summary.txt",  # which comes last
     log:
         f"logs/notebook_{NAME}_{{lang}}.txt",
     threads: config["threads"]["notebook"]

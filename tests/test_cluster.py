@@ -2,6 +2,7 @@
 
 import llm_brain_asym as study
 
+import base64
 import getpass
 import hashlib
 import os
@@ -77,6 +78,10 @@ def test_a_study_on_one_machine(tmp_path):
 
     for name in ("lpp_en_text.zip", "llms_activations/small_lm_step1-tokens1024_en.lz4", "lpp_en_average_subject"):
         os.utime(folder / name)  # as copies have it: what is there stays
+    assert "Nothing to be done" in printed(snakemake(folder, "--dry-run"))
+
+    begun = base64.b64encode(b"llms_activations/small_lm_step1-tokens1024_en.lz4").decode()
+    (folder / ".snakemake" / "incomplete" / begun).touch()  # as a Snakemake that is killed leaves it
     assert "Nothing to be done" in printed(snakemake(folder, "--dry-run"))
 
     (folder / "blimp_results" / "small_lm_step1-tokens1024_blimp.csv").unlink()
