@@ -49,7 +49,7 @@ def _at_the_end(name, lang, points):
     n_checkpoints = points[points["curve"] == "left"]["tokens"].nunique()
     story = LANGUAGE_NAMES.get(lang, lang)
     words = (
-        f"{n_checkpoints} checkpoints of {name} were compared with listeners to the story in {story}. After "
+        f"{n_checkpoints} checkpoints of {name} were compared with the average listener to the story in {story}. After "
         f"{tokens_in_words(points['tokens'].max())} training tokens, the left hemisphere was predicted with a mean "
         f"correlation of {last.loc['left', 'value']:.3f} and the right with {last.loc['right', 'value']:.3f}, a "
         f"difference of {_with_interval(last.loc['left_minus_right'])}"
