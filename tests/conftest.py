@@ -57,8 +57,9 @@ def pytest_terminal_summary(terminalreporter):
 
 
 def pytest_collection_modifyitems(items):
-    """The whole study takes longest: where files are tested side by side, the others run beside it."""
-    items.sort(key=lambda item: item.path.stem != "test_whole_study")
+    """What takes longest comes first: where files are tested side by side, the others run beside it."""
+    longest = ["test_cluster", "test_readme", "test_whole_study"]
+    items.sort(key=lambda item: -longest.index(item.path.stem) if item.path.stem in longest else 1)
 
 
 @pytest.fixture(scope="session")
