@@ -174,22 +174,22 @@ def joblib_file(value):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        pickle.dumps(Call()),
-        joblib_file([Call()]),
-        joblib_file(np.array([Call()], dtype=object)),
-        joblib_file({"a": np.array([[1], "x"], dtype=object)}),
-        pickle.dumps(print),
-        pickle.dumps(np.load),
-        pickle.dumps(np.array([Call()], dtype=object)),
-        Reduced(np.ndarray, (2,), np.dtype("O"), b"A" * 16).pickled(),
-        Reduced(np.ndarray, (2,), "O", b"A" * 16).pickled(),
-        # An array of objects that claims to have none: bytes would become pointers.
-        joblib_file(np.array([b"A" * 8])).replace(b"S8", b"O8"),
-    ],
-)
+HOSTILE = {
+    "a call": pickle.dumps(Call()),
+    "a call in a list": joblib_file([Call()]),
+    "a call in an array": joblib_file(np.array([Call()], dtype=object)),
+    "an array of objects in a dict": joblib_file({"a": np.array([[1], "x"], dtype=object)}),
+    "print": pickle.dumps(print),
+    "numpy.load": pickle.dumps(np.load),
+    "a call in numpy's own pickle": pickle.dumps(np.array([Call()], dtype=object)),
+    "numpy.ndarray called with a dtype": Reduced(np.ndarray, (2,), np.dtype("O"), b"A" * 16).pickled(),
+    "numpy.ndarray called with a name": Reduced(np.ndarray, (2,), "O", b"A" * 16).pickled(),
+    # An array of objects that claims to have none: bytes would become pointers.
+    "bytes as objects": joblib_file(np.array([b"A" * 8])).replace(b"S8", b"O8"),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 def test_files_that_could_run_code_are_not_opened(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "a.gz"
@@ -249,19 +249,21 @@ def test_a_file_is_not_blamed_for_what_is_done_with_it(tmp_path):
         files.read_arrays(path, lambda layers: 1 / 0)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"not compressed at all",
-        gzip.compress(b""),
-        gzip.compress(b"no pickle"),
-        gzip.compress(joblib_file(ACTIVATIONS))[:-30],
-        zlib.compress(joblib_file(ACTIVATIONS))[:-30],
-        gzip.compress(joblib_file(ACTIVATIONS)[:-30]),
-        gzip.compress(joblib_file(ACTIVATIONS))[:40] + b"damaged" + gzip.compress(joblib_file(ACTIVATIONS))[47:],
-    ],
-)
+DAMAGED = {
+    "empty": b"",
+    "not compressed": b"not compressed at all",
+    "nothing compressed": gzip.compress(b""),
+    "no pickle": gzip.compress(b"no pickle"),
+    "gzip cut short": gzip.compress(joblib_file(ACTIVATIONS))[:-30],
+    "zlib cut short": zlib.compress(joblib_file(ACTIVATIONS))[:-30],
+    "pickle cut short": gzip.compress(joblib_file(ACTIVATIONS)[:-30]),
+    "bytes exchanged": gzip.compress(joblib_file(ACTIVATIONS))[:40]
+    + b"damaged"
+    + gzip.compress(joblib_file(ACTIVATIONS))[47:],
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_files_are_named(tmp_path, content):
     path = tmp_path / "average_subject_run-0.gz"
     path.write_bytes(content)
