@@ -13,7 +13,6 @@ import gzip
 import importlib.metadata
 import json
 import logging
-import math
 import os
 import platform
 import re
@@ -23,12 +22,10 @@ import time
 import zipfile
 from pathlib import Path
 
-import nibabel
 import numpy as np
 import pandas as pd
-from nibabel.spatialimages import SpatialImage
 
-from pipeline import BadInput, lm_eval_results, work
+from pipeline import BadInput, images, lm_eval_results, work
 from pipeline.files import (
     alone,
     naming,
@@ -48,7 +45,6 @@ TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the tex
 PYTHIA_TOKENS_PER_STEP = 2_097_152
 # Beyond what anyone needs, and what a small file that lies about its size may take of the memory.
 MOST_TEXT = 2**24  # bytes of a run's text
-MOST_VOXELS = 2**27  # of an image
 MOST_CORRELATIONS = 2**31  # bytes of a checkpoint's
 
 BENCHMARKS = ("blimp", "zorro", "arithmetic", "dyck")
@@ -429,21 +425,7 @@ def read_mask(lang):
     BadInput
         The file is missing or damaged.
     """
-    path = published(mask_path(lang), LATERALIZATION)
-    with naming(path, "download it again"):
-        mask = read_image(path)
-        mask.get_fdata()
-    return mask
-
-
-def read_image(path):
-    """A nibabel image, of a size that the memory holds."""
-    image = nibabel.load(path)
-    if not isinstance(image, SpatialImage):
-        raise ValueError(f"a {type(image).__name__} has no voxels")
-    if math.prod(map(int, image.shape)) > MOST_VOXELS:
-        raise ValueError(f"shape {image.shape}")
-    return image
+    return images.read_mask(published(mask_path(lang), LATERALIZATION))
 
 
 def read_atlas():
@@ -452,17 +434,10 @@ def read_atlas():
     Raises
     ------
     BadInput
-        It is no image of three dimensions of whole numbers.
+        See ``images.read_labels``.
     """
     path = atlas_path()
-    if not path.is_file():
-        return None
-    with naming(path, "it should be a NIfTI image of whole numbers, a number for each region, 0 elsewhere"):
-        atlas = read_image(path)
-        values = atlas.get_fdata()
-        if values.ndim != 3 or not np.array_equal(values, np.rint(values)):
-            raise ValueError(f"shape {values.shape}, values like {values.flat[np.argmax(values != np.rint(values))]}")
-    return atlas
+    return images.read_labels(path) if path.is_file() else None
 
 
 def read_isc(lang, n_voxels):
@@ -1226,7 +1201,8 @@ def save_map(values, mask_img, name):
     values = np.atleast_2d(np.nan_to_num(values)).astype(np.float32)
     volume = np.zeros((*mask_img.shape, len(values)), dtype=np.float32)
     volume[np.asarray(mask_img.dataobj) != 0] = values.T
-    image = nibabel.Nifti1Image(volume if len(values) > 1 else volume[..., 0], mask_img.affine)
+    code = int(mask_img.header["sform_code"])
+    image = images.make_image(volume if len(values) > 1 else volume[..., 0], mask_img.affine, code)
     with new_file(figure_path(f"{name}.nii.gz")) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 

@@ -68,7 +68,9 @@ def hemispheres(mask_img, rule="position"):
     """
     x = voxel_positions(mask_img)[:, 0]
     if rule == "halves":
-        left = np.arange(len(x)) < len(x) // 2
+        # The published masks are stored from left to right; in whatever order another one is, left is left.
+        left = np.zeros(len(x), dtype=bool)
+        left[np.argsort(x, kind="stable")[: len(x) // 2]] = True
         return left, ~left
     if rule == "position":
         # An affine made of decimals may put the midline a rounding error away from 0.

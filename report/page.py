@@ -35,7 +35,7 @@ from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_img
 from nilearn.plotting import view_img
 
-from pipeline import BadInput, files
+from pipeline import BadInput, files, images
 from pipeline.asymmetry import reliable_voxels
 from pipeline.summary import tokens_in_words
 
@@ -171,7 +171,7 @@ def read_curves(path):
 def read_volumes(path, mask, n_checkpoints):
     """The values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
     with files.naming(made(path), f"{NOTEBOOK} again"):
-        volumes = study.read_image(path).get_fdata(dtype=np.float32)
+        volumes = images.read_image(path).get_fdata(dtype=np.float32)
         volumes = volumes if volumes.ndim == 4 else volumes[..., None]
         if volumes.shape != (*mask.shape, n_checkpoints):
             raise ValueError(f"shape {volumes.shape}, with {n_checkpoints} checkpoints and a mask of {mask.shape}")
