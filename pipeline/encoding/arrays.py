@@ -1,0 +1,117 @@
+"""Linear algebra that is written once, for NumPy on the CPU and for PyTorch on a GPU.
+
+On the CPU, NumPy and SciPy (OpenBLAS) took four fifths of PyTorch's time on the processor that was tried, an AMD
+EPYC. What is used here has the same name in both: ``xp`` is one or the other.
+"""
+
+import numpy as np
+import torch
+from scipy.linalg import blas, lapack
+
+from pipeline import BadInput
+
+
+def array_module(array):
+    """Return the module that computes with an array: NumPy, or PyTorch for a tensor."""
+    return np if isinstance(array, np.ndarray) else torch
+
+
+def as_float32(values, device):
+    """Return a NumPy array where device is None, or else a tensor on the device."""
+    if device is None:
+        return np.asarray(values, dtype=np.float32)
+    return torch.as_tensor(values, dtype=torch.float32, device=device)
+
+
+def as_numpy(values):
+    """Return a NumPy array of what a device computed."""
+    return values if isinstance(values, np.ndarray) else values.cpu().numpy()
+
+
+def add_to_diagonal(square, alpha):
+    """Return a copy of a square matrix with alpha added to its diagonal."""
+    square = array_module(square).asarray(square, copy=True)
+    diagonal = array_module(square).einsum("ii->i", square)  # a view
+    diagonal += alpha
+    return square
+
+
+def invert(square, alpha):
+    """Return the inverse of a symmetric positive definite matrix.
+
+    Parameters
+    ----------
+    square : float64 array or tensor of shape (n, n)
+        May be overwritten.
+    alpha : float
+        What was added to its diagonal, for the message of an error.
+
+    Returns
+    -------
+    float64 array or tensor of shape (n, n)
+
+    Raises
+    ------
+    BadInput
+        Rounding has made the matrix indefinite: alpha is too small for these features.
+    """
+    if array_module(square) is torch:
+        return torch.cholesky_inverse(_cholesky(square, alpha))
+    factor, failed = lapack.dpotrf(square.T, lower=1, overwrite_a=1)  # a matrix in LAPACK's order is NumPy's transpose
+    _check_definite(failed, alpha)
+    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # the lower triangle with the diagonal, above it zeros
+    inverse = lower + lower.T
+    np.fill_diagonal(inverse, lower.diagonal())
+    return inverse
+
+
+def solve(square, right, alpha):
+    """Return S^-1 B for a symmetric positive definite matrix S.
+
+    Parameters
+    ----------
+    square : float64 array or tensor of shape (n, n)
+        S, which may be overwritten.
+    right : float64 array or tensor of shape (n, n_columns)
+        B.
+    alpha : float
+        What was added to the diagonal of S, for the message of an error.
+
+    Returns
+    -------
+    float64 array or tensor of shape (n, n_columns)
+
+    Raises
+    ------
+    BadInput
+        Rounding has made the matrix indefinite: alpha is too small for these features.
+    """
+    if array_module(square) is torch:
+        return torch.cholesky_solve(right, _cholesky(square, alpha))
+    _, solution, failed = lapack.dposv(square.T, right, lower=1, overwrite_a=1)
+    _check_definite(failed, alpha)
+    return solution
+
+
+def multiply(left, right):
+    """Return the product of two float64 matrices, of shapes (n, k) and (k, m), where inverses are computed too.
+
+    SciPy multiplies on the CPU: NumPy has an OpenBLAS of its own, and threads of one that have just worked hold up
+    those of the other.
+    """
+    if array_module(left) is torch:
+        return left @ right
+    return blas.dgemm(1.0, right.T, left.T).T  # in LAPACK's order
+
+
+def _cholesky(square, alpha):
+    """Return the lower Cholesky factor of a symmetric tensor of shape (n, n)."""
+    factor, failed = torch.linalg.cholesky_ex(square)
+    _check_definite(int(failed), alpha)
+    return factor
+
+
+def _check_definite(failed, alpha):
+    """Check that there was a Cholesky factor: LAPACK and PyTorch then give 0."""
+    if failed:
+        raise BadInput(f"alpha {alpha:g} is too small for these features: let --alphas begin higher")

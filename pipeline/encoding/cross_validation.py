@@ -1,0 +1,97 @@
+"""Predict held-out samples from all others: the one door to every encoding study."""
+
+import numpy as np
+
+from pipeline import BadInput
+from pipeline.encoding import ridge
+from pipeline.encoding.arrays import as_float32
+from pipeline.encoding.folds import split_into_parts
+from pipeline.encoding.ridge import Split
+
+ALPHAS = np.logspace(2, 7, 16)
+
+
+def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", device=None):
+    """Predict the test samples of each fold by ridge regression without intercept.
+
+    The objective, for features X and targets Y, is ||Y - X B||^2 + alpha ||B||^2. alpha has the highest correlation on
+    the validation samples of the fold, when fitted on its inner training samples. The model is then fitted on all
+    training samples.
+
+    Parameters
+    ----------
+    features : float32 array or tensor of shape (n_samples, n_features)
+        Of mean 0 in each run or group: there is no intercept.
+    targets : float32 array or tensor of shape (n_samples, n_targets)
+        Likewise.
+    folds : list of folds.Fold
+    alphas : sequence of n_alphas float
+    alpha_per : {"all", "target"}
+        One alpha for all targets, with the highest mean correlation over targets; or one for each target.
+    device : str or torch.device, optional
+        PyTorch computes there: features among themselves in float64, targets in float32. By default NumPy does, on
+        the CPU.
+
+    Returns
+    -------
+    correlations : float32 array of shape (n_folds, n_targets)
+        Pearson's r between measured and predicted test samples; NaN for a target that does not vary there.
+    chosen : float64 array of shape (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
+
+    Raises
+    ------
+    BadInput
+        No feature or no target varies in the test samples of a fold, or an alpha drowns in the rounding of float64.
+    """
+    if alpha_per not in ("all", "target"):
+        raise BadInput(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
+    x, y = as_float32(features, device), as_float32(targets, device)
+    _check_folds(x, y, folds)
+    parts = [_as_slice(samples) for samples in split_into_parts(folds, len(x))]
+    by_features = ridge.is_cheaper_by_features(*x.shape, alphas)
+    products = ridge.inner_products(x, parts, by_features)
+    compute_weights = ridge.feature_weights if by_features else ridge.sample_weights
+
+    splits = [_split(fold.validation, fold.inner_training, parts, len(x)) for fold in folds]
+    weights = compute_weights(products, x, parts, splits, [list(alphas)] * len(folds))
+    scores = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)  # folds of (n_alphas, n_targets)
+    del weights
+
+    splits = [_split(fold.test, fold.training, parts, len(x)) for fold in folds]
+    if alpha_per == "all":
+        chosen = [alphas[int(np.nanmean(score, axis=1).argmax())] for score in scores]
+        weights = compute_weights(products, x, parts, splits, [[alpha] for alpha in chosen])
+        correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)
+        return np.concat(correlations), np.array(chosen)
+    best = [np.where(np.isnan(score), -np.inf, score).argmax(axis=0) for score in scores]  # folds of (n_targets,)
+    used, choices = zip(*(np.unique(numbers, return_inverse=True) for numbers in best), strict=True)
+    weights = compute_weights(products, x, parts, splits, [[alphas[number] for number in fold] for fold in used])
+    correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features, choices)
+    return np.stack(correlations), np.array([[alphas[number] for number in numbers] for numbers in best])
+
+
+def _check_folds(x, y, folds):
+    """Check that there is something to predict, and to predict it from, in each fold."""
+    if len(x) != len(y):
+        raise BadInput(f"expected as many samples of features as of targets, got {len(x)} and {len(y)}")
+    for number, fold in enumerate(folds):
+        for name, values in [("feature", x), ("target", y)]:
+            if not values[_as_slice(fold.test)].any():
+                raise BadInput(f"no {name} varies in the test samples of fold {number}")
+
+
+def _as_slice(samples):
+    """Return consecutive sample numbers as a slice, which takes no copy, and others as they are."""
+    first, last = int(samples[0]), int(samples[-1])
+    return slice(first, last + 1) if last - first + 1 == len(samples) else samples
+
+
+def _split(predicted, training, parts, n_samples):
+    """Return which parts a model predicts and which it is not trained on, the predicted ones first."""
+    is_predicted, is_training = np.zeros((2, n_samples), dtype=bool)
+    is_predicted[predicted], is_training[training] = True, True
+    in_prediction = [bool(is_predicted[samples].any()) for samples in parts]
+    in_training = [bool(is_training[samples].any()) for samples in parts]
+    first = tuple(part for part, is_in in enumerate(in_prediction) if is_in)
+    rest = (part for part, is_in in enumerate(in_training) if not is_in and part not in first)
+    return Split(first, (*first, *rest))

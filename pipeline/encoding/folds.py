@@ -1,0 +1,152 @@
+"""Choose which samples are tested on, which choose alpha, and which are trained on.
+
+A fold is a value: four arrays of sample numbers. Whatever takes folds takes any of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline import BadInput
+
+
+class Fold(NamedTuple):
+    """The samples of one fold, int arrays that increase.
+
+    alpha is chosen on ``validation`` by models that are fitted on ``inner_training``; the model that predicts
+    ``test`` is fitted on ``training``. No two of test, validation and inner_training share a sample.
+    """
+
+    test: np.ndarray
+    validation: np.ndarray
+    inner_training: np.ndarray
+    training: np.ndarray
+
+
+def hold_out_runs(n_samples_of_runs):
+    """Return a fold for each run, in which the first of the other runs chooses alpha.
+
+    This is the scheme of Bonnasse-Gahot & Pallier (NeurIPS 2024).
+
+    Parameters
+    ----------
+    n_samples_of_runs : list of int
+
+    Returns
+    -------
+    list over runs of Fold
+
+    Raises
+    ------
+    BadInput
+        There are fewer than three runs.
+    """
+    if len(n_samples_of_runs) < 3:
+        raise BadInput(
+            f"{len(n_samples_of_runs)} runs are too few: one is held out, one chooses alpha, the others train"
+        )
+    return hold_out_groups(np.repeat(np.arange(len(n_samples_of_runs)), n_samples_of_runs))
+
+
+def hold_out_groups(groups, n_folds=None):
+    """Return folds that never split a group: a passage, a story, a run.
+
+    The groups are dealt to the folds in the order in which they first occur. The groups of the first other fold
+    choose alpha.
+
+    Parameters
+    ----------
+    groups : array of shape (n_samples,)
+        What each sample belongs to.
+    n_folds : int, optional
+        By default a fold for each group.
+
+    Returns
+    -------
+    list of n_folds Fold
+
+    Raises
+    ------
+    BadInput
+        There are fewer than three folds, or more folds than groups.
+    """
+    _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))  # of each group, by its first sample
+    n_folds = len(first) if n_folds is None else n_folds
+    if not 3 <= n_folds <= len(first):
+        raise BadInput(f"expected 3 folds or more, and as many groups at least, got {n_folds} of {len(first)} groups")
+    fold_of_sample = order[numbers.ravel()] % n_folds
+    folds = []
+    for fold in range(n_folds):
+        validation = 1 if fold == 0 else 0
+        is_test, is_validation = fold_of_sample == fold, fold_of_sample == validation
+        folds.append(_fold(is_test, is_validation, ~(is_test | is_validation), ~is_test))
+    return folds
+
+
+def hold_out_blocks(n_samples, n_folds, gap):
+    """Return folds of consecutive samples, with a gap between what is tested and what is trained on.
+
+    Samples that are close in time resemble each other, so that random folds predict too well.
+
+    Parameters
+    ----------
+    n_samples, n_folds : int
+    gap : int
+        Samples on either side of a block that are not used with it.
+
+    Returns
+    -------
+    list of n_folds Fold
+        The first other block chooses alpha, without the samples in the gap.
+
+    Raises
+    ------
+    BadInput
+        There are fewer than three folds, or the gaps leave nothing.
+    """
+    edges = np.linspace(0, n_samples, n_folds + 1).astype(int)
+    if n_folds < 3 or np.diff(edges).min() <= 2 * gap:
+        raise BadInput(
+            f"expected 3 blocks or more, of more than {2 * gap} samples each, got {n_folds} of {n_samples} samples"
+        )
+    samples = np.arange(n_samples)
+
+    def is_within(block, margin):
+        return (samples >= edges[block] - margin) & (samples < edges[block + 1] + margin)
+
+    folds = []
+    for block in range(n_folds):
+        other = 1 if block == 0 else 0
+        near_test, is_validation = is_within(block, gap), is_within(other, 0) & ~is_within(block, gap)
+        near_validation = is_within(other, gap)
+        folds.append(_fold(is_within(block, 0), is_validation, ~(near_test | near_validation), ~near_test))
+    return folds
+
+
+def _fold(*masks):
+    """Return the fold of four masks over samples."""
+    return Fold(*map(np.flatnonzero, masks))
+
+
+def split_into_parts(folds, n_samples):
+    """Return the coarsest partition of the samples of which all sets of all folds are unions.
+
+    Held-out runs are unions of runs; blocks with gaps are unions of some more parts. What is computed once for each
+    part then serves all folds.
+
+    Parameters
+    ----------
+    folds : list of Fold
+    n_samples : int
+
+    Returns
+    -------
+    list over parts of int array, the samples of each
+    """
+    is_in = np.zeros((n_samples, 4 * len(folds)), dtype=bool)
+    for column, samples in enumerate(samples for fold in folds for samples in fold):
+        is_in[samples, column] = True
+    _, first, numbers = np.unique(is_in, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # parts in the order of their first samples
+    return [np.flatnonzero(numbers.ravel() == part) for part in order]

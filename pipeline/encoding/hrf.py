@@ -1,0 +1,93 @@
+"""Turn events in time into regressors: boxcars convolved with the haemodynamic response function (HRF)."""
+
+import numpy as np
+from nilearn.glm.first_level import glover_hrf
+
+from pipeline import BadInput
+
+TR_S = 2.0  # seconds from one scan to the next
+# nilearn builds a regressor at 50 points a scan, from 24 s before the first scan on.
+POINTS_PER_SCAN = 50
+FIRST_POINT_S = -24.0
+
+
+def hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
+    """Return the linear map from the values of a run's events to its regressors.
+
+    A feature's values are a train of boxcars from the onset to the offset of each event. The train is convolved with
+    the Glover HRF and sampled in the middle of each scan. This is linear in the values, so one matrix serves all
+    features. Each column of ``hrf_matrix(...) @ values`` equals what nilearn's ``compute_regressor`` makes of the
+    same column: its grid of sampling points is followed exactly.
+
+    Parameters
+    ----------
+    onsets, offsets : array of shape (n_events,)
+        Seconds from the start of the run.
+    n_scans : int
+    tr_s : float
+        Seconds from one scan to the next.
+
+    Returns
+    -------
+    float64 array of shape (n_scans, n_events)
+
+    Raises
+    ------
+    BadInput
+        See ``check_times``.
+    """
+    onsets, offsets = np.asarray(onsets, dtype=float), np.asarray(offsets, dtype=float)
+    check_times(onsets, offsets, n_scans, tr_s)
+    frame_times = (np.arange(n_scans) + 0.5) * tr_s
+    start, stop = frame_times[0] + FIRST_POINT_S, frame_times[-1] * (1 + 1 / (n_scans - 1))
+    points = np.linspace(start, stop, np.rint((stop - start) / tr_s * POINTS_PER_SCAN + 1).astype(int))
+
+    # A boxcar is on from the first point at or after its onset, and for at least one point.
+    on = np.minimum(np.searchsorted(points, onsets), len(points) - 1)
+    off = np.minimum(np.searchsorted(points, onsets + (offsets - onsets)), len(points) - 1)
+    off[(off == on) & (off < len(points) - 1)] += 1
+
+    # The response to a step is the cumulative HRF; a boxcar is a step up and a step down.
+    step_response = np.concatenate([[0.0], np.cumsum(glover_hrf(tr_s, POINTS_PER_SCAN))])
+
+    def response(point):  # (n_scans,) points -> (n_scans, n_events)
+        since_on, since_off = point[:, None] + 1 - on, point[:, None] + 1 - off
+        last = len(step_response) - 1
+        return step_response[np.clip(since_on, 0, last)] - step_response[np.clip(since_off, 0, last)]
+
+    # Linear interpolation between the two points around the middle of each scan.
+    before = np.searchsorted(points, frame_times, side="right") - 1
+    share = ((frame_times - points[before]) / (points[before + 1] - points[before]))[:, None]
+    return (1 - share) * response(before) + share * response(before + 1)
+
+
+def check_times(onsets, offsets, n_scans, tr_s=TR_S):
+    """Check that the events of a run can belong to its scans.
+
+    Parameters
+    ----------
+    onsets, offsets : arrays of shape (n_events,)
+        Seconds from the start of the run.
+    n_scans : int
+    tr_s : float
+        Seconds from one scan to the next.
+
+    Raises
+    ------
+    BadInput
+        There are fewer than two scans, the arrays do not have the shape (n_events,), a time is not a number, an event
+        ends before it begins, or begins outside the scans.
+    """
+    if n_scans < 2:
+        raise BadInput(f"expected two scans or more, got {n_scans}")
+    if onsets.shape != offsets.shape or onsets.ndim != 1:
+        raise BadInput(f"onsets {onsets.shape} and offsets {offsets.shape} are not two lists of equal length")
+    for is_wrong, reason in [
+        (~np.isfinite(onsets) | ~np.isfinite(offsets), "has no onset or offset"),
+        (offsets < onsets, "ends before it begins"),
+        (onsets < 0, "begins before the run"),
+        (onsets >= n_scans * tr_s, f"begins after the end of the {n_scans} scans of {tr_s:g} s"),
+    ]:
+        if is_wrong.any():
+            word = np.flatnonzero(is_wrong)[0]
+            raise BadInput(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {reason}")

@@ -1,0 +1,195 @@
+"""Fit ridge regressions without intercept for many folds and penalties from shared work.
+
+For features X (n_samples, n_features) and targets Y (n_samples, n_targets), ridge regression minimises
+
+    ||Y - X B||^2 + alpha ||B||^2.
+
+Its predictions are linear in Y, so that the fit of a fold is a matrix of weights, computed once for all targets.
+There are two ways to it. By features: X_P (X_T'X_T + alpha)^-1 X_T' Y_T predicts the samples P from the training
+samples T. By samples: with K = XX', the same is K_PT (K_TT + alpha)^-1 Y_T.
+
+Alpha is the penalty of scikit-learn's ``Ridge``; in some libraries alpha is its square root.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.encoding.arrays import add_to_diagonal, array_module, as_numpy, invert, multiply, solve
+from pipeline.encoding.scoring import pearson
+
+TARGETS_AT_ONCE = 1024  # whose predictions for all alphas are held at a time: some 20 MB
+
+
+class Split(NamedTuple):
+    """Parts of the samples by number: those that are predicted, and all that are not trained on, these first."""
+
+    predicted: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+
+def is_cheaper_by_features(n_samples, n_features, alphas):
+    """Return whether to sum over samples first, once for all alphas, instead of weighing samples.
+
+    With many features, one inverse over all samples serves all folds, and weighing samples is cheaper. It is also
+    exact where alpha is so small next to the largest eigenvalue (at most n_samples x n_features) that float32's
+    rounding of the sums would count.
+    """
+    return n_features < 2 / 3 * n_samples and n_samples * n_features < 1e6 * min(alphas)
+
+
+def inner_products(x, parts, by_features):
+    """Compute what ridge regression needs of the features, in float64, once for all splits.
+
+    What is small next to the largest eigenvalue would drown in float32's rounding.
+
+    Parameters
+    ----------
+    x : float32 array or tensor of shape (n_samples, n_features)
+    parts : list over parts of slice or int array
+    by_features : bool
+
+    Returns
+    -------
+    by features, a list over parts of array (n_features, n_features), X'X; else an array (n_samples, n_samples), XX'
+    """
+    xp = array_module(x)
+    if by_features:
+        return [part.T @ part for part in (xp.asarray(x[samples], dtype=xp.float64) for samples in parts)]
+    x = xp.asarray(x, dtype=xp.float64)
+    return x @ x.T
+
+
+def sample_weights(gram, x, parts, splits, alphas_of_splits):
+    """Compute how much each training sample counts in the prediction of each held-out sample.
+
+    All splits come from one inverse C = (K + alpha)^-1 over all samples. With R the samples that are not trained on,
+    the inverse of a matrix in blocks gives K_RT (K_TT + alpha)^-1 = -(C_RR)^-1 C_RT. The rows of the predicted
+    samples are taken. (With one sample in R, this is the formula of leave-one-out residuals.)
+
+    Parameters
+    ----------
+    gram : float64 array of shape (n_samples, n_samples)
+        K.
+    x : array of shape (n_samples, n_features)
+    parts : list over parts of slice or int array
+    splits : list of Split
+    alphas_of_splits : list over splits of list of float
+
+    Returns
+    -------
+    list over splits of float32 array of shape (n_alphas, n_predicted, n_training)
+
+    Raises
+    ------
+    BadInput
+        An alpha drowns in the rounding of float64.
+    """
+    xp = array_module(gram)
+    weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
+    for alpha in sorted(set(itertools.chain(*alphas_of_splits))):
+        inverse = invert(add_to_diagonal(gram, alpha), alpha)
+        for split, alphas, by_alpha in zip(splits, alphas_of_splits, weights, strict=True):
+            if alpha not in alphas:
+                continue
+            rows = xp.concat([inverse[parts[part]] for part in split.held_out])  # (n_held_out, n_samples)
+            square = xp.concat([rows[:, parts[part]] for part in split.held_out], axis=1)  # (n_held_out, n_held_out)
+            training = xp.concat([rows[:, parts[part]] for part in training_parts(split, parts)], axis=1)
+            n_predicted = sum(len(x[parts[part]]) for part in split.predicted)
+            predicted = invert(square, alpha)[:n_predicted]  # (n_predicted, n_held_out)
+            by_alpha[alpha] = xp.asarray(-multiply(predicted, training), dtype=xp.float32)
+    return [
+        xp.stack([by_alpha[alpha] for alpha in alphas])
+        for by_alpha, alphas in zip(weights, alphas_of_splits, strict=True)
+    ]
+
+
+def feature_weights(squares, x, parts, splits, alphas_of_splits):
+    """Compute how much each sum X_T'Y_T counts in the prediction of each held-out sample.
+
+    Parameters
+    ----------
+    squares : list over parts of float64 array of shape (n_features, n_features)
+        X'X of each part.
+    x, parts, splits, alphas_of_splits
+        As for ``sample_weights``.
+
+    Returns
+    -------
+    list over splits of float32 array of shape (n_alphas, n_predicted, n_features)
+
+    Raises
+    ------
+    BadInput
+        An alpha drowns in the rounding of float64.
+    """
+    xp, weights = array_module(x), []
+    for split, alphas in zip(splits, alphas_of_splits, strict=True):
+        square = sum(squares[part] for part in training_parts(split, parts))
+        predicted = xp.concat([x[parts[part]] for part in split.predicted])
+        predicted = xp.asarray(predicted, dtype=xp.float64).T  # (n_features, n_predicted)
+        solutions = [solve(add_to_diagonal(square, alpha), predicted, alpha).T for alpha in alphas]
+        weights.append(xp.asarray(xp.stack(solutions), dtype=xp.float32))
+    return weights
+
+
+def correlate_predictions(weights, x, y, parts, splits, by_features, choices=None):
+    """Correlate what was measured with what each alpha predicts, a block of targets at a time.
+
+    Parameters
+    ----------
+    weights : list over splits of array of shape (n_alphas, n_predicted, n_weighed)
+        From ``feature_weights`` or ``sample_weights``.
+    x : array of shape (n_samples, n_features)
+    y : array of shape (n_samples, n_targets)
+    parts : list over parts of slice or int array
+    splits : list of Split
+    by_features : bool
+        Which of the two the weights are from.
+    choices : list over splits of int array of shape (n_targets,), optional
+        Which alpha predicts each target; by default each alpha predicts all.
+
+    Returns
+    -------
+    list over splits of float32 NumPy array of shape (n_alphas, n_targets), or (n_targets,) with choices
+    """
+    n_targets = y.shape[1]
+    # Predictions whose mean over samples is taken away: what Pearson's r does to each of them.
+    weights = [of_split - of_split.mean(axis=1, keepdims=True) for of_split in weights]
+    shapes = [(n_targets,) if choices else (len(of_split), n_targets) for of_split in weights]
+    correlations = [np.empty(shape, np.float32) for shape in shapes]
+    for first in range(0, n_targets, TARGETS_AT_ONCE):
+        block = slice(first, first + TARGETS_AT_ONCE)
+        measured = [y[samples, block] for samples in parts]
+        sums = [x[samples].T @ part for samples, part in zip(parts, measured, strict=True)] if by_features else measured
+        for number, split in enumerate(splits):
+            weighed = _sum_up(sums, split, by_features)  # (n_weighed, n_block)
+            held_out = array_module(y).concat([measured[part] for part in split.predicted])
+            if choices is None:
+                correlations[number][:, block] = _correlate(weights[number], weighed, held_out)
+                continue
+            chosen = choices[number][block]
+            for choice in np.unique(chosen):
+                columns = np.flatnonzero(chosen == choice)
+                r = _correlate(weights[number][choice][None], weighed[:, columns], held_out[:, columns])
+                correlations[number][first + columns] = r[0]
+    return correlations
+
+
+def _sum_up(sums, split, by_features):
+    """Return what the weights of a split apply to, over its training parts: sums of them, or all their samples."""
+    training = [sums[part] for part in training_parts(split, sums)]
+    return sum(training) if by_features else array_module(sums[0]).concat(training)
+
+
+def _correlate(weights, weighed, measured):
+    """Return the correlations of (n_alphas, n_predicted, n_weighed) weights times (n_weighed, n_block) sums."""
+    n_alphas, n_predicted, n_weighed = weights.shape
+    predicted = weights.reshape(n_alphas * n_predicted, n_weighed) @ weighed
+    return as_numpy(pearson(measured, predicted.reshape(n_alphas, n_predicted, -1)))
+
+
+def training_parts(split, parts):
+    """Return the numbers of the parts that a split is trained on."""
+    return [part for part in range(len(parts)) if part not in split.held_out]

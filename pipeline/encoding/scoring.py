@@ -1,0 +1,26 @@
+"""Score predictions against what was measured."""
+
+import numpy as np
+
+from pipeline.encoding.arrays import array_module
+
+
+def pearson(measured, predicted):
+    """Return Pearson's r of each target with several predictions of it; NaN where either does not vary.
+
+    Parameters
+    ----------
+    measured : array or tensor of shape (n_samples, n_targets)
+    predicted : array or tensor of shape (n_predictions, n_samples, n_targets)
+        Of mean 0 over samples.
+
+    Returns
+    -------
+    array or tensor of shape (n_predictions, n_targets)
+    """
+    xp = array_module(measured)
+    measured = measured - measured.mean(axis=0)
+    products = xp.einsum("pst,st->pt", predicted, measured)
+    squares = xp.einsum("pst,pst->pt", predicted, predicted) * xp.einsum("st,st->t", measured, measured)
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return products / squares**0.5

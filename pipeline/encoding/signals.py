@@ -1,0 +1,79 @@
+"""Prepare time series: cut off the ends of a run, and z-score the rest."""
+
+import numpy as np
+
+from pipeline import BadInput
+from pipeline.encoding.arrays import as_float32
+
+TRIM_SCANS = 10  # cut off at each end of a run (20 s)
+
+
+def zscore(values):
+    """Return columns of mean 0 and variance 1 over samples; a column that does not vary becomes 0.
+
+    Parameters
+    ----------
+    values : array of shape (n_samples, n_columns)
+
+    Returns
+    -------
+    float32 array of the same shape
+    """
+    values = np.asarray(values, dtype=np.float64)
+    deviations = values - values.mean(axis=0)
+    scale = deviations.std(axis=0)
+    # Rounding leaves a constant column a variance of its own, some 1e-16 of its size.
+    is_constant = scale <= 1e-12 * np.abs(values).max(axis=0, initial=0)
+    return np.where(is_constant, 0, deviations / np.where(is_constant, 1, scale)).astype(np.float32)
+
+
+def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
+    """Cut off the first and last scans of a run, and z-score the rest.
+
+    Parameters
+    ----------
+    signal : array of shape (n_scans, n_columns)
+        Regressors or fMRI of one run.
+    trim_scans : int
+        Scans that are cut off at each end.
+
+    Returns
+    -------
+    float32 array of shape (n_scans - 2 * trim_scans, n_columns)
+
+    Raises
+    ------
+    BadInput
+        Fewer than two scans are left.
+    """
+    if len(signal) <= 2 * trim_scans + 1:
+        raise BadInput(f"{len(signal)} scans are too few: {trim_scans} are cut off at each end")
+    return zscore(signal[trim_scans : len(signal) - trim_scans])
+
+
+def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
+    """Return the regressors of one run of one layer, from its word vectors.
+
+    Parameters
+    ----------
+    matrix : float32 array or tensor of shape (n_scans, n_words)
+        From ``hrf.hrf_matrix``; the product is computed on its device.
+    vectors : array of shape (n_words, n_features)
+    trim_scans : int
+        Scans that are cut off at each end.
+
+    Returns
+    -------
+    float32 array of shape (n_scans - 2 * trim_scans, n_features)
+        Trimmed and z-scored.
+
+    Raises
+    ------
+    BadInput
+        There are values that are not finite numbers, or fewer than two scans are left.
+    """
+    values = matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device)
+    values = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    if not np.isfinite(values).all():
+        raise BadInput("values that are not finite numbers")
+    return trim_and_zscore(values, trim_scans)
