@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import BadInput, acceptability, activations, files, lm_eval_results
-from pipeline.stimulus import align
+from pipeline.words.alignment import align
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 # The machine may be busy, and files in one folder are written anew by each example.

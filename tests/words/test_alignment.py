@@ -10,7 +10,7 @@ import pytest
 from conftest import SHARED
 
 from pipeline import BadInput
-from pipeline.stimulus import align
+from pipeline.words.alignment import align
 
 PASSWORD = b"lessentielestinvisiblepourlesyeux"
 

@@ -1,9 +1,8 @@
-"""Where each spoken word stands in the written text.
+"""Place each spoken word on the characters of the written text.
 
-The timing file of an audiobook lists what was heard, word by word; the language model reads
-what was written. The two differ in case, accents, ligatures and apostrophes, in how
-contractions and compounds are cut (``did | n't``, ``grownups``), in numbers read out, and in
-the odd wrong, missing or repeated row. ``align`` places every row on characters of the text.
+The timing file of an audiobook lists what was heard, word by word; the language model reads what was written. The two
+differ in case, accents, ligatures and apostrophes, in how contractions and compounds are cut (``did | n't``,
+``grownups``), in numbers read out, and in the odd wrong, missing or repeated row. ``align`` places every row.
 """
 
 import re
@@ -13,29 +12,21 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from pipeline import BadInput
+from pipeline.words.languages import APOSTROPHES, LANGUAGES, LIGATURES
 
-# Numbers are read out digit by digit in the annotations of Le Petit Prince.
-DIGIT_NAMES = {
-    "en": "zero one two three four five six seven eight nine".split(),
-    "fr": "zero un deux trois quatre cinq six sept huit neuf".split(),
-}
-# Letters that Unicode does not decompose, though annotators write them in two.
-LIGATURES = {"œ": "oe", "æ": "ae"}
-APOSTROPHES = "'’ʼ＇"
 WRITTEN_WORD = re.compile(rf"[^\W_]+(?:[{APOSTROPHES}\-‐‑][^\W_]+)*")
 
-# A run in which fewer of the words than this are found is another text.
-LEAST_SHARE_FOUND = 0.95
+# A run in which fewer of the words are placed has another text.
+LEAST_SHARE_PLACED = 0.95
 
 
 def align(words, text, lang="en"):
     """Place spoken words on the characters of a written text.
 
-    Words that are written as they are spoken are found first, by the edit operations between
-    the two sequences of words. What is left between two of them is compared letter by letter,
-    so that joined, split and misspelt words find their characters and a wrong word takes the
-    place of the right one. A word with no counterpart gets the empty place between its
-    neighbours.
+    Words that are written as they are spoken are placed first, by the edit operations between the two sequences of
+    words. The words between two of them are compared letter by letter: joined, split and misspelt words find their
+    characters, and a wrong word takes the place of the right one. A word without a counterpart gets the empty place
+    between its neighbours.
 
     Parameters
     ----------
@@ -43,48 +34,47 @@ def align(words, text, lang="en"):
         As in the timing file, in the order in which they are heard.
     text : str
         The text of the same run.
-    lang : {"en", "fr"}
-        Whose digits are read out.
+    lang : str
+        A key of ``LANGUAGES``: its digits are read out.
 
     Returns
     -------
     spans : int array of shape (n_words, 2)
-        ``text[start:end]`` is what each word is in the text; starts never decrease, and a word
-        ends before the next one starts.
+        Each word is ``text[start:end]``. Starts never decrease, and a word ends before the next word starts.
 
     Raises
     ------
     BadInput
-        Fewer than 95 % of the words are in the text. The message shows where it went wrong.
+        Fewer than 95 % of the words are in the text. The message shows the first stretch that is not.
     """
-    if lang not in DIGIT_NAMES:
-        raise BadInput(f"no digits known for language {lang!r}: choose from {', '.join(DIGIT_NAMES)}")
+    if lang not in LANGUAGES:
+        raise BadInput(f"language: expected one of {', '.join(LANGUAGES)}, got {lang!r}. CONTRIBUTING.md adds others")
     heard = ["".join(letter for letter, _ in _letters(word, lang)) for word in words]
     pieces = _pieces(text, lang)
     written = ["".join(letter for letter, _ in piece) for piece in pieces]
 
     spans = np.full((len(words), 2), -1)
-    found = np.zeros(len(words), dtype=bool)
+    is_placed = np.zeros(len(words), dtype=bool)
     # Words without a letter (an empty cell, a dash) would only disturb the comparison.
     rows = [i for i, letters in enumerate(heard) if letters]
     for tag, row, row_end, piece, piece_end in _blocks([heard[i] for i in rows], written):
         if tag == "equal":
             for i, letters in zip(rows[row:row_end], pieces[piece:piece_end], strict=True):
                 spans[i] = letters[0][1], letters[-1][1] + 1
-                found[i] = True
+                is_placed[i] = True
         else:
-            _place_by_letters(rows[row:row_end], heard, pieces[piece:piece_end], text, spans, found)
+            _place_by_letters(rows[row:row_end], heard, pieces[piece:piece_end], text, spans, is_placed)
 
-    # A run without words to find (silence, an empty list) has nothing that could be lost.
-    if rows and np.mean(found[rows]) < LEAST_SHARE_FOUND:
-        raise BadInput(_where_it_went_wrong(words, text, spans, found, rows))
+    # A run without words (silence, an empty list) has nothing that could be lost.
+    if rows and is_placed[rows].mean() < LEAST_SHARE_PLACED:
+        raise BadInput(_describe_failure(words, text, spans, is_placed, rows))
     _take_elided_apostrophes(text, spans)
     _place_between_neighbours(spans)
     return spans
 
 
 def _letters(string, lang):
-    """Letters of a string as they are compared, each with the index of the character it is from.
+    """Return the letters of a string as they are compared, each with the index of its character.
 
     Case, accents, punctuation and spaces go; digits become their names.
     """
@@ -92,7 +82,7 @@ def _letters(string, lang):
     for index, character in enumerate(string):
         for part in unicodedata.normalize("NFKD", LIGATURES.get(character.lower(), character).casefold()):
             if part.isdecimal():
-                part = DIGIT_NAMES[lang][unicodedata.decimal(part)]
+                part = LANGUAGES[lang].digits[unicodedata.decimal(part)]
             elif not part.isalnum():
                 continue
             letters += [(letter, index) for letter in part]
@@ -100,7 +90,7 @@ def _letters(string, lang):
 
 
 def _pieces(text, lang):
-    """The text cut at everything that is not a letter or digit, apostrophes and hyphens included.
+    """Cut a text at everything that is not a letter or digit, apostrophes and hyphens included.
 
     Returns a list of pieces, each a list of (letter, index of its character in the text).
     """
@@ -119,7 +109,7 @@ def _pieces(text, lang):
 
 
 def _blocks(heard, written):
-    """Edit operations between two sequences: runs of equal elements, and what lies between them."""
+    """Return the edit operations between two sequences: stretches of equal elements, and the stretches between them."""
     blocks: list[list] = []
     for tag, start, end, start_written, end_written in Levenshtein.opcodes(heard, written):
         tag = "equal" if tag == "equal" else "different"
@@ -130,8 +120,8 @@ def _blocks(heard, written):
     return blocks
 
 
-def _place_by_letters(rows, heard, pieces, text, spans, found):
-    """Place rows that are not written as they are spoken, by their letters; changes spans and found."""
+def _place_by_letters(rows, heard, pieces, text, spans, is_placed):
+    """Place rows that are not written as they are spoken, by their letters; change spans and is_placed."""
     row_of_letter = [i for i in rows for _ in heard[i]]
     letters = [letter for piece in pieces for letter in piece]
     said = "".join(heard[i] for i in rows)
@@ -153,7 +143,7 @@ def _place_by_letters(rows, heard, pieces, text, spans, found):
         spans[i] = letters[against[i][0]][1], letters[against[i][1]][1] + 1
     for position, i in enumerate(placed):
         n_letters_written = against[i][1] - against[i][0] + 1
-        found[i] = n_equal[i] > 0.5 * max(len(heard[i]), n_letters_written)
+        is_placed[i] = n_equal[i] > 0.5 * max(len(heard[i]), n_letters_written)
         # A joined, misspelt or wrong word stands for the whole written word, as far as it is free.
         free_from = spans[placed[position - 1], 1] if position else letters[0][1]
         free_to = spans[placed[position + 1], 0] if position + 1 < len(placed) else letters[-1][1] + 1
@@ -170,7 +160,7 @@ def _whole_word(text, start, end, free_from, free_to):
 
 
 def _take_elided_apostrophes(text, spans):
-    """Give the apostrophe of a word cut in two (l'|homme) to its first part; changes spans."""
+    """Give the apostrophe of a word cut in two (l'|homme) to its first part; change spans."""
     starts = set(spans[:, 0])
     for span in spans:
         end = span[1]
@@ -180,7 +170,7 @@ def _take_elided_apostrophes(text, spans):
 
 
 def _place_between_neighbours(spans):
-    """Give words without a counterpart the empty place after the word before; changes spans."""
+    """Give words without a counterpart the empty place after the word before; change spans."""
     end_of_previous = 0
     for span in spans:
         if span[0] < 0:
@@ -190,15 +180,15 @@ def _place_between_neighbours(spans):
         span[1] = end_of_previous = max(span[1], span[0])
 
 
-def _where_it_went_wrong(words, text, spans, found, rows):
-    """One line that shows the first stretch of ten words of which most are not in the text."""
-    lost = next((k for k in range(len(rows)) if found[rows[k : k + 10]].mean() < 0.5), 0)
-    while lost < len(rows) - 1 and found[rows[lost]]:
+def _describe_failure(words, text, spans, is_placed, rows):
+    """Return a line that shows the first stretch of ten words of which most are not in the text."""
+    lost = next((k for k in range(len(rows)) if is_placed[rows[k : k + 10]].mean() < 0.5), 0)
+    while lost < len(rows) - 1 and is_placed[rows[lost]]:
         lost += 1
-    read_until = max([0, *(spans[i, 1] for i in rows[:lost] if found[i])])
+    read_until = max([0, *(spans[i, 1] for i in rows[:lost] if is_placed[i])])
     heard = " ".join(words[i] for i in rows[lost : lost + 8])
     reads = " ".join(text[read_until : read_until + 60].split())
     return (
-        f"only {np.mean(found[rows]):.1%} of the {len(rows)} words are in the text; from word {rows[lost] + 1} on, "
+        f"only {is_placed[rows].mean():.1%} of the {len(rows)} words are in the text; from word {rows[lost] + 1} on, "
         f"'{heard} ...' was heard where the text reads '{reads} ...'"
     )

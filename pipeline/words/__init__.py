@@ -1,0 +1,1 @@
+"""From text to words, from words to tokens, from tokens to one vector for each word."""
