@@ -12,6 +12,7 @@ import pytest
 from conftest import add_blimp
 
 from pipeline import files
+from pipeline.tables import write_table
 from report import overview
 
 STEM = "tiny-pythia_step8"
@@ -104,12 +105,12 @@ def test_what_is_to_be_run_can_be_run(tiny_study, stages, overview_of, call, tin
 def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of):
     for revision in ("step1", "step2", "step4"):
         path = study.activations_path(f"me_lm_{revision}", "en")
-        files.write_table(path, pd.DataFrame({"a": [1]}))
+        write_table(path, pd.DataFrame({"a": [1]}))
         checkpoint = {"model": "me/lm", "revision": revision}
         study.write_record(path, {"revision": revision, "dtype": "bfloat16"}, [], 0, checkpoint)
     for revision, alphas in (("step1", [0, 7, 16]), ("step2", [0, 7, 16]), ("step4", [2, 7, 16])):
         path = study.run_correlations_path(f"me_lm_{revision}", "en")
-        files.write_table(path, pd.DataFrame({"a": [1]}))
+        write_table(path, pd.DataFrame({"a": [1]}))
         study.write_record(path, {"alphas": alphas}, [], 0, {"model": "me/lm", "revision": revision})
     table = pd.DataFrame(
         {"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "name": "me_lm", "model": "me/lm", "fit": "done"}
@@ -171,7 +172,7 @@ def flip(path):
 def change_pairs(folder):
     path = study.benchmark_pairs_path(STEM, "blimp")
     pairs = pd.read_csv(path)
-    files.write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
+    write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
 
 
 WRONG = {
