@@ -72,7 +72,8 @@ def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, ov
     assert status == 0
     assert told.count("MISSING") == 1  # Zorro
     row = next(line for line in told.splitlines() if STEM in line).split()
-    assert row[:9] == [STEM, "1.68e+07", "done", "done", "done", "-", "-", "-", "done"]
+    assert row[:9] == [STEM, "1.68e+07", "done", "done", "part", "-", "-", "-", "done"]
+    assert told.splitlines()[-1] == "blimp is a part: 2 of 67 paradigms, 20 of 67,000 pairs"
     left_minus_right = float(row[-1])
     content = json.loads(overview_of("--json")[1])
     (checkpoint,) = content["checkpoints"]
@@ -198,7 +199,8 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_whatever_is_wrong_is_found(tiny_study, stages, overview_of, fault):
     stages("activations", "fit", "blimp", "texts")
-    assert overview_of("--check") == (0, "nothing is wrong\n", "")
+    note = "note: blimp is a part: 2 of 67 paradigms, 20 of 67,000 pairs\n"
+    assert overview_of("--check") == (0, f"{note}nothing is wrong\n", "")
     damage, said = WRONG[fault]
     damage(tiny_study)
     status, told, _ = overview_of("--check")

@@ -531,7 +531,8 @@ def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
             study.write_record(path, {"revision": name, "seed": value, "dtype": "float32"}, [], 0)
     checkpoints = pd.DataFrame({"stem": [STEM, stem], "revision": ["step8", "step16"]})
     assert study.what_differs("tiny-pythia", checkpoints, "en") == [
-        "dyck has [1, 2] paradigms at different checkpoints",
+        "dyck is another part at step8 (1 of 7 paradigms) than in the rest of the curve (2 of 7 paradigms), "
+        "and is left out there",
         "the fit: made with seed 1 and 2 at different checkpoints",
         "activations: made with seed 1 and 2 at different checkpoints",
         "dyck: made with seed 1 and 2 at different checkpoints",

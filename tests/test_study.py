@@ -348,7 +348,7 @@ def test_timings_in_windows_clothes_are_read(tiny_study):
 def test_rows_without_a_word_are_dropped_and_null_is_a_word(tiny_study):
     path = study.word_timings_path("en")
     header, first, *others = path.read_text().splitlines()
-    rows = ["0,,0.1,0.2,1", "0, ,0.1,0.2,1", "0,null,0.1,0.2,1", "0,nan,0.1,0.2,1"]
+    rows = ["0,,0.1,0.2,1", "0, ,0.1,0.2,1", "0,null,0,0.2,1", "0,nan,0,0.2,1"]
     n_before = len(study.read_word_timings("en")[0][0])
     path.write_text("\n".join([header, *rows, first, *others]) + "\n")
     words = study.read_word_timings("en")[0][0]
