@@ -645,7 +645,7 @@ def read_prompts(path):
         The file is missing, no text, or empty.
     """
     with naming(path, "there is no such file, or it is no text in UTF-8; --prompts names a file with a prompt a line"):
-        prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        prompts = [line for line in decode(path.read_bytes(), path).splitlines() if line.strip()]
     if not prompts:
         raise BadInput(f"{path}: there is no prompt in it; it needs one a line")
     return prompts
@@ -694,8 +694,8 @@ def read_generated_texts(folder, model=None, prompts_path=None):
             prompt_text = prompts[prompt] if prompt < len(prompts) else None
         if model is not None and (name != checkpoint_stem(model) or not stem.startswith(name)):
             continue
-        with naming(path, "it is no text in UTF-8"), open(path, encoding="utf-8", newline="") as file:
-            text = file.read()
+        with naming(path, "it is no text in UTF-8"):
+            text = decode(path.read_bytes(), path, "Make it again, or save it as UTF-8.")
         if prompt_text is None or not text.startswith(prompt_text):
             raise BadInput(f"{path}: it does not begin with its prompt, number {prompt}; --prompts says what that was")
         tokens = training_tokens(name, revision)
@@ -724,11 +724,12 @@ def read_acceptability(path, texts=None):
     Raises
     ------
     BadInput
-        The file is missing, damaged, or lacks a column.
+        The file is missing, damaged, lacks a column, or a cell is no number.
     """
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
     for column in ["tokens", "prompt", "sample", *measured]:
+        numbers(table[column][table[column] != ""], path)  # BadInput for a cell that is no number
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
     if texts is not None:
         before = read_record(path).get("inputs", {})

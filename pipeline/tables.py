@@ -19,6 +19,7 @@ from pipeline.texts import LONE_SURROGATE, decode
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}  # that are no commas
 QUOTE_A_MARK = 'Write a cell that is one quotation mark as """", or get or make the file again.'
 AGAIN = "Get or make it again."
+csv.field_size_limit(2**31 - 1)  # Python's own limit, 131,072 characters, refuses long cells of valid files
 
 
 # ---------------------------------------------------------------- reading
@@ -161,23 +162,18 @@ def _read_text(path, is_free):
 
 def _records(path, text, is_free):
     """Yield the first and the last line of each record, and its cells: a list of str, empty for a blank line."""
-    # No cell can be longer than the text: Python's own limit would refuse the cells of a valid file.
-    limit = csv.field_size_limit(len(text) + 1)
-    try:
-        reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)
-        while True:
-            first = reader.line_num + 1
-            try:
-                cells = next(reader, None)
-            except csv.Error as error:
-                raise BadInput(_quotation_error(path, str(error), first, reader.line_num, is_free)) from error
-            if cells is None:
-                return
-            if reader.line_num > first and not is_free:
-                raise BadInput(_quotation_error(path, "", first, reader.line_num, is_free))
-            yield first, reader.line_num, cells
-    finally:
-        csv.field_size_limit(limit)
+    reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)
+    while True:
+        first = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise BadInput(_quotation_error(path, str(error), first, reader.line_num, is_free)) from error
+        if cells is None:
+            return
+        if reader.line_num > first and not is_free:
+            raise BadInput(_quotation_error(path, "", first, reader.line_num, is_free))
+        yield first, reader.line_num, cells
 
 
 def _quotation_error(path, reason, first, last, is_free):

@@ -462,7 +462,7 @@ RESULTS = {
     ),
     "acceptability": (
         lambda: study.acceptability_path("tiny-pythia", study.generated_texts_folder()),
-        [empty, noise, without("mean_probability")],
+        [empty, noise, without("mean_probability"), with_words("mean_probability")],
     ),
     "lm_eval": (lambda: study.lm_eval_folder() / "step8.json", [*ANY[:3], as_of_another_program, nested_json]),
     "training tokens": (lambda: study.tokens_table_path(), [empty, noise, without("tokens"), with_words("tokens")]),

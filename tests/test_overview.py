@@ -5,11 +5,13 @@ import llm_brain_asym as study
 import json
 import os
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import add_blimp
+from conftest import ROOT, add_blimp
 
 from pipeline import files
 from pipeline.tables import write_table
@@ -237,3 +239,10 @@ def test_options_that_are_as_frequent_as_others_are_not_other_options(study_fold
     assert overview.most_common(["a", "b", None]) is None
     assert overview.most_common(["a", "b", "a"]) == "a"
     assert overview.most_common([None]) is None
+
+
+def test_whoever_reads_no_further_sees_no_error(study_folder):
+    """As ``| head`` does once it has its lines."""
+    command = f"{shlex.quote(sys.executable)} {ROOT / 'llm_brain_asym.py'} | true; echo ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("141\n", "")

@@ -2,7 +2,6 @@
 
 import llm_brain_asym as study
 
-import csv
 import gzip
 import io
 import itertools
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline import BadInput, tables, texts
 
-lasting = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+lasting = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -180,9 +179,7 @@ HARMLESS = {
 @pytest.mark.parametrize("case", HARMLESS)
 def test_what_is_harmless_is_read(read, case):
     content, rows = HARMLESS[case]
-    limit = csv.field_size_limit()
     assert read(content, ["a", "b"]).to_numpy().tolist() == rows
-    assert csv.field_size_limit() == limit
 
 
 any_table = st.text(alphabet='ab,"\n\r é;', max_size=30) | st.binary(max_size=20)
