@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import BadInput, acceptability, files, work
+from pipeline.tables import write_table
 from report import progress
 
 
@@ -71,7 +72,7 @@ def judge_model(texts, output, args):
                 table, classifiers[study.checkpoint_stem(classifier)] = judge(missing, classifier, args, parts)
                 tables.append(table)
         table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
-        files.write_table(parts / output.name, table)
+        write_table(parts / output.name, table)
         judges = {"model": ", ".join(classifiers), "classifiers": classifiers}
         study.finish(parts, [output], parameters, inputs, started, judges)
     means = table.groupby(["tokens", "revision", "classifier"])[["mean_probability", "share_acceptable"]].mean()

@@ -17,6 +17,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import sys
 import time
 import zipfile
@@ -25,20 +26,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, images, lm_eval_results, work
+from pipeline import BadInput, benchmark_tables, images, lm_eval_results, work
+from pipeline.benchmarks import describe_part, describe_size, is_same_part, most_common_part
 from pipeline.files import (
     alone,
     naming,
     new_file,
-    numbers,
     read_arrays,
-    read_csv,
-    read_lines,
     record_path,
     sha256,
-    write_table,
 )
 from pipeline.stimulus import DIGIT_NAMES
+from pipeline.tables import numbers, read_csv, read_values, write_table
+from pipeline.texts import decode, lone_surrogate, read_lines
 
 LANGUAGES = tuple(DIGIT_NAMES)
 TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the texts
@@ -227,17 +227,15 @@ def name_on_record(stem, checkpoint):
 def training_tokens(model, revision):
     """Tokens that a checkpoint was trained on, as a float, or None where nothing tells.
 
-    A row of the study's ``training_tokens.csv`` (columns model, revision, tokens) counts first;
+    A row of the study's ``training_tokens.csv`` (see ``read_tokens_table``) counts first;
     then a revision that says so (``stage1-step150-tokens1B`` is 1e9; a second stage, as OLMo-2's, counts
     its tokens anew, and so tells nothing); then, for a model with pythia in its name, ``step1000``, at
     2,097,152 tokens a step.
     """
-    table = tokens_table_path()
-    if table.exists():
-        rows = read_csv(table, ["model", "revision", "tokens"])
-        rows = rows[(rows["model"].str.replace("/", "_") == model) & (rows["revision"] == revision)]
-        if len(rows):
-            return float(numbers(rows["tokens"], table)[0])
+    rows = read_tokens_table()
+    rows = rows[(rows["model"] == model) & (rows["revision"] == revision)]
+    if len(rows):
+        return _only_number_of_tokens(rows)
     if re.match(r"stage[2-9]", revision):
         return None
     if match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision):
@@ -245,6 +243,62 @@ def training_tokens(model, revision):
     if "pythia" in model.lower() and (match := re.fullmatch(r"step(\d+)", revision)):
         return float(int(match[1]) * PYTHIA_TOKENS_PER_STEP)
     return None
+
+
+def read_tokens_table():
+    """Read the user's own table of training tokens, from ``tokens_table_path``.
+
+    Returns
+    -------
+    pandas.DataFrame of str with columns model, revision, tokens
+        A row per row of the table, with its line as index; without rows where there is no table. In the
+        table, ``model`` is the name on the hub (``allenai/OLMo-2-1124-7B``) or, for a local model, the
+        name of its folder. Here it is the name as in file names.
+
+    Raises
+    ------
+    BadInput
+        The table is damaged or lacks a column.
+    """
+    columns, path = ["model", "revision", "tokens"], tokens_table_path()
+    if not path.exists():
+        return pd.DataFrame(columns=columns, dtype=str)
+    rows = read_csv(path, columns)
+    return rows.assign(model=rows["model"].str.replace("/", "_"))
+
+
+def unused_token_rows(checkpoints):
+    """Return the rows of ``training_tokens.csv`` that are of no checkpoint of the study.
+
+    Parameters
+    ----------
+    checkpoints : iterable of (model, revision)
+        The model's name as in file names (``allenai_OLMo-2-1124-7B``), and the revision, "" for none.
+
+    Returns
+    -------
+    pandas.DataFrame with columns model, revision, tokens
+        As ``read_tokens_table`` returns it: the index is the line of the file.
+    """
+    rows, known = read_tokens_table(), set(checkpoints)
+    is_known = [key in known for key in zip(rows["model"], rows["revision"], strict=True)]
+    return rows[~np.array(is_known, dtype=bool)]
+
+
+def _only_number_of_tokens(rows):
+    """Return the number in one or more equal rows of the table of training tokens."""
+    path = tokens_table_path()
+    tokens = numbers(rows["tokens"], path)
+    is_wrong = ~np.isfinite(tokens) | (tokens < 0)
+    if is_wrong.any():
+        line, cell = rows.index[is_wrong][0], rows["tokens"][is_wrong].iloc[0]
+        raise BadInput(f"{path}: line {line}: expected a number of tokens of 0 or more, got {cell}. Correct that line.")
+    if len(set(tokens)) > 1:
+        raise BadInput(
+            f"{path}: lines {' and '.join(map(str, rows.index))}: expected one number of tokens for one checkpoint, "
+            f"got {' and '.join(rows['tokens'])}. Remove all but one."
+        )
+    return float(tokens[0])
 
 
 def fitted_checkpoints(model, lang):
@@ -344,7 +398,7 @@ def read_texts(lang):
         while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
             check_member(archive.getinfo(name), MOST_TEXT)
             with archive.open(name, pwd=TEXT_PASSWORD) as file:
-                text = file.read(MOST_TEXT + 1).decode("utf-8-sig")
+                text = decode(file.read(MOST_TEXT + 1), f"{path}: {name}")
             texts.append(text.replace("\r\n", "\n"))
         if not texts:
             raise BadInput(f"{path}: there is no {name} in it; is it the text of another language?")
@@ -369,24 +423,40 @@ def read_word_timings(lang):
     Raises
     ------
     BadInput
-        The file is missing or damaged, its sections are not 1, 2, 3 ..., or a word has no place in time.
+        The file is missing or damaged, its sections are not 1, 2, 3 ..., a word has no place in time, or
+        begins before the word above it in its section.
     """
     path = published(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
     rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
     sections = numbers(rows["section"], path)
-    if not np.array_equal(np.unique(sections), 1 + np.arange(len(np.unique(sections)))) or len(rows) == 0:
-        raise BadInput(f"{path}: its sections are {sorted(set(sections))[:12]}, which should be 1, 2, 3 ...")
+    different = np.unique(sections)
+    if not np.array_equal(different, 1 + np.arange(len(different))) or len(rows) == 0:
+        told = ", ".join(f"{section:g}" for section in different[:12]) or "none"
+        raise BadInput(f"{path}: expected the sections 1, 2, 3 ..., got {told}. Get or make it again.")
     onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
     wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
     if wrong.any():
-        line = rows.index[wrong][0] + 2
+        line = rows.index[wrong][0]
         raise BadInput(f"{path}: line {line}: a word from {onsets[wrong][0]} to {offsets[wrong][0]} s; get it again")
+    check_onsets_increase(path, rows.index, sections, onsets)
     words = rows["word"].to_numpy()
     return [
         (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
         for section in np.unique(sections)
     ]
+
+
+def check_onsets_increase(path, lines, sections, onsets):
+    """Check that no word of a section begins before the word above it; lines, sections, onsets: (n_words,)."""
+    order = np.argsort(sections, kind="stable")
+    is_backwards = (np.diff(onsets[order]) < 0) & (np.diff(sections[order]) == 0)
+    if is_backwards.any():
+        above, place = order[[np.flatnonzero(is_backwards)[0], np.flatnonzero(is_backwards)[0] + 1]]
+        raise BadInput(
+            f"{path}: line {lines[place]}: expected an onset of {onsets[above]:g} s or later in section "
+            f"{sections[place]:g}, as in line {lines[above]}, got {onsets[place]:g} s. Get or make it again."
+        )
 
 
 def read_average_subject(lang):
@@ -472,6 +542,7 @@ def read_blimp():
     if not blimp_files():
         raise BadInput(f"{study_folder()}/blimp/data holds no .jsonl files: get them from {BLIMP}; {where()}")
     for path in blimp_files():
+        check_file_name(path)
         for number, line in enumerate(read_lines(path)):
             try:
                 record = json.loads(line)
@@ -483,8 +554,29 @@ def read_blimp():
             if not all(isinstance(value, str) and value.strip() for value in values):
                 raise BadInput(f"{path}: line {number + 1} lacks a sentence or what it is about; get the file again")
             phenomenon, field, good, bad = values
+            check_readable(f"{path}: line {number + 1}", good + bad)
+            if not (phenomenon + field).isprintable():
+                raise BadInput(
+                    f"{path}: line {number + 1}: expected names of a phenomenon and a field, got {phenomenon!r} and "
+                    f"{field!r}. Get the file again."
+                )
             rows.append((path.stem, phenomenon, field, number, good, bad))
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "field", "pair", "good", "bad"])
+
+
+def check_file_name(path):
+    """Check that a file's name, which names a paradigm, can stand in a table."""
+    if not path.name.isprintable():
+        raise BadInput(f"{path.parent}: expected file names in UTF-8, got {path.name!a}. Rename that file.")
+
+
+def check_readable(where, text):
+    """Check that a text holds no lone surrogate, half of a character, which JSON can write as an escape."""
+    if half := lone_surrogate(text):
+        raise BadInput(
+            f"{where}: expected whole characters, got {half}, half of a character, which no tokenizer reads. "
+            "Get or make the file again."
+        )
 
 
 def read_zorro():
@@ -506,6 +598,7 @@ def read_zorro():
         folder = study_folder() / "Zorro" / "sentences" / "babyberta"
         raise BadInput(f"{folder} holds no .txt files: get them from {ZORRO}; {where()}")
     for path in zorro_files():
+        check_file_name(path)
         lines = read_lines(path)
         if len(lines) % 2:
             raise BadInput(f"{path}: {len(lines)} lines make no pairs: line {len(lines)} lacks its other sentence")
@@ -527,7 +620,7 @@ def read_prompts(path):
         The file is missing, no text, or empty.
     """
     with naming(path, "there is no such file, or it is no text in UTF-8; --prompts names a file with a prompt a line"):
-        prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        prompts = [line for line in decode(path.read_bytes(), path).splitlines() if line.strip()]
     if not prompts:
         raise BadInput(f"{path}: there is no prompt in it; it needs one a line")
     return prompts
@@ -576,8 +669,8 @@ def read_generated_texts(folder, model=None, prompts_path=None):
             prompt_text = prompts[prompt] if prompt < len(prompts) else None
         if model is not None and (name != checkpoint_stem(model) or not stem.startswith(name)):
             continue
-        with naming(path, "it is no text in UTF-8"), open(path, encoding="utf-8", newline="") as file:
-            text = file.read()
+        with naming(path, "it is no text in UTF-8"):
+            text = decode(path.read_bytes(), path, "Make it again, or save it as UTF-8.")
         if prompt_text is None or not text.startswith(prompt_text):
             raise BadInput(f"{path}: it does not begin with its prompt, number {prompt}; --prompts says what that was")
         tokens = training_tokens(name, revision)
@@ -606,11 +699,12 @@ def read_acceptability(path, texts=None):
     Raises
     ------
     BadInput
-        The file is missing, damaged, or lacks a column.
+        The file is missing, damaged, lacks a column, or a cell is no number.
     """
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
     for column in ["tokens", "prompt", "sample", *measured]:
+        numbers(table[column][table[column] != ""], path)  # BadInput for a cell that is no number
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
     if texts is not None:
         before = read_record(path).get("inputs", {})
@@ -667,7 +761,8 @@ def read_benchmarks(model, checkpoints):
     -------
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
         Accuracies are means over paradigms, acceptability is the mean probability over texts (and
-        over classifiers); NaN where a checkpoint has not been evaluated.
+        over classifiers); NaN where a checkpoint has not been evaluated, or on another part of the
+        benchmark than most (see ``what_differs``).
 
     Raises
     ------
@@ -678,15 +773,96 @@ def read_benchmarks(model, checkpoints):
     for benchmark in BENCHMARKS:
         paths = [benchmark_path(stem, benchmark) for stem in checkpoints["stem"]]
         if any(path.is_file() for path in paths):
+            is_usual = has_usual_part(benchmark, checkpoints["stem"])
             columns[benchmark] = [
-                numbers(read_csv(path, ["accuracy"])["accuracy"], path).mean() if path.is_file() else np.nan
-                for path in paths
+                benchmark_tables.read_accuracies(path).mean() if path.is_file() and is_used else np.nan
+                for path, is_used in zip(paths, is_usual, strict=True)
             ]
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
     of_tasks = lm_eval_results.headline(read_lm_eval(model))
     return table.join(of_tasks).reset_index(drop=True)
+
+
+def parts_of_checkpoints(benchmark, stems):
+    """Return which part of a benchmark each checkpoint has, and the part that their curve is made of.
+
+    Parameters
+    ----------
+    benchmark : str
+    stems : iterable of str
+
+    Returns
+    -------
+    parts : list over checkpoints of part (see ``pipeline.benchmarks``) or None
+    usual : part or None
+        The one that most of them have.
+
+    Raises
+    ------
+    BadInput
+        A table is damaged.
+    """
+    paths = [(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)) for stem in stems]
+    parts = [benchmark_tables.read_part(*of_checkpoint) for of_checkpoint in paths]
+    return parts, most_common_part(parts)
+
+
+def has_usual_part(benchmark, stems):
+    """Return for each checkpoint whether it has the part of a benchmark that most have, a list of bool."""
+    parts, usual = parts_of_checkpoints(benchmark, stems)
+    return [part is not None and is_same_part(part, usual) for part in parts]
+
+
+def other_parts(benchmark, names, parts, usual):
+    """Say which checkpoints have another part of a benchmark than most.
+
+    Parameters
+    ----------
+    benchmark : str
+    names : sequence over checkpoints of str
+        By which they are called in the sentences.
+    parts, usual
+        As ``parts_of_checkpoints`` returns them.
+
+    Returns
+    -------
+    list of str
+        A sentence for each part.
+    """
+    sentences = []
+    for part in sorted({part for part in parts if part and not is_same_part(part, usual)}, key=repr):
+        where = ", ".join(name for name, of_name in zip(names, parts, strict=True) if of_name == part)
+        sentences.append(
+            f"{benchmark} is another part at {where} ({describe_size(benchmark, part)}) than in the rest of the curve "
+            f"({describe_size(benchmark, usual)}), and is left out there"
+        )
+    return sentences
+
+
+def parts_of_benchmarks(model, checkpoints):
+    """Say of which benchmarks a part was run, and which part.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints : pandas.DataFrame with columns stem, ...
+        As ``fitted_checkpoints`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each such benchmark, as ``blimp is a part: 4 of 67 paradigms, 800 of 67,000 pairs``.
+
+    Raises
+    ------
+    BadInput
+        A table is damaged.
+    """
+    usual = {benchmark: parts_of_checkpoints(benchmark, checkpoints["stem"])[1] for benchmark in BENCHMARKS}
+    sentences = [describe_part(benchmark, part) for benchmark, part in usual.items() if part is not None]
+    return [sentence for sentence in sentences if sentence]
 
 
 def read_benchmark_items(model, checkpoints):
@@ -696,7 +872,8 @@ def read_benchmark_items(model, checkpoints):
     -------
     dict from benchmark to (values, groups)
         values, array of shape (n_checkpoints, n_items): whether each pair is right, or how acceptable
-        each text is on average over classifiers; NaN where a checkpoint has not been evaluated.
+        each text is on average over classifiers; NaN where a checkpoint has not been evaluated, or on
+        another part of the benchmark than most.
         groups, array of shape (n_items,): the paradigm of each pair; texts are one group.
 
     Raises
@@ -706,16 +883,17 @@ def read_benchmark_items(model, checkpoints):
     """
     items = {}
     for benchmark in BENCHMARKS:
-        paths = [benchmark_pairs_path(stem, benchmark) for stem in checkpoints["stem"]]
-        right = {}
-        for row, path in enumerate(paths):
-            if path.is_file():
-                pairs = read_csv(path, ["paradigm", "pair", "logprob_good", "logprob_bad"])
-                scores = [numbers(pairs[side], path) for side in ("logprob_good", "logprob_bad")]
-                right[row] = pd.Series(scores[0] > scores[1], index=[pairs["paradigm"], pairs["pair"]], dtype=float)
-        if right:
-            table = pd.DataFrame(right).reindex(columns=range(len(checkpoints)))  # (n_items, n_checkpoints)
-            items[benchmark] = table.to_numpy().T, table.index.get_level_values(0).to_numpy()
+        parts, usual = parts_of_checkpoints(benchmark, checkpoints["stem"])
+        rights: list = [None] * len(parts)
+        for row, stem in enumerate(checkpoints["stem"]):
+            path = benchmark_pairs_path(stem, benchmark)
+            if path.is_file() and is_same_part(parts[row], usual):
+                right = benchmark_tables.read_right(path)
+                # Where its accuracies are of other pairs, --check names both tables.
+                if is_same_part(benchmark_tables.count_by_paradigm(right.index.get_level_values(0)), usual):
+                    rights[row] = path, right
+        if any(right is not None for right in rights):
+            items[benchmark] = benchmark_tables.join_pairs(rights)
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         texts = read_acceptability(path).groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
         table = texts.unstack("revision").reindex(columns=checkpoints["revision"])
@@ -728,7 +906,7 @@ def what_differs(model, checkpoints, lang):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
-    first one), the paradigms of benchmarks, and the shots of lm_eval. A fit that was made of other files
+    first one), the paradigms and pairs of benchmarks, and the shots of lm_eval. A fit that was made of other files
     than are there now is told too.
 
     Parameters
@@ -746,10 +924,9 @@ def what_differs(model, checkpoints, lang):
     outputs = {"the fit": [run_correlations_path(stem, lang) for stem in stems]}
     outputs["activations"] = [activations_path(stem, lang) for stem in stems]
     for benchmark in BENCHMARKS:
-        paths = outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
-        paradigms = {tuple(read_csv(path, ["paradigm"])["paradigm"]) for path in paths if path.is_file()}
-        if len(paradigms) > 1:
-            sentences.append(f"{benchmark} has {sorted(map(len, paradigms))} paradigms at different checkpoints")
+        outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
+        parts, usual = parts_of_checkpoints(benchmark, stems)
+        sentences += other_parts(benchmark, checkpoints["revision"], parts, usual)
     outputs["texts"] = [generated_text_path(stem, 0, 0, generated_texts_folder()) for stem in stems]
     for what, paths in outputs.items():
         records = [record for path in paths if (record := read_record(path).get("parameters"))]
@@ -1165,8 +1342,7 @@ def discard(name):
 
 def read_calibration():
     """The simulated studies of demo/calibration.py, for ``pipeline.calibration``."""
-    with naming(calibration_path(), "make it again: python -m demo.calibration"):
-        return pd.read_csv(calibration_path(), dtype={"study": str})
+    return read_values(calibration_path(), text=["study"])
 
 
 def read_families():
@@ -1181,9 +1357,8 @@ def read_families():
     for path in sorted(figure_path("x").parent.glob("*_curves.csv")):
         family = path.name.removesuffix("_curves.csv")
         if (table := path.with_name(f"{family}_table.csv")).is_file():
-            with naming(path, "make it again with analyze_results.ipynb"):
-                curves.append(pd.read_csv(path).assign(family=family))
-                tables.append(pd.read_csv(table).assign(family=family))
+            curves.append(read_values(path, text=["revision"]).assign(family=family))
+            tables.append(read_values(table, text=["curve"]).assign(family=family))
     return pd.concat(curves, ignore_index=True), pd.concat(tables, ignore_index=True)
 
 
@@ -1415,10 +1590,12 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     parameters |= {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
+    if args.limit is not None:  # not in the records of whole benchmarks, so that older records stay valid
+        parameters["limit"] = args.limit
     with job(output, parameters, args.overwrite, args.model, inputs()) as parts:
         if parts is None:
             return
-        pairs = read_pairs()
+        pairs = minimal_pairs.first_pairs(read_pairs(), args.limit)
         use_threads(args.threads)
         model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
         work.keep_if_same(parts, checkpoint, say)
@@ -1445,6 +1622,8 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
         finish(parts, [pairs_output, output], parameters, inputs(), started, checkpoint, parameters.get("seed"))
     print(minimal_pairs.by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} paradigms in {output}")
+    if part := describe_part(benchmark, benchmark_tables.count_by_paradigm(pairs["paradigm"])):
+        print(part)
 
 
 def minimal_pair_parser(doc, batch_size):
@@ -1456,6 +1635,9 @@ def minimal_pair_parser(doc, batch_size):
     )
     parser.add_argument(
         "--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)"
+    )
+    parser.add_argument(
+        "--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm"
     )
     parser.add_argument(
         "--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does"
@@ -1532,8 +1714,12 @@ def run_script(main):
     stopping.end_in_one_line()
     try:
         main()
+        sys.stdout.flush()
         if stopping.IS_SCRIPT:
             stopping.ignore()
+    except BrokenPipeError:  # ``| head`` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         if isinstance(error, BadInput):
             told = str(error)
@@ -1586,7 +1772,10 @@ def main():
     if args.todo:
         print_to_do(args.todo, args.lang)
     elif args.check:
-        wrong = overview.check(overview.states(args.lang), args.lang)
+        table = overview.states(args.lang)
+        wrong = overview.check(table, args.lang)
+        for note in overview.parts_of_benchmarks(table)[1]:
+            print("note:", note)
         print("\n".join(wrong) if wrong else "nothing is wrong")
         sys.exit(1 if wrong else 0)
     else:

@@ -37,7 +37,8 @@ from tqdm import tqdm
 
 from demo import listener, make_study, pairs
 from demo.language import spell
-from pipeline import BadInput, activations, asymmetry, encoding, files, minimal_pairs, stimulus, transitions
+from pipeline import BadInput, activations, asymmetry, encoding, minimal_pairs, stimulus, transitions
+from pipeline.tables import write_table
 
 N_RUNS, WORDS_PER_RUN = 9, 600
 PAIRS_PER_PARADIGM = 300
@@ -67,7 +68,7 @@ def main():
         raise BadInput(f"{folder} holds no checkpoints: make demo makes them ({study.where()})")
 
     results = calibrate(folders, args.n_studies, args.n_runs, args.n_pairs, args.seed)
-    files.write_table(args.output, results)
+    write_table(args.output, results)
     print(f"{args.n_studies} studies of {len(SHARES_OF_THE_RIGHT)} listeners in {args.output}")
 
 

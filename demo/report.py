@@ -12,6 +12,8 @@ import sys
 
 import pandas as pd
 
+from pipeline.tables import read_values
+
 # The untrained model and the null listener show no asymmetry beyond this; the trained model does.
 NEGLIGIBLE = 0.01
 CLEAR = 0.05
@@ -20,13 +22,13 @@ CLEAR = 0.05
 def main():
     """Print the curve and the verdict; status 1 if the known truth is not found."""
     place = study.figure_path("small_lm_en_curves.csv")
-    curve = pd.read_csv(place)
-    null = pd.read_csv(study.study_folder() / "null" / "fig" / place.name)
+    curve = read_values(place)
+    null = read_values(study.study_folder() / "null" / "fig" / place.name)
     table = curve.assign(null_listener=null["left_minus_right"]).drop(columns="revision").astype({"tokens": int})
     print(table.to_string(index=False, float_format="{:.4f}".format))
     print()
-    transitions = pd.read_csv(place.with_name("small_lm_en_table.csv")).set_index("curve")
-    of_null = pd.read_csv(study.study_folder() / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
+    transitions = read_values(place.with_name("small_lm_en_table.csv")).set_index("curve")
+    of_null = read_values(study.study_folder() / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
     formal = read_claim(place.with_name("small_lm_en_claim.csv"))
     blimp, zorro = transitions.loc["blimp"], transitions.loc["zorro"]
     found = [
@@ -69,7 +71,7 @@ def read_claim(path):
     """The one test of formal against functional competence; NaN where it could not be made."""
     if not path.is_file():
         return pd.Series({"difference": float("nan"), "low": float("nan"), "high": float("nan")})
-    return pd.read_csv(path).iloc[0]
+    return read_values(path).iloc[0]
 
 
 def in_words(row, column, prefix=None):

@@ -218,6 +218,23 @@ def _score_batch(tokens_of, model):
     return (of_tokens * is_token[:, 1:]).sum(dim=1, dtype=torch.float64).cpu().numpy()
 
 
+def first_pairs(pairs, limit=None):
+    """Return the first pairs of each paradigm, for a trial.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame with a column paradigm
+    limit : int, optional
+        Pairs of a paradigm; by default all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows, or fewer, in the same order.
+    """
+    return pairs if limit is None else pairs.groupby("paradigm", sort=False).head(limit).reset_index(drop=True)
+
+
 def accuracies(pairs):
     """Share of pairs that a model has right, for each paradigm.
 

@@ -14,7 +14,8 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, asymmetry, files, work
+from pipeline import BadInput, asymmetry, benchmark_tables, files, work
+from pipeline.benchmarks import describe_part, is_same_part, is_whole
 from report import progress
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
@@ -285,7 +286,7 @@ def usual_options(stage, stems, lang):
             options.append(f"--{name}")
         elif name == "alphas":
             options += ["--alphas", *[f"{number:g}" for number in value]]
-        elif name in ("dtype", "max_length", "seed", "max_new_tokens", "temperature") and value is not None:
+        elif name in ("dtype", "max_length", "seed", "max_new_tokens", "temperature", "limit") and value is not None:
             options += [f"--{name}", str(value)]
     return options
 
@@ -373,12 +374,11 @@ def check_benchmark(stem, benchmark):
     path, pairs_path = study.benchmark_path(stem, benchmark), study.benchmark_pairs_path(stem, benchmark)
     if not (path.is_file() and pairs_path.is_file()):
         return
-    accuracies = files.read_csv(path, ["paradigm", "accuracy"])
-    told = pd.Series(files.numbers(accuracies["accuracy"], path), index=accuracies["paradigm"])
-    pairs = files.read_csv(pairs_path, ["paradigm", "logprob_good", "logprob_bad"])
-    good, bad = (files.numbers(pairs[column], pairs_path) for column in ("logprob_good", "logprob_bad"))
-    counted = pd.Series(good > bad).groupby(pairs["paradigm"]).mean()
-    if set(told.index) != set(counted.index) or not np.allclose(told, counted[told.index]):
+    accuracies, right = benchmark_tables.read_accuracies(path), benchmark_tables.read_right(pairs_path)
+    part = benchmark_tables.count_by_paradigm(right.index.get_level_values(0))
+    counted = right.groupby(level=0).mean()
+    is_same = is_same_part(benchmark_tables.read_part(path, pairs_path), part)
+    if not is_same or not np.allclose(accuracies, counted[accuracies.index]):
         yield f"{path} is not what {pairs_path.name} gives"
 
 
@@ -400,6 +400,9 @@ def in_words(lang):
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
     shown = table.drop(columns=["name", "model", "revision"]).rename(columns={"left_minus_right": "L-R"})
+    parts, parts_in_words = parts_of_benchmarks(table)
+    for benchmark, is_part in parts.items():
+        shown[benchmark] = shown[benchmark].mask(is_part & (shown[benchmark] == "done"), "part")
     shown["tokens"] = shown["tokens"].map(lambda tokens: "?" if np.isnan(tokens) else f"{tokens:.3g}")
     shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
     shown = shown.replace("missing", "-")
@@ -407,12 +410,45 @@ def in_words(lang):
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
+    lines += parts_in_words
     return "\n".join(lines)
+
+
+def parts_of_benchmarks(table):
+    """Find the checkpoints that have a part of a benchmark only.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``states`` returns it.
+
+    Returns
+    -------
+    is_part : pandas.DataFrame of bool, a row per checkpoint, with a column per benchmark
+    sentences : list of str
+        Which part of which benchmark, for each model; which checkpoints have another part than most.
+    """
+    is_part = pd.DataFrame(False, index=table.index, columns=list(study.BENCHMARKS))
+    sentences = []
+    for name, rows in table.groupby("name", dropna=False):
+        of_model = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
+        for benchmark in study.BENCHMARKS:
+            with contextlib.suppress(BadInput):  # --check names damaged files
+                parts, usual = study.parts_of_checkpoints(benchmark, rows["stem"])
+                is_part.loc[rows.index, benchmark] = [
+                    part is not None and not is_whole(benchmark, part) for part in parts
+                ]
+                told = [] if usual is None else [describe_part(benchmark, usual)]
+                told += study.other_parts(benchmark, rows["stem"], parts, usual)
+                sentences += [f"{sentence}{of_model}" for sentence in told if sentence]
+    return is_part, sentences
 
 
 def as_json(lang):
     """The overview for other programs."""
     told = [row | {"path": str(row["path"])} for row in inputs(lang)]
-    checkpoints = json.loads(states(lang).to_json(orient="records"))
+    table = states(lang)
+    checkpoints = json.loads(table.to_json(orient="records"))
     content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
+    content["parts_of_benchmarks"] = parts_of_benchmarks(table)[1]
     return json.dumps(content, indent=1)

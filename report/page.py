@@ -29,7 +29,6 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import pandas as pd
 from nibabel.affines import apply_affine
 from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_img
@@ -38,6 +37,8 @@ from nilearn.plotting import view_img
 from pipeline import BadInput, files, images
 from pipeline.asymmetry import reliable_voxels
 from pipeline.summary import tokens_in_words
+from pipeline.tables import read_values
+from pipeline.texts import read_lines
 
 NOTEBOOK = "analyze_results.ipynb makes it"
 ANATOMY_MM = 2  # resolution of the brain behind the map
@@ -119,7 +120,7 @@ def fill(name, lang):
     """
     prefix = f"{name}_{lang}"
     curves = read_curves(study.figure_path(f"{prefix}_curves.csv"))
-    summary = "\n".join(files.read_lines(made(study.figure_path(f"{prefix}_summary.txt"))))
+    summary = "\n".join(read_lines(made(study.figure_path(f"{prefix}_summary.txt"))))
     mask = study.read_mask(lang)
     brain, asymmetry = (
         read_volumes(study.figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves))
@@ -134,7 +135,7 @@ def fill(name, lang):
         "to_voxel": np.linalg.inv(mask.affine).tolist(),
         "maps": viewers(brain, asymmetry, mask, reliable),
     }
-    note = " ".join(files.read_lines(study.note_path())) if study.note_path().is_file() else ""
+    note = " ".join(read_lines(study.note_path())) if study.note_path().is_file() else ""
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"{name} ({lang})"),
@@ -159,8 +160,8 @@ def made(path):
 
 def read_curves(path):
     """The curves, a row per checkpoint; all columns but the revision are floats."""
-    with files.naming(made(path), f"{NOTEBOOK} again"):
-        curves = pd.read_csv(path, dtype={"revision": str}, keep_default_na=False, na_values=[""])
+    curves = read_values(made(path), text=["revision"])
+    with files.naming(path, f"{NOTEBOOK} again"):
         first = curves[["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]]
         curves = first.join(curves.drop(columns=first.columns))
         if curves.empty:

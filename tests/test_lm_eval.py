@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from pipeline import BadInput, lm_eval_results
-from pipeline.files import write_table
+from pipeline.tables import write_table
 
 # Small tasks of the kinds and with the metrics of the published study: hellaswag (acc, acc_norm),
 # ai2_arc (a tag with two tasks), french_bench_grammar (acc alone), and a group with an average.

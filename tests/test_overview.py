@@ -5,13 +5,16 @@ import llm_brain_asym as study
 import json
 import os
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import add_blimp
+from conftest import ROOT, add_blimp
 
 from pipeline import files
+from pipeline.tables import write_table
 from report import overview
 
 STEM = "tiny-pythia_step8"
@@ -71,7 +74,8 @@ def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, ov
     assert status == 0
     assert told.count("MISSING") == 1  # Zorro
     row = next(line for line in told.splitlines() if STEM in line).split()
-    assert row[:9] == [STEM, "1.68e+07", "done", "done", "done", "-", "-", "-", "done"]
+    assert row[:9] == [STEM, "1.68e+07", "done", "done", "part", "-", "-", "-", "done"]
+    assert told.splitlines()[-1] == "blimp is a part: 2 of 67 paradigms, 20 of 67,000 pairs"
     left_minus_right = float(row[-1])
     content = json.loads(overview_of("--json")[1])
     (checkpoint,) = content["checkpoints"]
@@ -104,12 +108,12 @@ def test_what_is_to_be_run_can_be_run(tiny_study, stages, overview_of, call, tin
 def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of):
     for revision in ("step1", "step2", "step4"):
         path = study.activations_path(f"me_lm_{revision}", "en")
-        files.write_table(path, pd.DataFrame({"a": [1]}))
+        write_table(path, pd.DataFrame({"a": [1]}))
         checkpoint = {"model": "me/lm", "revision": revision}
         study.write_record(path, {"revision": revision, "dtype": "bfloat16"}, [], 0, checkpoint)
     for revision, alphas in (("step1", [0, 7, 16]), ("step2", [0, 7, 16]), ("step4", [2, 7, 16])):
         path = study.run_correlations_path(f"me_lm_{revision}", "en")
-        files.write_table(path, pd.DataFrame({"a": [1]}))
+        write_table(path, pd.DataFrame({"a": [1]}))
         study.write_record(path, {"alphas": alphas}, [], 0, {"model": "me/lm", "revision": revision})
     table = pd.DataFrame(
         {"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "name": "me_lm", "model": "me/lm", "fit": "done"}
@@ -171,7 +175,7 @@ def flip(path):
 def change_pairs(folder):
     path = study.benchmark_pairs_path(STEM, "blimp")
     pairs = pd.read_csv(path)
-    files.write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
+    write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
 
 
 WRONG = {
@@ -197,7 +201,8 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_whatever_is_wrong_is_found(tiny_study, stages, overview_of, fault):
     stages("activations", "fit", "blimp", "texts")
-    assert overview_of("--check") == (0, "nothing is wrong\n", "")
+    note = "note: blimp is a part: 2 of 67 paradigms, 20 of 67,000 pairs\n"
+    assert overview_of("--check") == (0, f"{note}nothing is wrong\n", "")
     damage, said = WRONG[fault]
     damage(tiny_study)
     status, told, _ = overview_of("--check")
@@ -234,3 +239,10 @@ def test_options_that_are_as_frequent_as_others_are_not_other_options(study_fold
     assert overview.most_common(["a", "b", None]) is None
     assert overview.most_common(["a", "b", "a"]) == "a"
     assert overview.most_common([None]) is None
+
+
+def test_whoever_reads_no_further_sees_no_error(study_folder):
+    """As ``| head`` does once it has its lines."""
+    command = f"{shlex.quote(sys.executable)} {ROOT / 'llm_brain_asym.py'} | true; echo ${{PIPESTATUS[0]}}"
+    run = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (run.stdout, run.stderr) == ("141\n", "")

@@ -20,6 +20,7 @@ from test_encoding import published_method
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline import files
+from pipeline.tables import write_table
 
 STEM = "tiny-pythia_step8"
 
@@ -526,11 +527,12 @@ def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
     for make in (study.activations_path, study.run_correlations_path, study.benchmark_path):
         for name, value in ((STEM, 1), (stem, 2)):
             path = make(name, "dyck" if make is study.benchmark_path else "en")
-            files.write_table(path, pd.DataFrame({"paradigm": ["p"] * value, "accuracy": 0.5}))
+            write_table(path, pd.DataFrame({"paradigm": ["p"] * value, "accuracy": 0.5}))
             study.write_record(path, {"revision": name, "seed": value, "dtype": "float32"}, [], 0)
     checkpoints = pd.DataFrame({"stem": [STEM, stem], "revision": ["step8", "step16"]})
     assert study.what_differs("tiny-pythia", checkpoints, "en") == [
-        "dyck has [1, 2] paradigms at different checkpoints",
+        "dyck is another part at step8 (1 of 7 paradigms) than in the rest of the curve (2 of 7 paradigms), "
+        "and is left out there",
         "the fit: made with seed 1 and 2 at different checkpoints",
         "activations: made with seed 1 and 2 at different checkpoints",
         "dyck: made with seed 1 and 2 at different checkpoints",
