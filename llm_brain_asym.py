@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from nibabel.spatialimages import SpatialImage
 
-from pipeline import BadInput, lm_eval_results, work
+from pipeline import BadInput, lm_eval_files, lm_eval_results, work
 from pipeline.files import (
     alone,
     naming,
@@ -645,38 +645,107 @@ def read_acceptability(path, texts=None):
     return table
 
 
-def read_lm_eval(model):
-    """What the lm_eval command found for the checkpoints of a model.
+def read_lm_eval_files():
+    """Read all that the lm_eval command left in ``lm_eval_folder``, of all models.
+
+    Returns
+    -------
+    (results, damaged, ignored)
+        As ``lm_eval_files.read_folder`` returns them. One file never keeps the others from being read.
+    """
+    return lm_eval_files.read_folder(lm_eval_folder())
+
+
+def read_lm_eval(model, revisions=None, files=None):
+    """Return what the lm_eval command measured for the checkpoints of a model, of one kind for each task.
+
+    Parameters
+    ----------
+    model : str
+    revisions : sequence of str, optional
+        The checkpoints of the curve. Without them, all that were evaluated.
+    files : optional
+        As ``read_lm_eval_files`` returns it, for several calls that read the files once.
 
     Returns
     -------
     pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
-        A row per checkpoint, task and metric; of several runs the newest, and none that saw only
-        some of the items (``--limit``). The revision is the one that lm_eval was told, or the
-        sub-folder of a local model.
-
-    Raises
-    ------
-    BadInput
-        A ``.json`` file in ``lm_eval_folder`` was not written by the command.
+        As ``lm_eval_results.choose_curves`` chooses it: for each task, the settings that most of these checkpoints
+        have. The revision is a branch of the hub (``main`` where none was given), the sub-folder of a local
+        model, or the empty str for a local model itself.
     """
-    results = [lm_eval_results.read_results(path) for path in sorted(lm_eval_folder().rglob("*.json"))]
-    if not results:
-        return pd.DataFrame(columns=["revision", "task", "metric", "value", "stderr", "n_shots"])
-    results = pd.concat(results, ignore_index=True)
+    return lm_eval_results.choose_curves(read_lm_eval_runs(model, revisions, files))[0]
 
-    def revision_of(pretrained, revision):
-        if checkpoint_stem(pretrained) == checkpoint_stem(model):
-            return revision
-        if Path(pretrained).parent.name == checkpoint_stem(model):
-            return Path(pretrained).name
-        return None  # another model
 
-    results["revision"] = list(map(revision_of, results.pop("model"), results["revision"]))
+def read_lm_eval_runs(model, revisions=None, files=None):
+    """Return all results of a model, of whatever settings: rows as ``lm_eval_files.read_results`` has them."""
+    results = (files or read_lm_eval_files())[0]
+    pairs = list(zip(results["model"], results["revision"], strict=True))
+    revision_of = {pair: lm_eval_revision(model, *pair) for pair in set(pairs)}
+    results = results.assign(revision=[revision_of[pair] for pair in pairs])
     ours = results["task"].isin([*BENCHMARKS, "acceptability"])
     results.loc[ours, "task"] = "lm_eval_" + results.loc[ours, "task"]  # blimp by lm_eval is not our blimp
-    results = results[results["revision"].notna() & ~results.pop("limited")]
-    return lm_eval_results.newest(results).drop(columns="date")
+    is_asked = results["revision"].notna() if revisions is None else results["revision"].isin(list(revisions))
+    return results[is_asked].reset_index(drop=True)
+
+
+def lm_eval_revision(model, pretrained, revision):
+    """Return which revision of a model lm_eval evaluated, as ``--revision`` names it; None if it is another model.
+
+    Without a revision, lm_eval reads ``main`` from the hub. Of a local folder, it reads the folder itself (the empty
+    str here), whatever ``revision=`` says; a checkpoint in it is FOLDER/REVISION.
+    """
+    name, is_local = checkpoint_stem(model), is_local_folder(pretrained)
+    if not pretrained:
+        return None
+    if not is_local and pretrained.strip("/").replace("/", "_") == name:
+        return revision or "main"
+    for path in [Path(pretrained), *([Path(pretrained).resolve()] if os.path.isdir(pretrained) else [])]:
+        if is_local and path.name == name:
+            return ""
+        for folder in path.parents:
+            if folder.name == name:
+                return path.relative_to(folder).as_posix()
+    return None
+
+
+def is_local_folder(model):
+    """Return whether a model is a folder, here or on another machine, and not a name on the hub."""
+    return model.startswith(("/", ".", "~")) or model.strip("/").count("/") > 1 or os.path.isdir(model)
+
+
+def lm_eval_notes(models, files=None):
+    """Return what of lm_eval's files was not used, and why.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Models whose results are used.
+    files : optional
+        As ``read_lm_eval_files`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each file that cannot be read or has no results, one for all results of other models,
+        one for all with ``--limit``, and one for all that gave a revision of a local folder.
+    """
+    results, damaged, ignored = files or read_lm_eval_files()
+    notes, rows = [*damaged, *ignored], results.drop_duplicates("file")
+    pairs = list(zip(rows["model"], rows["revision"], strict=True))
+    is_used = np.array([any(lm_eval_revision(model, *pair) is not None for model in models) for pair in pairs], bool)
+    is_moot = np.array([is_local_folder(place) and revision not in ("", "main") for place, revision in pairs], bool)
+    if n_others := int((~is_used).sum()):
+        notes.append(f"{n_others} file{'s' * (n_others > 1)} in {lm_eval_folder()} of other models or APIs: not used")
+    limited = results["file"][results["is_limited"].astype(bool)]
+    for files_left_out, why in [
+        (rows["file"][is_used & rows["file"].isin(limited).to_numpy(bool)], "made with --limit, and not used"),
+        (rows["file"][is_used & is_moot], "revision= has no effect on a local folder: these are of the folder itself"),
+    ]:
+        if len(files_left_out):
+            more = f" and {len(files_left_out) - 1} more" if len(files_left_out) > 1 else ""
+            notes.append(f"{files_left_out.iloc[0]}{more}: {why}")
+    return notes
 
 
 def read_benchmarks(model, checkpoints):
@@ -697,7 +766,7 @@ def read_benchmarks(model, checkpoints):
     Raises
     ------
     BadInput
-        A table is damaged (see ``read_csv``, ``numbers`` and ``read_lm_eval``).
+        A table is damaged (see ``read_csv`` and ``numbers``).
     """
     columns = {}
     for benchmark in BENCHMARKS:
@@ -710,7 +779,7 @@ def read_benchmarks(model, checkpoints):
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
-    of_tasks = lm_eval_results.headline(read_lm_eval(model))
+    of_tasks = lm_eval_results.headline(read_lm_eval(model, checkpoints["revision"]))
     return table.join(of_tasks).reset_index(drop=True)
 
 
@@ -753,7 +822,7 @@ def what_differs(model, checkpoints, lang):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
-    first one), the paradigms of benchmarks, and the shots of lm_eval. A fit that was made of other files
+    first one), the paradigms of benchmarks, and how lm_eval was run. A fit that was made of other files
     than are there now is told too.
 
     Parameters
@@ -787,10 +856,7 @@ def what_differs(model, checkpoints, lang):
         # Of a study that was copied here, gigabytes would have to be read to be sure.
         if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
-    for task, shots in read_lm_eval(model).groupby("task")["n_shots"].unique().items():
-        if len(shots) > 1:
-            sentences.append(f"{task} was run with {' and '.join(map(str, sorted(shots)))} shots")
-    return sentences
+    return sentences + lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"]))[1]
 
 
 def read_onsets_offsets(lang):
@@ -1610,8 +1676,12 @@ def main():
     if args.todo:
         print_to_do(args.todo, args.lang)
     elif args.check:
-        wrong = overview.check(overview.states(args.lang), args.lang)
+        table = overview.states(args.lang)
+        wrong = overview.check(table, args.lang)
         print("\n".join(wrong) if wrong else "nothing is wrong")
+        for note in lm_eval_notes(table["name"].dropna().unique()):
+            if note not in wrong:
+                print(f"lm_eval: {note}")
         sys.exit(1 if wrong else 0)
     else:
         print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
