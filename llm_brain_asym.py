@@ -679,43 +679,16 @@ def read_lm_eval(model, revisions=None, files=None):
 
 def read_lm_eval_runs(model, revisions=None, files=None):
     """Return all results of a model, of whatever settings: rows as ``lm_eval_files.read_results`` has them."""
-    results = (files or read_lm_eval_files())[0]
-    pairs = list(zip(results["model"], results["revision"], strict=True))
-    revision_of = {pair: lm_eval_revision(model, *pair) for pair in set(pairs)}
-    results = results.assign(revision=[revision_of[pair] for pair in pairs])
+    results = lm_eval_files.select_model((files or read_lm_eval_files())[0], checkpoint_stem(model), revisions)
     ours = results["task"].isin([*BENCHMARKS, "acceptability"])
     results.loc[ours, "task"] = "lm_eval_" + results.loc[ours, "task"]  # blimp by lm_eval is not our blimp
-    is_asked = results["revision"].notna() if revisions is None else results["revision"].isin(list(revisions))
-    return results[is_asked].reset_index(drop=True)
-
-
-def lm_eval_revision(model, pretrained, revision):
-    """Return which revision of a model lm_eval evaluated, as ``--revision`` names it; None if it is another model.
-
-    Without a revision, lm_eval reads ``main`` from the hub. Of a local folder, it reads the folder itself (the empty
-    str here), whatever ``revision=`` says; a checkpoint in it is FOLDER/REVISION.
-    """
-    name, is_local = checkpoint_stem(model), is_local_folder(pretrained)
-    if not pretrained:
-        return None
-    if not is_local and pretrained.strip("/").replace("/", "_") == name:
-        return revision or "main"
-    for path in [Path(pretrained), *([Path(pretrained).resolve()] if os.path.isdir(pretrained) else [])]:
-        if is_local and path.name == name:
-            return ""
-        for folder in path.parents:
-            if folder.name == name:
-                return path.relative_to(folder).as_posix()
-    return None
-
-
-def is_local_folder(model):
-    """Return whether a model is a folder, here or on another machine, and not a name on the hub."""
-    return model.startswith(("/", ".", "~")) or model.strip("/").count("/") > 1 or os.path.isdir(model)
+    return results
 
 
 def lm_eval_notes(models, files=None):
-    """Return what of lm_eval's files was not used, and why.
+    """Return what of lm_eval's files is not used, and why, a list of str.
+
+    There is a sentence for each file that cannot be read or has no results, and ``lm_eval_files.describe_unused``.
 
     Parameters
     ----------
@@ -723,29 +696,10 @@ def lm_eval_notes(models, files=None):
         Models whose results are used.
     files : optional
         As ``read_lm_eval_files`` returns it.
-
-    Returns
-    -------
-    list of str
-        A sentence for each file that cannot be read or has no results, one for all results of other models,
-        one for all with ``--limit``, and one for all that gave a revision of a local folder.
     """
     results, damaged, ignored = files or read_lm_eval_files()
-    notes, rows = [*damaged, *ignored], results.drop_duplicates("file")
-    pairs = list(zip(rows["model"], rows["revision"], strict=True))
-    is_used = np.array([any(lm_eval_revision(model, *pair) is not None for model in models) for pair in pairs], bool)
-    is_moot = np.array([is_local_folder(place) and revision not in ("", "main") for place, revision in pairs], bool)
-    if n_others := int((~is_used).sum()):
-        notes.append(f"{n_others} file{'s' * (n_others > 1)} in {lm_eval_folder()} of other models or APIs: not used")
-    limited = results["file"][results["is_limited"].astype(bool)]
-    for files_left_out, why in [
-        (rows["file"][is_used & rows["file"].isin(limited).to_numpy(bool)], "made with --limit, and not used"),
-        (rows["file"][is_used & is_moot], "revision= has no effect on a local folder: these are of the folder itself"),
-    ]:
-        if len(files_left_out):
-            more = f" and {len(files_left_out) - 1} more" if len(files_left_out) > 1 else ""
-            notes.append(f"{files_left_out.iloc[0]}{more}: {why}")
-    return notes
+    names = [checkpoint_stem(model) for model in models]
+    return [*damaged, *ignored, *lm_eval_files.describe_unused(results, names, lm_eval_folder())]
 
 
 def read_benchmarks(model, checkpoints):

@@ -77,6 +77,8 @@ def _rows(path, content):
     """Yield a row per task and metric."""
     arguments = lm_eval_settings.parse_model_args(content["config"].get("model_args"))
     model = "" if "base_url" in arguments else arguments.get("pretrained", "")
+    if arguments.get("subfolder") and is_local_folder(model):
+        model = f"{model.rstrip('/')}/{arguments.pop('subfolder')}"
     revision, date = arguments.get("revision", ""), _date(content, path)
     shared = lm_eval_settings.read_model_settings(content, arguments)
     is_limited = bool(content["config"].get("limit"))
@@ -96,6 +98,11 @@ def _rows(path, content):
                 *(str(path), model, revision, task, metric.removesuffix(",none"), _number(value)),
                 *(math.nan if stderr is None else stderr, n_shots, version, settings, is_limited, date),
             )
+
+
+def is_local_folder(model):
+    """Return whether a model is a folder, here or on another machine, and not a name on the hub."""
+    return model.startswith(("/", ".", "~")) or model.strip("/").count("/") > 1 or os.path.isdir(model)
 
 
 def _number(value):
@@ -189,3 +196,96 @@ def _begins_as_results(path):
             return file.read(3).replace(b"\r", b"")[:2] == b"{\n"
     except OSError:
         return False
+
+
+# ---------------------------------------------------------------- which model it was
+
+
+def select_model(results, name, revisions=None):
+    """Return the results of one model, with its revisions as the study names them.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As ``read_folder`` returns it.
+    name : str
+        The model as in file names.
+    revisions : sequence of str, optional
+        Return the results of these only, in this order.
+
+    Returns
+    -------
+    pandas.DataFrame of the same columns
+    """
+    pairs = list(zip(results["model"], results["revision"], strict=True))
+    revision_of = {pair: match_revision(name, *pair) for pair in set(pairs)}
+    results = results.assign(revision=[revision_of[pair] for pair in pairs])
+    order = sorted(set(results["revision"].dropna())) if revisions is None else list(revisions)
+    results = results[results["revision"].isin(order)]
+    position = results["revision"].map({revision: k for k, revision in enumerate(order)}).to_numpy(float)
+    return results.iloc[position.argsort(kind="stable")].reset_index(drop=True)
+
+
+def match_revision(name, pretrained, revision):
+    """Return which revision of a model was evaluated, as ``--revision`` names it; None if it is of another model.
+
+    Without a revision, lm_eval reads ``main`` from the hub. Of a local folder, it reads the folder itself (the empty
+    str here), whatever ``revision=`` says; a checkpoint in it is FOLDER/REVISION.
+
+    Parameters
+    ----------
+    name : str
+        The model as in file names.
+    pretrained, revision : str
+        As in the model's arguments, each empty where it is not given.
+    """
+    is_local = is_local_folder(pretrained)
+    if not pretrained:
+        return None
+    if not is_local and pretrained.strip("/").replace("/", "_") == name:
+        return revision or "main"
+    for path in [Path(pretrained), *([Path(pretrained).resolve()] if os.path.isdir(pretrained) else [])]:
+        if is_local and path.name == name:
+            return ""
+        for folder in path.parents:
+            if folder.name == name:
+                return path.relative_to(folder).as_posix()
+    return None
+
+
+def describe_unused(results, names, folder):
+    """Return sentences about results that are not used: of other models, with a limit, of a local folder itself.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As ``read_folder`` returns it.
+    names : sequence of str
+        The models that are used, as in file names.
+    folder : Path
+        Where the files are.
+
+    Returns
+    -------
+    list of at most three str
+    """
+    sentences, others, limited, moot = [], [], [], []
+    by_file = results.groupby("file").agg({"model": "first", "revision": "first", "is_limited": "any"})
+    for file, pretrained, revision, is_limited in by_file.itertuples():
+        if all(match_revision(name, pretrained, revision) is None for name in names):
+            others.append(file)
+        elif is_limited:
+            limited.append(file)
+        elif is_local_folder(pretrained) and revision not in ("", "main"):
+            moot.append(file)
+    if others:
+        n_files = f"{len(others)} file{'s' * (len(others) > 1)}"
+        sentences.append(f"{n_files} in {folder} of other models or APIs: not used")
+    for files, why in [
+        (limited, "made with --limit, and not used"),
+        (moot, "revision= has no effect on a local folder: the folder itself was evaluated"),
+    ]:
+        if files:
+            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+            sentences.append(f"{files[0]}{more}: {why}")
+    return sentences

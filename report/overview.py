@@ -14,7 +14,7 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, asymmetry, files, lm_eval_results, work
+from pipeline import BadInput, asymmetry, files, lm_eval_files, lm_eval_results, work
 from report import progress
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
@@ -108,13 +108,13 @@ def tokens_of(stem, checkpoint):
     return np.nan if tokens is None else tokens
 
 
-def states(lang, lm_eval_files=None):
+def states(lang, lm_eval=None):
     """How far every checkpoint has come.
 
     Parameters
     ----------
     lang : str
-    lm_eval_files : optional
+    lm_eval : optional
         As ``study.read_lm_eval_files`` returns it. Without it, the files are read here.
 
     Returns
@@ -138,9 +138,9 @@ def states(lang, lm_eval_files=None):
         row["texts"] = len(list(study.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
         rows.append(row)
         most_texts[name] = max(most_texts[name], row["texts"])
-    lm_eval_files = lm_eval_files or study.read_lm_eval_files()
+    lm_eval = lm_eval or study.read_lm_eval_files()
     names = {row["name"] for row in rows} - {None}
-    tasks = {name: lm_eval_tasks(name, lm_eval_files) for name in names}
+    tasks = {name: lm_eval_tasks(name, lm_eval) for name in names}
     for row in rows:
         n, most = row["texts"], most_texts[row["name"]]
         row["texts"] = "missing" if n == 0 else "done" if n == most else f"{n} of {most}"
@@ -178,9 +178,9 @@ def judged(row):
     return "done" if n else "missing"
 
 
-def lm_eval_tasks(name, lm_eval_files):
+def lm_eval_tasks(name, lm_eval):
     """Return the tasks that lm_eval ran for a model: those in curves, and all, each a dict from revision to a set."""
-    runs = study.read_lm_eval_runs(name, files=lm_eval_files)
+    runs = study.read_lm_eval_runs(name, files=lm_eval)
     runs = runs[~runs["is_limited"].astype(bool)]
     curves = lm_eval_results.choose_curves(runs)[0]
     return [rows.groupby("revision")["task"].agg(set).to_dict() for rows in (curves, runs)]
@@ -190,7 +190,7 @@ def harnessed(row, tasks):
     """Return the tasks that lm_eval ran for a checkpoint, in words; tasks is a dict from name to ``lm_eval_tasks``."""
     if row["name"] is None:
         return "missing"
-    revision = row["revision"] or ("" if study.is_local_folder(row["model"]) else "main")
+    revision = row["revision"] or ("" if lm_eval_files.is_local_folder(row["model"]) else "main")
     in_curves, run = (by_revision.get(revision, set()) for by_revision in tasks[row["name"]])
     n, n_others = len(in_curves), len(run - in_curves)
     words = [f"{n} task{'s' * (n > 1)}"] if n else []
@@ -414,8 +414,8 @@ def in_words(lang):
         lines += ["", f"to get what is missing, in {study.study_folder()}:"]
         steps = [step for row in missing for step in row["command"].split("; ")]
         lines += [f"    {step}" for step in dict.fromkeys(steps)]
-    lm_eval_files = study.read_lm_eval_files()
-    table = states(lang, lm_eval_files)
+    lm_eval = study.read_lm_eval_files()
+    table = states(lang, lm_eval)
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
@@ -427,7 +427,7 @@ def in_words(lang):
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
-    lines += [f"lm_eval: {note}" for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval_files)]
+    lines += [f"lm_eval: {note}" for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
     return "\n".join(lines)
 
 
