@@ -279,8 +279,8 @@ def describe_unused(results, names, folder):
         elif is_local_folder(pretrained) and revision not in ("", "main"):
             moot.append(file)
     if others:
-        n_files = f"{len(others)} file{'s' * (len(others) > 1)}"
-        sentences.append(f"{n_files} in {folder} of other models or APIs: not used")
+        n_files = "1 file" if len(others) == 1 else f"{len(others)} files"
+        sentences.append(f"{folder}: {n_files} of other models or APIs, not used")
     for files, why in [
         (limited, "made with --limit, and not used"),
         (moot, "revision= has no effect on a local folder: the folder itself was evaluated"),

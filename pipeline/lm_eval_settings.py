@@ -32,6 +32,7 @@ DEFAULTS = {
 DTYPES = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "float": "float32", "double": "float64"}
 NEUTRAL = frozenset(["model type", "dtype", "shots"])  # which every run has
 USUAL_SEED = 1234
+MOST_SHOWN = 60  # characters of a value in a sentence
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")  # tasks in which nothing is generated
 
 
@@ -195,6 +196,7 @@ def describe_difference(settings, others):
         value, other = settings.get(name), others.get(name)
         if value == other:
             continue
+        value, other = (text and " ".join(text.split())[:MOST_SHOWN] for text in (value, other))
         instead = f" instead of {other}" if other not in (None, "True") else ""
         words.append(f"no {name}{instead}" if value is None else f"{name} {value}".removesuffix(" True") + instead)
     return ", ".join(words)
