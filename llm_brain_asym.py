@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, benchmark_tables, images, lm_eval_results, work
+from pipeline import BadInput, benchmark_tables, images, lm_eval_files, lm_eval_results, work
 from pipeline.benchmarks import describe_part, describe_size, is_same_part, most_common_part
 from pipeline.files import (
     alone,
@@ -714,38 +714,61 @@ def read_acceptability(path, texts=None):
     return table
 
 
-def read_lm_eval(model):
-    """What the lm_eval command found for the checkpoints of a model.
+def read_lm_eval_files():
+    """Read all that the lm_eval command left in ``lm_eval_folder``, of all models.
+
+    Returns
+    -------
+    (results, damaged, ignored)
+        As ``lm_eval_files.read_folder`` returns them. One file never keeps the others from being read.
+    """
+    return lm_eval_files.read_folder(lm_eval_folder())
+
+
+def read_lm_eval(model, revisions=None, files=None):
+    """Return what the lm_eval command measured for the checkpoints of a model, of one kind for each task.
+
+    Parameters
+    ----------
+    model : str
+    revisions : sequence of str, optional
+        The checkpoints of the curve. Without them, all that were evaluated.
+    files : optional
+        As ``read_lm_eval_files`` returns it, for several calls that read the files once.
 
     Returns
     -------
     pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
-        A row per checkpoint, task and metric; of several runs the newest, and none that saw only
-        some of the items (``--limit``). The revision is the one that lm_eval was told, or the
-        sub-folder of a local model.
-
-    Raises
-    ------
-    BadInput
-        A ``.json`` file in ``lm_eval_folder`` was not written by the command.
+        As ``lm_eval_results.choose_curves`` chooses it: for each task, the settings that most of these checkpoints
+        have. The revision is a branch of the hub (``main`` where none was given), the sub-folder of a local
+        model, or the empty str for a local model itself.
     """
-    results = [lm_eval_results.read_results(path) for path in sorted(lm_eval_folder().rglob("*.json"))]
-    if not results:
-        return pd.DataFrame(columns=["revision", "task", "metric", "value", "stderr", "n_shots"])
-    results = pd.concat(results, ignore_index=True)
+    return lm_eval_results.choose_curves(read_lm_eval_runs(model, revisions, files))[0]
 
-    def revision_of(pretrained, revision):
-        if checkpoint_stem(pretrained) == checkpoint_stem(model):
-            return revision
-        if Path(pretrained).parent.name == checkpoint_stem(model):
-            return Path(pretrained).name
-        return None  # another model
 
-    results["revision"] = list(map(revision_of, results.pop("model"), results["revision"]))
+def read_lm_eval_runs(model, revisions=None, files=None):
+    """Return all results of a model, of whatever settings: rows as ``lm_eval_files.read_results`` has them."""
+    results = lm_eval_files.select_model((files or read_lm_eval_files())[0], checkpoint_stem(model), revisions)
     ours = results["task"].isin([*BENCHMARKS, "acceptability"])
     results.loc[ours, "task"] = "lm_eval_" + results.loc[ours, "task"]  # blimp by lm_eval is not our blimp
-    results = results[results["revision"].notna() & ~results.pop("limited")]
-    return lm_eval_results.newest(results).drop(columns="date")
+    return results
+
+
+def lm_eval_notes(models, files=None):
+    """Return what of lm_eval's files is not used, and why, a list of str.
+
+    There is a sentence for each file that cannot be read or has no results, and ``lm_eval_files.describe_unused``.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Models whose results are used.
+    files : optional
+        As ``read_lm_eval_files`` returns it.
+    """
+    results, damaged, ignored = files or read_lm_eval_files()
+    names = [checkpoint_stem(model) for model in models]
+    return [*damaged, *ignored, *lm_eval_files.describe_unused(results, names, lm_eval_folder())]
 
 
 def read_benchmarks(model, checkpoints):
@@ -767,7 +790,7 @@ def read_benchmarks(model, checkpoints):
     Raises
     ------
     BadInput
-        A table is damaged (see ``read_csv``, ``numbers`` and ``read_lm_eval``).
+        A table is damaged (see ``read_csv`` and ``numbers``).
     """
     columns = {}
     for benchmark in BENCHMARKS:
@@ -781,7 +804,7 @@ def read_benchmarks(model, checkpoints):
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
-    of_tasks = lm_eval_results.headline(read_lm_eval(model))
+    of_tasks = lm_eval_results.headline(read_lm_eval(model, checkpoints["revision"]))
     return table.join(of_tasks).reset_index(drop=True)
 
 
@@ -906,7 +929,7 @@ def what_differs(model, checkpoints, lang):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
-    first one), the paradigms and pairs of benchmarks, and the shots of lm_eval. A fit that was made of other files
+    first one), the paradigms and pairs of benchmarks, and how lm_eval was run. A fit that was made of other files
     than are there now is told too.
 
     Parameters
@@ -939,10 +962,7 @@ def what_differs(model, checkpoints, lang):
         # Of a study that was copied here, gigabytes would have to be read to be sure.
         if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
-    for task, shots in read_lm_eval(model).groupby("task")["n_shots"].unique().items():
-        if len(shots) > 1:
-            sentences.append(f"{task} was run with {' and '.join(map(str, sorted(shots)))} shots")
-    return sentences
+    return sentences + lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"]))[1]
 
 
 def read_onsets_offsets(lang):
@@ -1777,6 +1797,9 @@ def main():
         for note in overview.parts_of_benchmarks(table)[1]:
             print("note:", note)
         print("\n".join(wrong) if wrong else "nothing is wrong")
+        for note in lm_eval_notes(table["name"].dropna().unique()):
+            if note not in wrong:
+                print(f"lm_eval: {note}")
         sys.exit(1 if wrong else 0)
     else:
         print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))

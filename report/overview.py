@@ -14,7 +14,7 @@ import shlex
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, asymmetry, benchmark_tables, files, work
+from pipeline import BadInput, asymmetry, benchmark_tables, files, lm_eval_files, lm_eval_results, work
 from pipeline.benchmarks import describe_part, is_same_part, is_whole
 from report import progress
 
@@ -109,8 +109,14 @@ def tokens_of(stem, checkpoint):
     return np.nan if tokens is None else tokens
 
 
-def states(lang):
+def states(lang, lm_eval=None):
     """How far every checkpoint has come.
+
+    Parameters
+    ----------
+    lang : str
+    lm_eval : optional
+        As ``study.read_lm_eval_files`` returns it. Without it, the files are read here.
 
     Returns
     -------
@@ -133,10 +139,13 @@ def states(lang):
         row["texts"] = len(list(study.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
         rows.append(row)
         most_texts[name] = max(most_texts[name], row["texts"])
+    lm_eval = lm_eval or study.read_lm_eval_files()
+    names = {row["name"] for row in rows} - {None}
+    tasks = {name: lm_eval_tasks(name, lm_eval) for name in names}
     for row in rows:
         n, most = row["texts"], most_texts[row["name"]]
         row["texts"] = "missing" if n == 0 else "done" if n == most else f"{n} of {most}"
-        row["acceptability"], row["lm_eval"] = judged(row), harnessed(row)
+        row["acceptability"], row["lm_eval"] = judged(row), harnessed(row, tasks)
         row["left_minus_right"] = np.nan
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(BadInput):  # of damaged files, --check tells
@@ -170,13 +179,23 @@ def judged(row):
     return "done" if n else "missing"
 
 
-def harnessed(row):
-    """The tasks that lm_eval has run for a checkpoint, in words."""
+def lm_eval_tasks(name, lm_eval):
+    """Return the tasks that lm_eval ran for a model: those in curves, and all, each a dict from revision to a set."""
+    runs = study.read_lm_eval_runs(name, files=lm_eval)
+    runs = runs[~runs["is_limited"].astype(bool)]
+    curves = lm_eval_results.choose_curves(runs)[0]
+    return [rows.groupby("revision")["task"].agg(set).to_dict() for rows in (curves, runs)]
+
+
+def harnessed(row, tasks):
+    """Return the tasks that lm_eval ran for a checkpoint, in words; tasks is a dict from name to ``lm_eval_tasks``."""
     if row["name"] is None:
         return "missing"
-    results = study.read_lm_eval(row["name"])
-    tasks = results["task"][results["revision"] == (row["revision"] or "")].nunique()
-    return f"{tasks} task{'s' * (tasks > 1)}" if tasks else "missing"
+    revision = row["revision"] or ("" if lm_eval_files.is_local_folder(row["model"]) else "main")
+    in_curves, run = (by_revision.get(revision, set()) for by_revision in tasks[row["name"]])
+    n, n_others = len(in_curves), len(run - in_curves)
+    words = [f"{n} task{'s' * (n > 1)}"] if n else []
+    return ", ".join([*words, f"{n_others} with other options"] if n_others else words) or "missing"
 
 
 def left_minus_right(stem, lang):
@@ -327,7 +346,7 @@ def check(table, lang):
             bar.update()
     if list(study.generated_texts_folder().glob("*_gen_*.txt")):
         attempt(study.read_generated_texts, study.generated_texts_folder())
-    return wrong
+    return wrong + study.read_lm_eval_files()[1]
 
 
 def check_record(path):
@@ -395,7 +414,8 @@ def in_words(lang):
         lines += ["", f"to get what is missing, in {study.study_folder()}:"]
         steps = [step for row in missing for step in row["command"].split("; ")]
         lines += [f"    {step}" for step in dict.fromkeys(steps)]
-    table = states(lang)
+    lm_eval = study.read_lm_eval_files()
+    table = states(lang, lm_eval)
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
@@ -411,6 +431,7 @@ def in_words(lang):
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
     lines += parts_in_words
+    lines += [f"lm_eval: {note}" for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
     return "\n".join(lines)
 
 

@@ -464,7 +464,6 @@ RESULTS = {
         lambda: study.acceptability_path("tiny-pythia", study.generated_texts_folder()),
         [empty, noise, without("mean_probability"), with_words("mean_probability")],
     ),
-    "lm_eval": (lambda: study.lm_eval_folder() / "step8.json", [*ANY[:3], as_of_another_program, nested_json]),
     "training tokens": (lambda: study.tokens_table_path(), [empty, noise, without("tokens"), with_words("tokens")]),
 }
 
@@ -483,6 +482,17 @@ def test_a_damaged_result_is_named_in_the_notebook(fitted, tmp_path, monkeypatch
         read_everything()
     assert path.name in str(error.value)
     assert not (tmp_path / "hostile").exists()
+
+
+@pytest.mark.parametrize("damage", [*ANY[:3], as_of_another_program, nested_json], ids=lambda value: value.__name__)
+def test_a_damaged_result_of_lm_eval_is_named_and_keeps_nothing_from_being_read(fitted, tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    path = study.lm_eval_folder() / "step8.json"
+    damage(path)
+    read_everything()
+    (note,) = study.lm_eval_notes(["tiny-pythia"])
+    assert note.startswith(f"{path}: expected results of lm_eval, got ")
+    assert "remove" not in note
 
 
 # ---------------------------------------------------------------- what is harmless
