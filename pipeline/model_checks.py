@@ -101,7 +101,8 @@ def _depends_on_later_tokens(model, row, difference):
             signs = torch.ones_like(logits)
             signs[:, ::2] = -1  # so that nothing cancels out, as a sum over all logits may
             (derivative,) = torch.autograd.grad((logits * signs).sum(), embeddings[:1])
-        return bool((derivative[0, N_SAME:] != 0).any())
+        of_tokens = derivative.reshape(row.shape[1], -1)  # in XLNet, tokens come before texts
+        return bool((of_tokens[N_SAME:] != 0).any())
     except Exception as error:
         if is_out_of_memory(error):
             raise

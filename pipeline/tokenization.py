@@ -209,16 +209,12 @@ class _PositionTables(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is torch.nn.functional.embedding and len(args) >= 2:
-            self._note(*args[:2])
-        elif function is torch.Tensor.__getitem__ and isinstance(args[1], torch.Tensor):
-            self._note(args[1], args[0])
+            places, table = args[:2]
+            if places.ndim and places.shape[-1] == N_READ:
+                first = places.flatten()[0]
+                if bool((places == first + torch.arange(N_READ, device=places.device)).all()):
+                    self.lengths.append(len(table) - int(first))
         return function(*args, **(kwargs or {}))
-
-    def _note(self, places, table):
-        if places.dtype in (torch.int32, torch.int64) and places.ndim and places.shape[-1] == N_READ:
-            first = places.flatten()[0]
-            if bool((places == first + torch.arange(N_READ, device=places.device)).all()):
-                self.lengths.append(len(table) - int(first))
 
 
 def _n_learned_positions(model):

@@ -64,7 +64,8 @@ MORE = {
     "gemma4_unified_text": {"num_kv_shared_layers": 0},
     "zamba2": {"num_hidden_layers": 4, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"], "mamba_ngroups": 1,
                "n_mamba_heads": 8, "mamba_headdim": 8},
-    "zamba": {"num_hidden_layers": 4, "attention_hidden_size": 64, "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
+    "zamba": {"num_hidden_layers": 4, "attention_hidden_size": 64,
+              "layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
              "ffn_config": {"hidden_size": 32, "ffn_hidden_size": 64, "moe_num_experts": 4, "moe_top_k": 2}},
 }  # fmt: skip
