@@ -47,7 +47,7 @@ def main():
         if not args.overwrite:
             check_same_timings(onsets_offsets, args.lang)
         study.use_threads(args.threads)
-        model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
+        model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype, texts)
         work.keep_if_same(parts, checkpoint, study.say)
 
         activations_of_runs: list[list[np.ndarray]] = []  # runs of layers of (n_words, n_units)

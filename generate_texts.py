@@ -87,7 +87,10 @@ def is_marked(parts, path):
 def write_texts(missing, parts, args):
     """Generate texts a batch at a time, and write each batch as soon as it is there."""
     study.use_threads(args.threads)
-    model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
+    every_prompt = [prompt for _, prompt, *_ in missing]
+    model, tokenizer, checkpoint = study.load_checkpoint(
+        args.model, args.revision, args.device, args.dtype, every_prompt
+    )
     stem = study.checkpoint_stem(args.model, args.revision)
     with progress.bar(len(missing) * args.max_new_tokens, f"texts of {stem}", "token") as bar:
         n_written = 0
@@ -97,7 +100,7 @@ def write_texts(missing, parts, args):
             started = time.time()
             paths, prompts, parameters, seeds = zip(*batch, strict=True)
             texts = generation.continue_prompts(
-                model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update
+                model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update, bar.write
             )
             for path, text, how in zip(paths, texts, parameters, strict=True):
                 with files.new_file(parts / path.name) as temporary:

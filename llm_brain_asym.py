@@ -1452,8 +1452,8 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
 # ---------------------------------------------------------------- checkpoints
 
 
-def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
-    """Load a causal language model and its tokenizer, ready to be read out.
+def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=(), say=say):
+    """Load a causal language model and its tokenizer, check both, and return them ready to be read out.
 
     Parameters
     ----------
@@ -1465,6 +1465,10 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
         ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
     dtype : {"float32", "bfloat16", "float16"}
         In which the weights are held and the model computes.
+    texts : sequence of str
+        What the model is to read; some of it is tokenised to check the tokenizer.
+    say : callable
+        Called with a line for the user.
 
     Returns
     -------
@@ -1474,19 +1478,28 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
     tokenizer : transformers.PreTrainedTokenizerFast
     checkpoint : dict
         What was loaded, for the record: name, revision, dtype, and the commit or the SHA-256 of
-        the local files.
+        the local files; ``tokenizer`` where it is not the one that AutoTokenizer loads.
 
     Raises
     ------
     BadInput
-        It cannot be loaded, is no causal language model, or its tokenizer does not tell where tokens stand.
+        It cannot be loaded, is no causal language model, or its tokenizer does not tell where tokens stand,
+        has no BOS that the model knows, or cannot follow tokenizer.json.
     """
     from transformers import AutoModelForCausalLM
 
+    from pipeline import model_checks, tokenizer_checks
+
+    logging.getLogger("transformers.models").setLevel(logging.ERROR)  # it warns of encoders, which are errors here
     network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
     if not tokenizer.is_fast:
         raise BadInput(f"checkpoint {model}: its tokenizer does not tell which characters its tokens cover")
-    return network, tokenizer, checkpoint
+    try:
+        tokenizer, note = tokenizer_checks.tokenizer_that_is_described(tokenizer, revision, texts, say)
+        model_checks.check_model(network, tokenizer)
+    except BadInput as error:
+        raise BadInput(f"checkpoint {model}: {error}") from error
+    return network, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
 def load_classifier(name, device="auto"):
@@ -1617,7 +1630,8 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
             return
         pairs = minimal_pairs.first_pairs(read_pairs(), args.limit)
         use_threads(args.threads)
-        model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
+        sentences = [*pairs["good"], *pairs["bad"]]
+        model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, sentences)
         work.keep_if_same(parts, checkpoint, say)
         kept = parts / "scores.npz"
         known = work.read_part(kept)

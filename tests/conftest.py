@@ -43,6 +43,7 @@ FRENCH = (
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="kill at every step, race again and again: half an hour")
+    parser.addoption("--architectures", action="store_true", help="every causal architecture: a quarter of an hour")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -50,10 +51,18 @@ def pytest_terminal_summary(terminalreporter):
     survived = {}
     for report in terminalreporter.getreports("passed"):
         for what, number in report.user_properties:
+            if what == "outcome":
+                continue
             survived[what] = survived.get(what, 0) + number
     if survived:
         told = ", ".join(f"{number} {what}" for what, number in sorted(survived.items()))
         terminalreporter.write_line(f"survived: {told}")
+    if terminalreporter.config.getoption("--architectures"):
+        reports = [report for kind in ("passed", "skipped", "failed") for report in terminalreporter.getreports(kind)]
+        for report in sorted(reports, key=lambda report: report.nodeid):
+            for what, outcome in report.user_properties:
+                if what == "outcome":
+                    terminalreporter.write_line(outcome)
 
 
 def pytest_collection_modifyitems(items):

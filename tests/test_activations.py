@@ -10,7 +10,8 @@ import transformers
 from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
 
 from pipeline import BadInput
-from pipeline.activations import _read, token_ranges, windows, word_vectors
+from pipeline.activations import token_ranges, windows, word_vectors
+from pipeline.hidden_states import find_layers, read_states
 
 ARCHITECTURES = ["olmo2", "gpt_neox"]
 
@@ -105,7 +106,9 @@ def test_states_are_those_that_transformers_returns(architecture):
     config = transformers.AutoConfig.for_model(architecture, vocab_size=300, **sizes)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     ids, states = np.arange(20), {}
-    _read(model, ids, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
+    layout = find_layers(model, ids)
+    assert layout.blocks is not None  # no need to hold all layers at once
+    read_states(model, ids, layout, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
     assert list(states) == [0, 1, 2, 3]
@@ -187,8 +190,12 @@ def test_a_window_that_memory_does_not_hold_is_an_error(monkeypatch):
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
     model = random_model("olmo2", len(tokenizer), context=64)
 
-    def out_of_memory(**_):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+    read = model.base_model.forward
+
+    def out_of_memory(input_ids, **more):
+        if input_ids.numel() > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return read(input_ids=input_ids, **more)
 
     monkeypatch.setattr(model.base_model, "forward", out_of_memory)
     with pytest.raises(BadInput, match=r"does not hold the model's work on 64 tokens: .* \(--max_length\)"):
