@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import BadInput, asymmetry, files, work
-from report import progress
+from report import notices, progress
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
@@ -114,13 +114,13 @@ def states(lang):
     Returns
     -------
     pandas.DataFrame, a row per checkpoint by model and training, with columns stem, name, model, revision,
-    tokens, one for each stage, and left_minus_right
+    tokens, one for each stage, left_minus_right, and same_weights_as
         name is the model's in file names, model as on the command line that is on record.
         A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``); ``other
         options`` where most checkpoints of the model were made with others; ``outdated`` where what it was
-        made from has changed since.
+        made from has changed since. same_weights_as names others of the model (see ``study.mark_same_weights``).
     """
-    rows = []
+    rows, fingerprints = [], {}
     most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
         name = None if checkpoint["model"] is None else study.name_on_record(stem, checkpoint)
@@ -136,15 +136,18 @@ def states(lang):
         n, most = row["texts"], most_texts[row["name"]]
         row["texts"] = "missing" if n == 0 else "done" if n == most else f"{n} of {most}"
         row["acceptability"], row["lm_eval"] = judged(row), harnessed(row)
-        row["left_minus_right"] = np.nan
+        row["left_minus_right"], correlations = np.nan, None
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(BadInput):  # of damaged files, --check tells
-                row["left_minus_right"] = left_minus_right(row["stem"], lang)
+                correlations = study.read_correlations(row["stem"], lang)
+                row["left_minus_right"] = left_minus_right(correlations, lang)
+        fingerprints[row["stem"]] = study.read_fingerprints(row["stem"], lang, correlations)
     columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right"]
     table = pd.DataFrame(rows, columns=columns)
     for stage in ("activations", "fit", *study.BENCHMARKS):
         mark_other_options(table, stage, lang)
-    return table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+    table = table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+    return notices.mark_same_weights(table, fingerprints)
 
 
 def state(path):
@@ -178,13 +181,13 @@ def harnessed(row):
     return f"{tasks} task{'s' * (tasks > 1)}" if tasks else "missing"
 
 
-def left_minus_right(stem, lang):
+def left_minus_right(correlations, lang):
     """Mean brain score of the reliable voxels on the left minus that on the right, NaN without mask or ISC."""
     if not (study.mask_path(lang).is_file() and study.isc_path(lang).is_file()):
         return np.nan
     left, right = asymmetry.hemispheres(study.read_mask(lang))
     reliable = asymmetry.reliable_voxels(study.read_isc(lang, n_voxels=len(left)))
-    scores = asymmetry.brain_scores([study.read_correlations(stem, lang)])[0].mean(axis=0)  # (n_voxels,)
+    scores = asymmetry.brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
     of_left, of_right = asymmetry.left_right(scores, left & reliable, right & reliable)
     return float(of_left - of_right)
 
@@ -399,7 +402,9 @@ def in_words(lang):
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
-    shown = table.drop(columns=["name", "model", "revision"]).rename(columns={"left_minus_right": "L-R"})
+    shown = table.drop(columns=["name", "model", "revision", "same_weights_as"]).rename(
+        columns={"left_minus_right": "L-R"}
+    )
     shown["tokens"] = shown["tokens"].map(lambda tokens: "?" if np.isnan(tokens) else f"{tokens:.3g}")
     shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
     shown = shown.replace("missing", "-")
@@ -407,12 +412,13 @@ def in_words(lang):
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
-    return "\n".join(lines)
+    return "\n".join(lines + notices.about_weights(table))
 
 
 def as_json(lang):
     """The overview for other programs."""
     told = [row | {"path": str(row["path"])} for row in inputs(lang)]
-    checkpoints = json.loads(states(lang).to_json(orient="records"))
+    table = states(lang)
+    checkpoints = json.loads(table.to_json(orient="records"))
     content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
-    return json.dumps(content, indent=1)
+    return json.dumps(content | {"notices": notices.about_weights(table)}, indent=1)
