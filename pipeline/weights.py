@@ -208,11 +208,10 @@ def describe_same(names, on_record, stems):
         Those that have the same weights.
     """
     recorded = [{tuple(weight_checksums(one)) for one in on_record[stem].values()} - {()} for stem in stems]
-    by_outputs = (
-        "" if set.intersection(*recorded) else " (or one's outputs were copied: they are equal to the last bit)"
-    )
+    is_on_record = bool(set.intersection(*recorded))
+    doubt = "" if is_on_record else " (or outputs of one were copied: they are equal to the last bit)"
     return (
-        f"{in_sequence([names[stem] for stem in stems])} have the same weights{by_outputs}: they are drawn hollow and "
+        f"{in_sequence([names[stem] for stem in stems])} have the same weights{doubt}: they are drawn hollow and "
         "left out of every fit over training, since nobody knows which step they are"
     )
 
@@ -233,8 +232,8 @@ def describe_shared(names, on_record):
             name = next(name for name, value in weights[stems[0]].items() if value == checksum)
             sentences.setdefault(tuple(stems), []).append(name)
     return [
-        f"{in_sequence([names[stem] for stem in stems])} share {in_sequence(sorted(files))}, though their other weights "
-        "differ: one of them may have been uploaded wrongly"
+        f"{in_sequence([names[stem] for stem in stems])} share {in_sequence(sorted(files))}, though their other "
+        "weights differ: one of them may have been uploaded wrongly"
         for stems, files in sentences.items()
     ]
 
@@ -266,8 +265,8 @@ def describe_folders(on_record):
     if len(moved) < 2 or len(folders := {min(origins[group[0]]) for group in moved}) < 2:
         return []
     return [
-        f"checkpoints come from {len(folders)} folders, {in_sequence(sorted(folders))}, which may hold different models "
-        "of the same name: give each model a study folder, or a folder name, of its own"
+        f"checkpoints come from {len(folders)} folders, {in_sequence(sorted(folders))}, which may hold different "
+        "models of the same name: give each model a study folder, or a folder name, of its own"
     ]
 
 
