@@ -53,9 +53,7 @@ def test_weights_of_the_same_checksums_are_marked(study_folder):
     make_study(study_folder, by_step, {step: step for step in by_step})
     column, table = marked()
     assert column == {"step1": "step4", "step2": "", "step4": "step1", "step8": "step16", "step16": "step8"}
-    consequence = (
-        "they are drawn hollow and left out of every fit over training, since nobody knows which step they are"
-    )
+    consequence = "they are drawn hollow and left out of every fit over training"
     assert study.what_differs("me/pythia", table, "en") == [
         f"{steps} have the same weights: {consequence}, since nobody knows which step they are"
         for steps in ("step1 and step4", "step8 and step16")
