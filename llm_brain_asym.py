@@ -813,7 +813,32 @@ def mark_same_weights(checkpoints, correlations, lang):
         Revisions of the others, joined by ``, ``. It is empty where a checkpoint has weights of its own.
     """
     pairs = zip(checkpoints["stem"], correlations, strict=True)
-    return mark_equal(checkpoints, [read_fingerprints(stem, lang, of_stem) for stem, of_stem in pairs])
+    fingerprints = [read_fingerprints(stem, lang, of_stem) for stem, of_stem in pairs]
+    others = unfitted_checkpoints(checkpoints, lang)
+    fingerprints += [read_fingerprints(stem, lang) for stem in others["stem"]]
+    every = pd.concat([checkpoints, others])
+    return checkpoints.assign(same_weights_as=mark_equal(every, fingerprints)["same_weights_as"][: len(checkpoints)])
+
+
+def unfitted_checkpoints(checkpoints, lang):
+    """Return what other checkpoints of a model have outputs on record: stem and revision, where tokens are known."""
+    rows: dict[str, str] = {}
+    names = {
+        name_on_record(stem, {"revision": revision})
+        for stem, revision in checkpoints[["stem", "revision"]].itertuples(index=False)
+    }
+    for name in names:
+        paths = [activations_path(f"{name}_*", lang), *(benchmark_path(f"{name}_*", each) for each in BENCHMARKS)]
+        for pattern in paths:
+            before, after = pattern.name.split("*")
+            for path in pattern.parent.glob(f"{glob.escape(before)}*{after}"):
+                stem = path.name.removesuffix(after)
+                checkpoint = read_record(path).get("checkpoint") or {}
+                is_same_model = bool(checkpoint.get("revision")) and name_on_record(stem, checkpoint) == name
+                if is_same_model and training_tokens(name, checkpoint["revision"]) is not None:
+                    rows[stem] = checkpoint["revision"]
+    others = pd.DataFrame(rows.items(), columns=["stem", "revision"])
+    return others[~others["stem"].isin(checkpoints["stem"])]
 
 
 def mark_equal(checkpoints, fingerprints):
@@ -871,8 +896,12 @@ def describe_weights(checkpoints):
         if others:
             group = f"{names[stem]}, {others}".split(", ")
             together.setdefault(tuple(sorted(group)), []).append(stem)
+    same = []
+    for group, stems in together.items():
+        unfitted = [name for name in group if name not in map(names.get, stems)]
+        same.append(weights.describe_same(names, on_record, stems, unfitted))
     return [
-        *(weights.describe_same(names, on_record, stems) for stems in together.values()),
+        *same,
         *weights.describe_shared(names, on_record),
         *weights.describe_mixed(names, on_record),
         *weights.describe_folders(on_record),
@@ -1493,10 +1522,11 @@ def check_same_weights(path, before, now):
         It was made of another one.
     """
     if before and weights.is_same(before, now) is False:
+        got, expected = weights.in_words(before), weights.in_words(now)
         raise BadInput(
-            f"{path}: expected {weights.in_words(now)}, got {weights.in_words(before)}, which has other weights, "
-            f"configuration or tokenizer under the same name {before['model']}. --overwrite goes on with the former; "
-            "then make the other outputs again, too"
+            f"{path}: expected {expected}, got {got if got != expected else 'what was there before'}, which has other "
+            f"weights, configuration or tokenizer under the same name {before['model']}. --overwrite takes them as "
+            "they are now; then make the other outputs again, too"
         )
 
 

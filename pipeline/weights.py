@@ -143,13 +143,13 @@ def fingerprints(checkpoints, checksums_of_outputs, correlations=None):
     -------
     set of (what, checksum)
     """
-    found = {("weights", " ".join(checksums)) for checksums in map(weight_checksums, checkpoints) if checksums}
-    found |= set(checksums_of_outputs.items())
-    if correlations is not None and is_telling(correlations):
-        about = f"{correlations.shape} {correlations.dtype.str}".encode()
-        content = np.ascontiguousarray(correlations).data
-        found.add(("correlations", hashlib.sha256(about + content).hexdigest()))
-    return found
+    marks = {("weights", " ".join(checksums)) for checksums in map(weight_checksums, checkpoints) if checksums}
+    marks |= set(checksums_of_outputs.items())
+    if correlations is not None and any(map(is_telling, correlations)):  # of most, the first layer is enough
+        checksum = hashlib.sha256(f"{correlations.shape} {correlations.dtype.str}".encode())
+        checksum.update(np.ascontiguousarray(correlations).data)
+        marks.add(("correlations", checksum.hexdigest()))
+    return marks
 
 
 def weight_checksums(checkpoint):
@@ -195,7 +195,7 @@ def in_sequence(words):
 # ---------------------------------------------------------------- in sentences
 
 
-def describe_same(names, on_record, stems):
+def describe_same(names, on_record, stems, unfitted):
     """Return a sentence on checkpoints that have the same weights.
 
     Parameters
@@ -206,12 +206,14 @@ def describe_same(names, on_record, stems):
         By stem, the checkpoint on record of each output.
     stems : list of str
         Those that have the same weights.
+    unfitted : list of str
+        How others are called that have these weights, too, and no place in the table.
     """
     recorded = [{tuple(weight_checksums(one)) for one in on_record[stem].values()} - {()} for stem in stems]
     is_on_record = bool(set.intersection(*recorded))
     doubt = "" if is_on_record else " (or outputs of one were copied: they are equal to the last bit)"
     return (
-        f"{in_sequence([names[stem] for stem in stems])} have the same weights{doubt}: they are drawn hollow and "
+        f"{in_sequence([*map(names.get, stems), *unfitted])} have the same weights{doubt}: they are drawn hollow and "
         "left out of every fit over training, since nobody knows which step they are"
     )
 

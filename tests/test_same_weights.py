@@ -98,6 +98,20 @@ def test_numbers_that_say_nothing_make_no_weights_equal(study_folder):
     assert set(marked()[0].values()) == {""}
 
 
+def test_a_checkpoint_that_is_not_fitted_counts_too(study_folder):
+    make_study(study_folder, {step: {"model.safetensors": "w"} for step in (1, 2)}, {1: 1, 2: 2, 4: 4, 8: 8})
+    path = study.activations_path("me_pythia_step2", "en")
+    path.parent.mkdir(exist_ok=True)
+    study.run_correlations_path("me_pythia_step2", "en").rename(path)
+    record = files.record_path(study.run_correlations_path("me_pythia_step2", "en"))
+    record.rename(files.record_path(path))
+    for layer in study.all_layer_correlations_paths("me_pythia_step2", "en"):
+        layer.unlink()
+    column, table = marked()
+    assert column == {"step1": "step2", "step4": "", "step8": ""}
+    assert study.describe_weights(table)[0].startswith("step1 and step2 have the same weights")
+
+
 def test_the_overview_tells_of_equal_weights(study_folder, call):
     by_step = {step: {"model.safetensors": str(step % 4)} for step in (1, 2, 4, 8, 16)}
     make_study(study_folder, by_step, {step: step for step in by_step})
