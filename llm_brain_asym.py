@@ -897,8 +897,8 @@ def describe_weights(checkpoints):
             group = f"{names[stem]}, {others}".split(", ")
             together.setdefault(tuple(sorted(group)), []).append(stem)
     same = []
-    for group, stems in together.items():
-        unfitted = [name for name in group if name not in map(names.get, stems)]
+    for names_of_group, stems in together.items():
+        unfitted = [name for name in names_of_group if name not in map(names.get, stems)]
         same.append(weights.describe_same(names, on_record, stems, unfitted))
     return [
         *same,
