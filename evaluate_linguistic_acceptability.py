@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import BadInput, acceptability, files, work
+from pipeline import BadInput, acceptability, files, weights, work
 from pipeline.tables import write_table
 from report import progress
 
@@ -69,7 +69,9 @@ def judge_model(texts, output, args):
     with study.parts_of(output, parameters, inputs=inputs) as parts:
         for classifier, missing in missing_of.items():
             if len(missing):
-                table, classifiers[study.checkpoint_stem(classifier)] = judge(missing, classifier, args, parts)
+                name = study.checkpoint_stem(classifier)
+                before = classifiers.get(name)
+                table, classifiers[name] = judge(missing, classifier, args, parts, output, before)
                 tables.append(table)
         table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
         write_table(parts / output.name, table)
@@ -85,9 +87,9 @@ def check_same_classifiers(before, classifiers, output):
     for classifier in classifiers:
         checkpoint = before.get(study.checkpoint_stem(classifier))
         if checkpoint and not study.is_same_checkpoint(checkpoint, classifier, output):
-            raise BadInput(
-                f"{output} was made with another classifier {checkpoint['model']}: --overwrite makes it anew"
-            )
+            which = study.which_is_another(checkpoint, classifier) if checkpoint.get("commit") else ""
+            which = which.removeprefix("the model ") or f"another classifier {checkpoint['model']}"
+            raise BadInput(f"{output} was made with {which}: --overwrite makes it anew")
 
 
 def not_judged(texts, tables, classifier):
@@ -99,8 +101,11 @@ def not_judged(texts, tables, classifier):
     return texts[~texts.set_index(keys).index.isin(judged)]
 
 
-def judge(texts, classifier, args, parts):
-    """How acceptable a classifier finds the sentences of each text, a row each; and what was loaded."""
+def judge(texts, classifier, args, parts, output, before):
+    """How acceptable a classifier finds the sentences of each text, a row each; and what was loaded.
+
+    before is what was loaded for the texts in the table ``output``, or None.
+    """
     name = study.checkpoint_stem(classifier)
     sentences = [
         acceptability.written_sentences(text, prompt, args.lang)
@@ -108,7 +113,9 @@ def judge(texts, classifier, args, parts):
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
     model, tokenizer, checkpoint = study.load_classifier(classifier, args.device)
-    part = parts / f"{hashlib.sha256(repr([checkpoint, different]).encode()).hexdigest()}.npz"
+    study.check_same_weights(output, before, checkpoint)  # a branch of the hub may have changed just now
+    key = [name, weights.identity(checkpoint), different]
+    part = parts / f"{hashlib.sha256(repr(key).encode()).hexdigest()}.npz"
     known = work.read_part(part)
     try:
         label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)

@@ -47,8 +47,7 @@ def main():
         if not args.overwrite:
             check_same_timings(onsets_offsets, args.lang)
         study.use_threads(args.threads)
-        model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype, texts)
-        work.keep_if_same(parts, checkpoint, study.say)
+        model, tokenizer, checkpoint = study.load_for(parts, args, texts)
 
         activations_of_runs: list[list[np.ndarray]] = []  # runs of layers of (n_words, n_units)
         with progress.bar(sum(map(len, spans_of_runs)), output.stem, "word") as bar:

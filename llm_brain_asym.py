@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, benchmark_tables, images, lm_eval_files, lm_eval_results, work
+from pipeline import BadInput, benchmark_tables, images, lm_eval_files, lm_eval_results, weights, work
 from pipeline.benchmarks import describe_part, describe_size, is_same_part, most_common_part
 from pipeline.files import (
     alone,
@@ -930,7 +930,7 @@ def what_differs(model, checkpoints, lang):
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
     first one), the paradigms and pairs of benchmarks, and how lm_eval was run. A fit that was made of other files
-    than are there now is told too.
+    than are there now is told too, and what is strange about the weights (see ``describe_weights``).
 
     Parameters
     ----------
@@ -962,7 +962,129 @@ def what_differs(model, checkpoints, lang):
         # Of a study that was copied here, gigabytes would have to be read to be sure.
         if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
-    return sentences + lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"]))[1]
+    sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"]))[1]
+    return sentences + describe_weights(checkpoints)
+
+
+def mark_same_weights(checkpoints, correlations, lang):
+    """Return the table of checkpoints with a column that names others that have the same weights.
+
+    Weights are the same if the checksums of their files on record are, or if outputs are equal to the last bit:
+    recorded checksums of activations, log-probabilities of a benchmark's pairs, or correlations in all layers.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame with columns stem, revision, ...
+        Checkpoints of one model.
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+        As ``read_all_correlations`` returns it.
+    lang : str
+
+    Returns
+    -------
+    pandas.DataFrame with one more column, same_weights_as
+        Revisions of the others, joined by ``, ``. It is empty where a checkpoint has weights of its own.
+    """
+    pairs = zip(checkpoints["stem"], correlations, strict=True)
+    fingerprints = [read_fingerprints(stem, lang, of_stem) for stem, of_stem in pairs]
+    others = unfitted_checkpoints(checkpoints, lang)
+    fingerprints += [read_fingerprints(stem, lang) for stem in others["stem"]]
+    every = pd.concat([checkpoints, others])
+    return checkpoints.assign(same_weights_as=mark_equal(every, fingerprints)["same_weights_as"][: len(checkpoints)])
+
+
+def unfitted_checkpoints(checkpoints, lang):
+    """Return what other checkpoints of a model have outputs on record: stem and revision, where tokens are known."""
+    rows: dict[str, str] = {}
+    names = {
+        name_on_record(stem, {"revision": revision})
+        for stem, revision in checkpoints[["stem", "revision"]].itertuples(index=False)
+    }
+    for name in names:
+        paths = [activations_path(f"{name}_*", lang), *(benchmark_path(f"{name}_*", each) for each in BENCHMARKS)]
+        for pattern in paths:
+            before, after = pattern.name.split("*")
+            for path in pattern.parent.glob(f"{glob.escape(before)}*{after}"):
+                stem = path.name.removesuffix(after)
+                checkpoint = read_record(path).get("checkpoint") or {}
+                is_same_model = bool(checkpoint.get("revision")) and name_on_record(stem, checkpoint) == name
+                if is_same_model and training_tokens(name, checkpoint["revision"]) is not None:
+                    rows[stem] = checkpoint["revision"]
+    others = pd.DataFrame(rows.items(), columns=["stem", "revision"])
+    return others[~others["stem"].isin(checkpoints["stem"])]
+
+
+def mark_equal(checkpoints, fingerprints):
+    """Return the table of checkpoints with the column same_weights_as, from a set of fingerprints for each."""
+    of_stems = dict(zip(checkpoints["stem"], fingerprints, strict=True))
+    names = checkpoint_names(checkpoints)
+    others = {
+        stem: ", ".join(names[other] for other in group if other != stem)
+        for group in weights.groups(of_stems)
+        for stem in group
+    }
+    return checkpoints.assign(same_weights_as=[others[stem] for stem in checkpoints["stem"]])
+
+
+def read_fingerprints(stem, lang, correlations=None):
+    """Return by what the weights of a checkpoint can be recognised (see ``weights.fingerprints``)."""
+    checksums = {}
+    for benchmark in BENCHMARKS:
+        pairs = benchmark_pairs_path(stem, benchmark)
+        recorded = read_record(benchmark_path(stem, benchmark)).get("sha256", {}).get(pairs.name)
+        if pairs.is_file():
+            checksums[benchmark] = recorded or sha256(pairs)
+    activations = activations_path(stem, lang)
+    if recorded := read_record(activations).get("sha256", {}).get(activations.name):
+        checksums["activations"] = recorded
+    return weights.fingerprints(read_checkpoints(stem).values(), checksums, correlations)
+
+
+def read_checkpoints(stem):
+    """Return the checkpoint on record of every output of a checkpoint, by path; of texts, the first one's."""
+    first_text = generated_text_path(stem, 0, 0, generated_texts_folder())
+    paths = [path for path in outputs_of_checkpoint(stem) if path.suffix != first_text.suffix]
+    records = {path: read_record(path).get("checkpoint") for path in [*paths, first_text]}
+    return {path: checkpoint for path, checkpoint in records.items() if checkpoint}
+
+
+def describe_weights(checkpoints):
+    """Return what readers must know about the weights of the checkpoints of a model.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame with columns stem, revision and, from ``mark_same_weights``, same_weights_as
+
+    Returns
+    -------
+    list of str
+        A sentence for each group of checkpoints of the same weights, for weights that are partly the same, for
+        outputs of one checkpoint that were made of different weights, and for two folders of one name.
+    """
+    on_record = {stem: read_checkpoints(stem) for stem in checkpoints["stem"]}
+    names = checkpoint_names(checkpoints)
+    together: dict[tuple, list[str]] = {}
+    marks = checkpoints["same_weights_as"] if "same_weights_as" in checkpoints else [""] * len(checkpoints)
+    for stem, others in zip(checkpoints["stem"], marks, strict=True):
+        if others:
+            group = f"{names[stem]}, {others}".split(", ")
+            together.setdefault(tuple(sorted(group)), []).append(stem)
+    same = []
+    for names_of_group, stems in together.items():
+        unfitted = [name for name in names_of_group if name not in map(names.get, stems)]
+        same.append(weights.describe_same(names, on_record, stems, unfitted))
+    return [
+        *same,
+        *weights.describe_shared(names, on_record),
+        *weights.describe_mixed(names, on_record),
+        *weights.describe_folders(on_record),
+    ]
+
+
+def checkpoint_names(checkpoints):
+    """Return how checkpoints are called in sentences, by stem: their revision, or the stem where there is none."""
+    names = checkpoints["revision"].where(checkpoints["revision"].fillna("") != "", checkpoints["stem"])
+    return dict(zip(checkpoints["stem"], names, strict=True))
 
 
 def read_onsets_offsets(lang):
@@ -1190,7 +1312,7 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
     if model is not None and record.get("checkpoint"):
         checkpoint = record["checkpoint"]
         if not is_same_checkpoint(checkpoint, model, path):
-            changed.append(f"the model {checkpoint['model']}, which is another one")
+            changed.append(which_is_another(checkpoint, model))
     if changed:
         raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
     if file := changed_input(path, inputs):
@@ -1233,6 +1355,7 @@ def job(output, parameters, overwrite, model=None, inputs=()):
     arguments = output, parameters, overwrite, model, inputs
     if is_finished(*arguments) and not work.is_left_behind(output):
         print(f"{output} is there already")
+        say_if_unsure(output, model)
         yield None
         return
     with alone(output, say):
@@ -1252,7 +1375,7 @@ def parts_of(path, parameters, model=None, inputs=()):
     made_with = {"parameters": parameters, "model": model and str(model), "versions": versions()}
     made_with["program"] = {file.name: sha256(file) for file in [*folder.glob("*.py"), *folder.glob("pipeline/*.py")]}
     of_model = Path(model, parameters.get("revision") or "") if model else None
-    inputs = [*inputs, *(checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
+    inputs = [*inputs, *(weights.checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
     return work.parts_folder(path, made_with, inputs, say)
 
 
@@ -1289,29 +1412,59 @@ def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=No
 def is_same_checkpoint(checkpoint, model, path):
     """Whether what an output was made of, as recorded, is this model, which may have been moved.
 
-    Files of a local one are read if it was moved, or if they are newer than the output.
+    Files of a local one are read if it was moved, or if they are newer than the output. One of the hub is
+    compared with what the hub's cache holds now. Where files do not show it, the name counts.
     """
-    if not checkpoint.get("files"):
-        return checkpoint["model"] == model
     folder = Path(model, checkpoint.get("revision") or "")
-    if not folder.is_dir():
+    if not Path(model).is_dir():
+        now = in_hub_cache(model, checkpoint)
+        return checkpoint["model"] == model and weights.is_same(checkpoint, now) is not False
+    if not checkpoint.get("files") or not folder.is_dir():
         return checkpoint["model"] == model  # it may have been removed since
-    now = checkpoint_files(folder)
+    now = weights.checkpoint_files(folder)
     if checkpoint["model"] == model and not any(is_newer(file, path) for file in now):
-        return {file.name for file in now} == checkpoint["files"].keys()
-    return checksums(folder) == checkpoint["files"]
+        listed = dict.fromkeys((file.name for file in now), "")
+        return weights.other_loaded_files(listed).keys() == weights.other_loaded_files(checkpoint["files"]).keys()
+    return weights.is_same(checkpoint, {"files": weights.checksums(folder)}) is True
 
 
-def checkpoint_files(folder):
-    """The files that make up a local checkpoint, tokenizer included."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_file() and path.suffix != ".md" and path.name[0] not in "._"
-    )
+def in_hub_cache(model, checkpoint):
+    """Return what the hub's cache holds now of the revision of a checkpoint on record: commit and files, or {}."""
+    if not (checkpoint.get("commit") or checkpoint.get("files")):
+        return {}  # an old record, with which nothing can be compared
+    from huggingface_hub import errors, try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(model, "config.json", revision=checkpoint.get("revision") or "main")
+    except errors.HFValidationError:
+        return {}  # no name on the hub
+    if not isinstance(config, str):
+        return {}
+    snapshot = Path(config).parent
+    if snapshot.name == checkpoint.get("commit"):
+        return {"commit": snapshot.name}
+    return {"commit": snapshot.name, "files": weights.checksums(snapshot)}
 
 
-def checksums(folder):
-    """SHA-256 of the files that make up a local checkpoint, by name."""
-    return {path.name: sha256(path) for path in checkpoint_files(folder)}
+def which_is_another(checkpoint, model):
+    """Say which model an output was made of, where that is another one now."""
+    now = in_hub_cache(model, checkpoint)
+    if not (checkpoint.get("commit") and now):
+        return f"the model {checkpoint['model']}, which is another one"
+    revision = checkpoint.get("revision") or "main"
+    before = f"the model {checkpoint['model']} of {weights.in_words(checkpoint)}"
+    return f"{before}, and {revision} is now of {weights.in_words(now)}"
+
+
+def say_if_unsure(path, model):
+    """Tell the user where a branch of the hub has moved since, to a commit that cannot be compared."""
+    checkpoint = read_record(path).get("checkpoint") or {}
+    now = {} if model is None or Path(model).is_dir() else in_hub_cache(model, checkpoint)
+    if now and weights.is_same(checkpoint, now) is None:
+        say(
+            f"{path} was made of {weights.in_words(checkpoint)}. {checkpoint.get('revision') or 'main'} is now of "
+            f"{weights.in_words(now)}, which cannot be compared: not all of its files are in the hub's cache"
+        )
 
 
 def check_writable(path):
@@ -1344,7 +1497,9 @@ def read_record(path):
         content = json.loads(record.read_text())
         checkpoint = content.get("checkpoint") or {"model": ""}
         whole = [content["parameters"], content.get("inputs", {}), checkpoint, checkpoint.get("files", {})]
-        if not all(isinstance(part, dict) for part in whole) or not isinstance(checkpoint["model"], str):
+        texts = [checkpoint["model"], *(checkpoint.get(key) or "" for key in ("commit", "folder"))]
+        texts += checkpoint.get("files", {}).values()
+        if not all(isinstance(part, dict) for part in whole) or not all(isinstance(text, str) for text in texts):
             raise ValueError("it is no record")
     return content
 
@@ -1477,8 +1632,9 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
         are taken wherever the checkpoint has them.
     tokenizer : transformers.PreTrainedTokenizerFast
     checkpoint : dict
-        What was loaded, for the record: name, revision, dtype, and the commit or the SHA-256 of
-        the local files; ``tokenizer`` where it is not the one that AutoTokenizer loads.
+        What was loaded, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the
+        ``commit`` of the hub or the local ``folder``; ``tokenizer`` where it is not the one that
+        AutoTokenizer loads.
 
     Raises
     ------
@@ -1495,11 +1651,73 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
     if not tokenizer.is_fast:
         raise BadInput(f"checkpoint {model}: its tokenizer does not tell which characters its tokens cover")
     try:
-        tokenizer, note = tokenizer_checks.tokenizer_that_is_described(tokenizer, revision, texts, say)
+        tokenizer, note = tokenizer_checks.tokenizer_that_is_described(
+            tokenizer, checkpoint.get("commit") or revision, texts, say
+        )
         model_checks.check_model(network, tokenizer)
     except BadInput as error:
         raise BadInput(f"checkpoint {model}: {error}") from error
     return network, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
+
+
+def load_for(parts, args, texts=(), folder=None):
+    """Load the checkpoint of a command for an output, unless other outputs were made of other weights.
+
+    Parameters
+    ----------
+    parts : pathlib.Path
+        The folder of the output's parts. Those that were made of another checkpoint are removed.
+    args : argparse.Namespace
+        From ``add_checkpoint_arguments``.
+    texts : sequence of str
+        What the model is to read; some of it is tokenised to check the tokenizer.
+    folder : pathlib.Path, optional
+        Of generated texts, where that is another one than the study's.
+
+    Returns
+    -------
+    model, tokenizer, checkpoint
+        As ``load_checkpoint`` returns them.
+
+    Raises
+    ------
+    BadInput
+        As ``load_checkpoint``; or an output of the same name was made of other weights, without ``--overwrite``.
+    """
+    model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, texts)
+    if not args.overwrite:
+        for path in outputs_of_checkpoint(checkpoint_stem(args.model, args.revision), folder):
+            check_same_weights(path, read_record(path).get("checkpoint"), checkpoint)
+    work.keep_if_same(parts, checkpoint, say, weights.is_same)
+    return model, tokenizer, checkpoint
+
+
+def outputs_of_checkpoint(stem, texts_folder=None):
+    """Return where outputs of a checkpoint are if they are there: everything but the tables of acceptability."""
+    texts = (texts_folder or generated_texts_folder()).glob(f"{glob.escape(stem)}_gen_*_*.txt")
+    return [
+        *(activations_path(stem, lang) for lang in LANGUAGES),
+        *(run_correlations_path(stem, lang) for lang in LANGUAGES),
+        *(benchmark_path(stem, benchmark) for benchmark in BENCHMARKS),
+        *sorted(texts),
+    ]
+
+
+def check_same_weights(path, before, now):
+    """Check that an output was made of the checkpoint that has been loaded now, as far as records show it.
+
+    Raises
+    ------
+    BadInput
+        It was made of another one.
+    """
+    if before and weights.is_same(before, now) is False:
+        got, expected = weights.in_words(before), weights.in_words(now)
+        raise BadInput(
+            f"{path}: expected {expected}, got {got if got != expected else 'what was there before'}, which has other "
+            f"weights, configuration or tokenizer under the same name {before['model']}. --overwrite takes them as "
+            "they are now; then make the other outputs again, too"
+        )
 
 
 def load_classifier(name, device="auto"):
@@ -1547,6 +1765,13 @@ def _load(auto_model, name, revision, device, dtype):
     if not Path(name).is_dir():
         remedy = "it cannot be loaded; is that its name on the hub, and can the hub be reached?"
     with naming(f"checkpoint {source}", remedy):
+        if not Path(name).is_dir():
+            # One commit for all files, whatever happens to the branch while they are downloaded.
+            config = transformers.utils.cached_file(name, "config.json", **arguments)
+            if config is None:
+                raise ValueError("there is no config.json in it")
+            snapshot = Path(config).parent
+            arguments["revision"] = snapshot.name
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
         network, loading = auto_model.from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments
@@ -1560,9 +1785,9 @@ def _load(auto_model, name, revision, device, dtype):
         raise BadInput(f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}")
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
     if Path(name).is_dir():
-        checkpoint["files"] = checksums(source)
+        checkpoint |= {"folder": str(Path(name).resolve()), "files": weights.checksums(source)}
     else:
-        checkpoint["commit"] = getattr(network.config, "_commit_hash", None)
+        checkpoint |= {"commit": snapshot.name, "files": weights.checksums(snapshot)}
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
 
 
@@ -1630,9 +1855,7 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
             return
         pairs = minimal_pairs.first_pairs(read_pairs(), args.limit)
         use_threads(args.threads)
-        sentences = [*pairs["good"], *pairs["bad"]]
-        model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, sentences)
-        work.keep_if_same(parts, checkpoint, say)
+        model, tokenizer, checkpoint = load_for(parts, args, [*pairs["good"], *pairs["bad"]])
         kept = parts / "scores.npz"
         known = work.read_part(kept)
         with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
@@ -1787,7 +2010,7 @@ def print_to_do(stages, lang):
 
 def main():
     """Print the study at a glance, or what the options ask for."""
-    from report import overview
+    from report import notices, overview
 
     parser = ArgumentParser(
         "The study at a glance: what is there, what is missing, and what to run next.\n\n"
@@ -1810,6 +2033,8 @@ def main():
         wrong = overview.check(table, args.lang)
         for note in overview.parts_of_benchmarks(table)[1]:
             print("note:", note)
+        for notice in notices.about_weights(table):  # no file is damaged: the status stays as it is
+            print(f"warning: {notice}")
         print("\n".join(wrong) if wrong else "nothing is wrong")
         for note in lm_eval_notes(table["name"].dropna().unique()):
             if note not in wrong:

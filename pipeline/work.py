@@ -6,6 +6,7 @@ its final name in one step, when it is whole. What is there under a final name i
 
 import contextlib
 import json
+import operator
 import os
 import shutil
 import time
@@ -67,24 +68,26 @@ def _parts(folder):
     return [path for path in folder.glob("*") if path.name not in (NOTE, LATER_NOTE)]
 
 
-def keep_if_same(parts, told, say):
-    """Remove the parts if they were made with something else, of which one knows only after work has begun.
+def keep_if_same(parts, made_of, say, is_same=operator.eq):
+    """Remove the parts unless they were made of the same, which is known only after work has begun.
 
     Parameters
     ----------
     parts : pathlib.Path
-    told : dict
+    made_of : dict
         For JSON.
     say : callable
         Called with a line for the user when parts are removed.
+    is_same : callable
+        Called with what parts were made of before and with ``made_of``. Parts are kept if it returns True.
     """
-    note, told = parts / LATER_NOTE, json.dumps(told, sort_keys=True)
-    if _parts(parts) and (not note.is_file() or note.read_text() != told):
+    note = parts / LATER_NOTE
+    if _parts(parts) and not (note.is_file() and is_same(json.loads(note.read_text()), made_of) is True):
         say(f"{parts} begins anew: what is in it was made of another checkpoint")
         for path in _parts(parts):
             path.unlink()
     with new_file(note) as temporary:
-        temporary.write_text(told)
+        temporary.write_text(json.dumps(made_of, sort_keys=True))
 
 
 def is_left_behind(path):

@@ -16,7 +16,7 @@ import pandas as pd
 
 from pipeline import BadInput, asymmetry, benchmark_tables, files, lm_eval_files, lm_eval_results, work
 from pipeline.benchmarks import describe_part, is_same_part, is_whole
-from report import progress
+from report import notices, progress
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
@@ -121,13 +121,13 @@ def states(lang, lm_eval=None):
     Returns
     -------
     pandas.DataFrame, a row per checkpoint by model and training, with columns stem, name, model, revision,
-    tokens, one for each stage, and left_minus_right
+    tokens, one for each stage, left_minus_right, and same_weights_as
         name is the model's in file names, model as on the command line that is on record.
         A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``); ``other
         options`` where most checkpoints of the model were made with others; ``outdated`` where what it was
-        made from has changed since.
+        made from has changed since. same_weights_as names others of the model (see ``study.mark_same_weights``).
     """
-    rows = []
+    rows, fingerprints = [], {}
     most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
         name = None if checkpoint["model"] is None else study.name_on_record(stem, checkpoint)
@@ -146,15 +146,18 @@ def states(lang, lm_eval=None):
         n, most = row["texts"], most_texts[row["name"]]
         row["texts"] = "missing" if n == 0 else "done" if n == most else f"{n} of {most}"
         row["acceptability"], row["lm_eval"] = judged(row), harnessed(row, tasks)
-        row["left_minus_right"] = np.nan
+        row["left_minus_right"], correlations = np.nan, None
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(BadInput):  # of damaged files, --check tells
-                row["left_minus_right"] = left_minus_right(row["stem"], lang)
+                correlations = study.read_correlations(row["stem"], lang)
+                row["left_minus_right"] = left_minus_right(correlations, lang)
+        fingerprints[row["stem"]] = study.read_fingerprints(row["stem"], lang, correlations)
     columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right"]
     table = pd.DataFrame(rows, columns=columns)
     for stage in ("activations", "fit", *study.BENCHMARKS):
         mark_other_options(table, stage, lang)
-    return table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+    table = table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+    return notices.mark_same_weights(table, fingerprints)
 
 
 def state(path):
@@ -198,13 +201,13 @@ def harnessed(row, tasks):
     return ", ".join([*words, f"{n_others} with other options"] if n_others else words) or "missing"
 
 
-def left_minus_right(stem, lang):
+def left_minus_right(correlations, lang):
     """Mean brain score of the reliable voxels on the left minus that on the right, NaN without mask or ISC."""
     if not (study.mask_path(lang).is_file() and study.isc_path(lang).is_file()):
         return np.nan
     left, right = asymmetry.hemispheres(study.read_mask(lang))
     reliable = asymmetry.reliable_voxels(study.read_isc(lang, n_voxels=len(left)))
-    scores = asymmetry.brain_scores([study.read_correlations(stem, lang)])[0].mean(axis=0)  # (n_voxels,)
+    scores = asymmetry.brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
     of_left, of_right = asymmetry.left_right(scores, left & reliable, right & reliable)
     return float(of_left - of_right)
 
@@ -419,7 +422,9 @@ def in_words(lang):
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
-    shown = table.drop(columns=["name", "model", "revision"]).rename(columns={"left_minus_right": "L-R"})
+    shown = table.drop(columns=["name", "model", "revision", "same_weights_as"]).rename(
+        columns={"left_minus_right": "L-R"}
+    )
     parts, parts_in_words = parts_of_benchmarks(table)
     for benchmark, is_part in parts.items():
         shown[benchmark] = shown[benchmark].mask(is_part & (shown[benchmark] == "done"), "part")
@@ -432,7 +437,7 @@ def in_words(lang):
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
     lines += parts_in_words
     lines += [f"lm_eval: {note}" for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
-    return "\n".join(lines)
+    return "\n".join(lines + notices.about_weights(table))
 
 
 def parts_of_benchmarks(table):
@@ -472,4 +477,4 @@ def as_json(lang):
     checkpoints = json.loads(table.to_json(orient="records"))
     content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
     content["parts_of_benchmarks"] = parts_of_benchmarks(table)[1]
-    return json.dumps(content, indent=1)
+    return json.dumps(content | {"notices": notices.about_weights(table)}, indent=1)
