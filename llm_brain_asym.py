@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import shlex
+import signal
 import sys
 import time
 import zipfile
@@ -310,6 +311,8 @@ def fitted_checkpoints(model, lang):
 
 def published(path, source):
     """The path of an input, or BadInput that says where it is published and where to put it."""
+    if path.is_dir():
+        raise BadInput(f"{path}: expected a file, got a folder. Move it away, and put the file there ({where()}).")
     if not path.is_file():
         raise BadInput(f"{path} is missing: get it from {source} and put it there ({where()})")
     return path
@@ -348,7 +351,14 @@ def read_texts(lang):
         while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
             check_member(archive.getinfo(name), MOST_TEXT)
             with archive.open(name, pwd=TEXT_PASSWORD) as file:
-                text = file.read(MOST_TEXT + 1).decode("utf-8-sig")
+                content = file.read(MOST_TEXT + 1)
+            try:
+                text = content.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise BadInput(
+                    f"{path}: expected text in UTF-8 in {name}, got byte 0x{content[error.start]:02x} at place "
+                    f"{error.start + 1}. Save the text as UTF-8, and make the archive again."
+                ) from error
             texts.append(text.replace("\r\n", "\n"))
         if not texts:
             raise BadInput(f"{path}: there is no {name} in it; is it the text of another language?")
@@ -380,7 +390,8 @@ def read_word_timings(lang):
     rows = rows[rows["word"].str.strip() != ""]
     sections = numbers(rows["section"], path)
     if not np.array_equal(np.unique(sections), 1 + np.arange(len(np.unique(sections)))) or len(rows) == 0:
-        raise BadInput(f"{path}: its sections are {sorted(set(sections))[:12]}, which should be 1, 2, 3 ...")
+        numbers_found = ", ".join(f"{section:g}" for section in np.unique(sections)[:12])
+        raise BadInput(f"{path}: its sections are {numbers_found or 'none'}, which should be 1, 2, 3 ...")
     onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
     wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
     if wrong.any():
@@ -391,6 +402,11 @@ def read_word_timings(lang):
         (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
         for section in np.unique(sections)
     ]
+
+
+def count_timing_rows(lang):
+    """Return the number of rows of ``word_timings_path``, with those without a word."""
+    return len(read_csv(word_timings_path(lang), ["word"]))
 
 
 def read_average_subject(lang):
@@ -1081,7 +1097,7 @@ def parts_of(path, parameters, model=None, inputs=()):
     made_with["program"] = {file.name: sha256(file) for file in [*folder.glob("*.py"), *folder.glob("pipeline/*.py")]}
     of_model = Path(model, parameters.get("revision") or "") if model else None
     inputs = [*inputs, *(checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
-    return work.parts_folder(path, made_with, inputs, say)
+    return work.parts_folder(path, made_with, inputs, say, command=shlex.join(sys.argv))
 
 
 def say(line):
@@ -1510,6 +1526,8 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message):
         """Tell a mistake and end with status 2."""
+        if message.startswith("argument --lang:"):
+            message += "; CONTRIBUTING.md explains how to add a language"
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
 
 
@@ -1555,10 +1573,15 @@ def run_script(main):
 
     stopping.end_in_one_line()
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # now, where a reader that is gone can be handled
         if stopping.IS_SCRIPT:
             stopping.ignore()
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_reader_gone():
+            sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, BadInput):
             told = str(error)
         elif is_out_of_memory(error):
@@ -1571,27 +1594,19 @@ def run_script(main):
         sys.exit(2)
 
 
-def print_to_do(stages, lang):
-    """The commands on standard output, for a shell; on standard error why there are none."""
-    from report import overview
-
-    table = overview.states(lang)
-    if table.empty:
-        print("no checkpoint is known yet: extract_llm_activations.py makes the first", file=sys.stderr)
-        return
-    for stage in stages:
-        commands, without_model = overview.to_do(stage, table, lang)
-        for stem in without_model:
-            print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
-        for command in commands:
-            print(command)
-        if not commands and not without_model:
-            print(f"{stage}: nothing is left to be run", file=sys.stderr)
+def is_reader_gone():
+    """Return whether nobody reads standard output any more (``| head``); nothing more is written to it then."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def main():
     """Print the study at a glance, or what the options ask for."""
-    from report import overview
+    from report import check, overview, todo
 
     parser = ArgumentParser(
         "The study at a glance: what is there, what is missing, and what to run next.\n\n"
@@ -1599,7 +1614,11 @@ def main():
     )
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--json", action="store_true", help="print it for other programs")
-    parser.add_argument("--check", action="store_true", help="read everything; status 1 if anything is wrong")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="make every check that a later stage would make, and show what is there; status 1 if anything is wrong",
+    )
     parser.add_argument(
         "--todo",
         nargs="+",
@@ -1608,11 +1627,11 @@ def main():
     )
     args = parser.parse_args()
     if args.todo:
-        print_to_do(args.todo, args.lang)
+        todo.print_to_do(args.todo, args.lang)
     elif args.check:
-        wrong = overview.check(overview.states(args.lang), args.lang)
-        print("\n".join(wrong) if wrong else "nothing is wrong")
-        sys.exit(1 if wrong else 0)
+        results = check.check_study(args.lang)
+        print(results.in_words())
+        sys.exit(1 if results.errors else 0)
     else:
         print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
 
