@@ -17,6 +17,7 @@ import math
 import os
 import platform
 import re
+import select
 import shlex
 import signal
 import sys
@@ -1596,12 +1597,12 @@ def run_script(main):
 
 def is_reader_gone():
     """Return whether nobody reads standard output any more (``| head``); nothing more is written to it then."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    is_gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if is_gone:  # Python flushes once more when it ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    return is_gone
 
 
 def main():

@@ -135,11 +135,12 @@ def compare_ends(results, n_scans, lang):
     end_s = np.array(n_scans) * encoding.T_R_S
     is_short = (last_s / end_s < LEAST_SHARE_FILLED) & (end_s - last_s > LONGEST_REST_S)
     folder = study.average_subject_path(lang, 0).parent
-    if np.median(last_s / end_s) < LEAST_SHARE_FILLED and is_short.mean() > 0.5:
+    share = last_s / end_s
+    where = f"{share[0]:.0%}" if np.ptp(share) < 0.005 else f"{share.min():.0%} to {share.max():.0%}"
+    if np.median(share) < LEAST_SHARE_FILLED and is_short.mean() > 0.5:
         results.warn(
-            f"{folder}: the words fill only {np.median(last_s / end_s):.0%} of the scans; scans of "
-            f"{np.median(last_s / n_scans):.2f} s would fit, and the fit takes them to be {encoding.T_R_S:g} s apart. "
-            f"Resample the fMRI to a scan every {encoding.T_R_S:g} s, or cut off the scans after the story."
+            f"{folder}: the words fill only {where} of the scans. Is the TR {np.median(last_s / n_scans):.2f} s? The "
+            f"fit takes {encoding.T_R_S:g} s: resample the fMRI to that, or cut off the scans after the story."
         )
     else:
         for run in np.flatnonzero(is_short):
@@ -147,8 +148,6 @@ def compare_ends(results, n_scans, lang):
                 f"{study.average_subject_path(lang, run)}: its last word ends at {last_s[run]:.0f} of "
                 f"{end_s[run]:.0f} s. Are rows missing in section {run + 1} of {study.word_timings_path(lang).name}?"
             )
-    share = last_s / end_s
-    where = f"{share[0]:.0%}" if np.ptp(share) < 0.005 else f"{share.min():.0%} to {share.max():.0%}"
     return f"the story ends at {where} of the scans ({last_s[0]:.0f} of {end_s[0]:.0f} s in run-0)"
 
 
