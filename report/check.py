@@ -11,7 +11,7 @@ from nibabel.affines import voxel_sizes
 
 import story_inputs
 from pipeline import BadInput, asymmetry, encoding, files
-from report import check_outputs, overview
+from report import check_outputs, inputs, overview
 
 # Words that fill less of the scans than this, and leave a longer rest, hint at scans of another TR. A rest
 # of 20 s is harmless in any case: as much is cut off.
@@ -81,7 +81,7 @@ def check_study(lang):
     results.line("ISC", describe_isc, lang)
     if study.mask_path(lang).is_file():
         results.line("regions", describe_regions, lang)
-    for row in overview.inputs(lang):
+    for row in inputs.find_inputs(lang):
         if row["is_optional"]:
             results.line(row["what"], describe_optional, row, lang)
     table = results.attempt(overview.states, lang)
@@ -189,7 +189,7 @@ def describe_regions(lang):
 
 
 def describe_optional(row, lang):
-    """Return in words what an optional input holds; row as in ``overview.inputs``."""
+    """Return in words what an optional input holds; row as in ``inputs.find_inputs``."""
     # A clone without its data is damaged; an input that the user does not want is not there at all.
     top = study.study_folder() / row["path"].relative_to(study.study_folder()).parts[0]
     if row["state"] == "not there (optional)" and (top == row["path"] or not top.is_dir()):

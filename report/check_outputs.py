@@ -41,6 +41,10 @@ def check_outputs(results, table, lang):
     if list(study.generated_texts_folder().glob("*_gen_*.txt")):
         results.attempt(study.read_generated_texts, study.generated_texts_folder())
     for model, rows in table.dropna(subset="name").groupby("name"):
+        results.attempt(study.read_lm_eval, model)
+        judgements = study.acceptability_path(model, study.generated_texts_folder())
+        if judgements.is_file():
+            results.attempt(study.read_acceptability, judgements)
         results.attempt(check_curve, results, model, rows, lang)
     return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
 

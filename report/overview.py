@@ -13,77 +13,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline import BadInput, asymmetry, files, work
+from report import inputs
 
 MOST_NAMES = 6  # in a message
-LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
-
-
-# ---------------------------------------------------------------- inputs
-
-
-def inputs(lang):
-    """Return what a study reads that it does not make itself.
-
-    Parameters
-    ----------
-    lang : str
-
-    Returns
-    -------
-    list of dict with what, path, source, command, is_optional, is_there, state
-        The command puts the input in its place, in the study folder; it is empty for the user's own
-        files. The state is ``there``, or says in words why the input cannot be used.
-    """
-    folder, name = study.study_folder(), lang.upper()
-    average_subject = study.average_subject_path(lang, 0).parent
-    blimp, zorro = folder / "blimp" / "data", folder / "Zorro" / "sentences" / "babyberta"
-    clone = f"[ -d lpp_published ] || git clone --depth 1 {LPP} lpp_published"
-    timings = "https://s3.amazonaws.com/openneuro.org/ds003643/annotation"
-    rows = [
-        ("text of the story", study.text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
-        (
-            *("word timings", study.word_timings_path(lang), f"{DS003643} (annotation/{name})"),
-            f"curl --fail -O {timings}/{name}/lpp{name}_word_information.csv",
-        ),
-        ("brain mask", study.mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
-        ("ISC", study.isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
-        (
-            *("average subject", average_subject, LPP),
-            f"{clone}; cp -r lpp_published/{average_subject.name} .  # or made by its compute_average_subject_fmri.py",
-        ),
-        ("BLiMP", blimp, study.BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
-        ("Zorro", zorro, study.ZORRO, "git clone --depth 1 https://github.com/phueb/Zorro"),
-        ("atlas", study.atlas_path(), "your own", ""),
-        ("training tokens", study.tokens_table_path(), "your own", ""),
-    ]
-    files_in = {
-        average_subject: study.average_subject_files(lang),
-        blimp: study.blimp_files(),
-        zorro: study.zorro_files(),
-    }
-    optional = ("BLiMP", "Zorro", "atlas", "training tokens")
-    keys = "what", "path", "source", "command"
-    needed = [dict(zip(keys, row, strict=True)) | {"is_optional": row[0] in optional} for row in rows]
-    for row in needed:
-        row["state"] = state_of_input(row["path"], files_in.get(row["path"]), row["is_optional"])
-        row["is_there"] = row["state"] == "there"
-    return needed
-
-
-def state_of_input(path, files_in_it, is_optional):
-    """Return in words whether an input can be used; files_in_it is None where a file is expected."""
-    if path.is_symlink() and not path.exists():
-        return "is a link to nothing"
-    if files_in_it is None and path.is_dir():
-        return "is a folder (expected a file)"
-    if files_in_it is not None and path.is_file():
-        return "is a file (expected a folder)"
-    if files_in_it == [] and path.is_dir():
-        return "is an empty folder" if not any(path.iterdir()) else "is a folder of other files"
-    if path.exists():
-        return "there"
-    return "not there (optional)" if is_optional else "MISSING"
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -119,7 +52,7 @@ def find_checkpoints(lang):
             if path.name.startswith((".", "onsets_offsets_")):
                 continue
             stem = path.name.removeprefix(before).removesuffix(after)
-            checkpoint = study.read_record(path).get("checkpoint") or {"model": None, "revision": None}
+            checkpoint = record_or_nothing(path).get("checkpoint") or {"model": None, "revision": None}
             if found.get(stem, {"model": None})["model"] is None:
                 found[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
         for folder in pattern.parent.glob(files.hidden(pattern, "parts").name):  # work that was stopped
@@ -134,6 +67,14 @@ def find_checkpoints(lang):
             revision = made_with.get("parameters", {}).get("revision")
             found.setdefault(stem, {"model": made_with.get("model"), "revision": revision})
     return found
+
+
+def record_or_nothing(path):
+    """Return the record of an output, empty where it is damaged: one file must not hide all others."""
+    try:
+        return study.read_record(path)
+    except BadInput:
+        return {}
 
 
 def tokens_of(stem, checkpoint):
@@ -156,7 +97,7 @@ def states(lang):
         name is the model's in file names, model as on the command line that is on record.
         A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``); ``other
         options`` where most checkpoints of the model were made with others; ``outdated`` where what it was
-        made from has changed since.
+        made from has changed since; ``damaged`` where its record or table cannot be read.
     """
     rows = []
     most_texts: collections.Counter = collections.Counter()
@@ -171,7 +112,8 @@ def states(lang):
         rows.append(row)
         most_texts[name] = max(most_texts[name], row["texts"])
     for row in rows:
-        row["acceptability"], row["lm_eval"] = judged(row, row["texts"]), harnessed(row)
+        row["acceptability"] = or_damaged(judged, row, row["texts"])
+        row["lm_eval"] = or_damaged(harnessed, row)
         row["texts"] = state_of_texts(row["stem"], row["texts"], most_texts[row["name"]])
         row["left_minus_right"] = np.nan
         if row["fit"] in ("done", "averages"):
@@ -182,6 +124,14 @@ def states(lang):
     for stage in ("activations", "fit", *study.BENCHMARKS):
         mark_other_options(table, stage, lang)
     return table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+
+
+def or_damaged(function, *arguments):
+    """Return what a function returns, or ``damaged``; ``--check`` shows what is wrong."""
+    try:
+        return function(*arguments)
+    except BadInput:
+        return "damaged"
 
 
 def state(path):
@@ -246,7 +196,9 @@ def mark_other_options(table, stage, lang):
         options = {row: options_on_record(path) for row, path in paths.items()}
         usual = most_common(options.values())
         for row, path in paths.items():
-            if usual is not None and options[row] not in (usual, None):
+            if or_damaged(study.read_record, path) == "damaged":
+                table.loc[row, stage] = "damaged"
+            elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
             elif study.changed_input(path, made_from(stage, table.loc[row, "stem"], lang), or_copied=False):
                 table.loc[row, stage] = "outdated"
@@ -254,7 +206,7 @@ def mark_other_options(table, stage, lang):
 
 def options_on_record(path):
     """Return what an output was made with, as JSON, without revision and sample; None where no record shows it."""
-    parameters = study.read_record(path).get("parameters")
+    parameters = record_or_nothing(path).get("parameters")
     same = {"revision": None, "sample": None}
     return None if parameters is None else json.dumps(parameters | same, sort_keys=True)
 
@@ -285,7 +237,7 @@ def made_from(stage, stem, lang):
 def in_words(lang):
     """The overview as text."""
     lines = [study.where(), ""]
-    needed = inputs(lang)
+    needed = inputs.find_inputs(lang)
     width = max(len(row["state"]) for row in needed)
     lines += [f"{row['state']:<{width}}  {row['what']:<18} {row['path']}" for row in needed]
     for is_optional, heading in ((False, "to get what is missing"), (True, "to get what is optional")):
@@ -310,6 +262,8 @@ def in_words(lang):
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
+    if (table[list(STAGES)] == "damaged").any(axis=None):
+        lines.append("damaged: a file cannot be read; --check shows which one, and why")
     return "\n".join(lines)
 
 
@@ -332,7 +286,7 @@ def shortened(names):
 
 def as_json(lang):
     """The overview for other programs."""
-    told = [row | {"path": str(row["path"])} for row in inputs(lang)]
+    told = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
     checkpoints = json.loads(states(lang).to_json(orient="records"))
     content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
     return json.dumps(content, indent=1)

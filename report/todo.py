@@ -158,7 +158,7 @@ def words_in_note(stage, path, is_whole=False):
 def words_on_record(stage, path):
     """Return the options of the command line that made an output, or None where none is on record."""
     names = ["model"] if stage == "acceptability" else OF_A_CHECKPOINT.get(stage, ["model", "revision"])
-    return words_of_command(stage, study.read_record(path).get("command"), names)
+    return words_of_command(stage, overview.record_or_nothing(path).get("command"), names)
 
 
 def words_of_command(stage, command, names):

@@ -4,6 +4,7 @@ import llm_brain_asym as study
 
 import json
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -184,3 +185,55 @@ def test_options_that_are_as_frequent_as_others_are_not_other_options(study_fold
     assert overview.most_common(["a", "b", None]) is None
     assert overview.most_common(["a", "b", "a"]) == "a"
     assert overview.most_common([None]) is None
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [(0, "0"), (512, "512"), (1000, "1K"), (2048, "2.05K"), (999_999, "1M"), (16_777_216, "16.8M"), (32e9, "32B"),
+     (30.72e9, "30.7B"), (558e9, "558B"), (1477e9, "1477B"), (3896e9, "3896B"), (15e12, "15000B"), (np.nan, "?")],
+)  # fmt: skip
+def test_tokens_are_written_as_revisions_write_them(tokens, words):
+    assert overview.tokens_in_words(tokens) == words
+
+
+def test_what_is_no_file_or_no_folder_is_not_there(fitting_study, overview_of):
+    timings = fitting_study / "lppEN_word_information.csv"
+    timings.unlink()
+    timings.mkdir()
+    (fitting_study / "blimp" / "data").mkdir(parents=True)
+    (fitting_study / "Zorro" / "sentences" / "babyberta").mkdir(parents=True)
+    (fitting_study / "Zorro" / "sentences" / "babyberta" / "README").touch()
+    study.mask_path("en").unlink()
+    study.mask_path("en").symlink_to(fitting_study / "nowhere")
+    (fitting_study / "atlas.nii.gz").touch()
+    states = {row["what"]: (row["state"], row["is_there"]) for row in json.loads(overview_of("--json")[1])["inputs"]}
+    assert states == {
+        "text of the story": ("there", True),
+        "word timings": ("is a folder (expected a file)", False),
+        "brain mask": ("is a link to nothing", False),
+        "ISC": ("there", True),
+        "average subject": ("there", True),
+        "BLiMP": ("is an empty folder", False),
+        "Zorro": ("is a folder of other files", False),
+        "atlas": ("there", True),
+        "training tokens": ("not there (optional)", False),
+    }
+    printed = overview_of()[1]
+    assert re.search(rf"^is a folder \(expected a file\)  word timings +{timings}$", printed, re.M)
+    assert "MISSING" not in printed
+
+
+def test_a_damaged_file_does_not_hide_the_others(tiny_study, stages, overview_of):
+    stages("activations", "blimp")
+    study.lm_eval_folder().mkdir()
+    (study.lm_eval_folder() / "x.json").write_text("{")
+    record = files.record_path(study.benchmark_path(STEM, "blimp"))
+    record.write_text("{")
+    status, told, _ = overview_of()
+    assert status == 0
+    row = next(line for line in told.splitlines() if STEM in line).split()
+    assert row[:5] == [STEM, "16.8M", "done", "-", "damaged"]
+    assert "damaged: a file cannot be read; --check shows which one, and why" in told
+    status, told, _ = overview_of("--check")
+    assert status == 1
+    assert f"error: {record}: remove it" in told
