@@ -31,7 +31,13 @@ def main():
     parser = study.ArgumentParser(__doc__)
     parser.add_argument("--folder", type=Path, help="with the texts (default: generated_texts in the study folder)")
     parser.add_argument("--model", help="only texts of this model; needed for texts without a .json")
-    parser.add_argument("--classifier", nargs="+", default=["yiiino/deberta-v3-large-cola"], metavar="NAME")
+    parser.add_argument(
+        "--classifier",
+        nargs="+",
+        default=["yiiino/deberta-v3-large-cola"],
+        metavar="NAME",
+        help="names on the Hugging Face hub, or local folders (default: yiiino/deberta-v3-large-cola)",
+    )
     parser.add_argument("--acceptable_label", help="name or number of the label that means acceptable")
     parser.add_argument("--prompts", type=Path, help="prompts of texts without a .json (default: our own)")
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the texts (default: en)")

@@ -16,6 +16,7 @@ import logging
 import os
 import platform
 import re
+import select
 import shlex
 import signal
 import sys
@@ -360,6 +361,8 @@ def fitted_checkpoints(model, lang):
 
 def published(path, source):
     """The path of an input, or BadInput that says where it is published and where to put it."""
+    if path.is_dir():
+        raise BadInput(f"{path}: expected a file, got a folder. Move it away, and put the file there ({where()}).")
     if not path.is_file():
         raise BadInput(f"{path} is missing: get it from {source} and put it there ({where()})")
     return path
@@ -457,6 +460,11 @@ def check_onsets_increase(path, lines, sections, onsets):
             f"{path}: line {lines[place]}: expected an onset of {onsets[above]:g} s or later in section "
             f"{sections[place]:g}, as in line {lines[above]}, got {onsets[place]:g} s. Get or make it again."
         )
+
+
+def count_timing_rows(lang):
+    """Return the number of rows of ``word_timings_path``, with those without a word."""
+    return len(read_csv(word_timings_path(lang), ["word"]))
 
 
 def read_average_subject(lang):
@@ -1376,7 +1384,7 @@ def parts_of(path, parameters, model=None, inputs=()):
     made_with["program"] = {file.name: sha256(file) for file in [*folder.glob("*.py"), *folder.glob("pipeline/*.py")]}
     of_model = Path(model, parameters.get("revision") or "") if model else None
     inputs = [*inputs, *(weights.checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
-    return work.parts_folder(path, made_with, inputs, say)
+    return work.parts_folder(path, made_with, inputs, say, command=shlex.join(sys.argv))
 
 
 def say(line):
@@ -1925,6 +1933,8 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message):
         """Tell a mistake and end with status 2."""
+        if message.startswith("argument --lang:"):
+            message += "; CONTRIBUTING.md explains how to add a language"
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
 
 
@@ -1970,14 +1980,15 @@ def run_script(main):
 
     stopping.end_in_one_line()
     try:
-        main()
-        sys.stdout.flush()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # now, where a reader that is gone can be handled
         if stopping.IS_SCRIPT:
             stopping.ignore()
-    except BrokenPipeError:  # ``| head`` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more
-        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_reader_gone():
+            sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, BadInput):
             told = str(error)
         elif is_out_of_memory(error):
@@ -1990,27 +2001,19 @@ def run_script(main):
         sys.exit(2)
 
 
-def print_to_do(stages, lang):
-    """The commands on standard output, for a shell; on standard error why there are none."""
-    from report import overview
-
-    table = overview.states(lang)
-    if table.empty:
-        print("no checkpoint is known yet: extract_llm_activations.py makes the first", file=sys.stderr)
-        return
-    for stage in stages:
-        commands, without_model = overview.to_do(stage, table, lang)
-        for stem in without_model:
-            print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
-        for command in commands:
-            print(command)
-        if not commands and not without_model:
-            print(f"{stage}: nothing is left to be run", file=sys.stderr)
+def is_reader_gone():
+    """Return whether nobody reads standard output any more (``| head``); nothing more is written to it then."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    is_gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if is_gone:  # Python flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return is_gone
 
 
 def main():
     """Print the study at a glance, or what the options ask for."""
-    from report import notices, overview
+    from report import check, overview, todo
 
     parser = ArgumentParser(
         "The study at a glance: what is there, what is missing, and what to run next.\n\n"
@@ -2018,7 +2021,11 @@ def main():
     )
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--json", action="store_true", help="print it for other programs")
-    parser.add_argument("--check", action="store_true", help="read everything; status 1 if anything is wrong")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="make every check that a later stage would make, and show what is there; status 1 if anything is wrong",
+    )
     parser.add_argument(
         "--todo",
         nargs="+",
@@ -2027,19 +2034,11 @@ def main():
     )
     args = parser.parse_args()
     if args.todo:
-        print_to_do(args.todo, args.lang)
+        todo.print_to_do(args.todo, args.lang)
     elif args.check:
-        table = overview.states(args.lang)
-        wrong = overview.check(table, args.lang)
-        for note in overview.parts_of_benchmarks(table)[1]:
-            print("note:", note)
-        for notice in notices.about_weights(table):  # no file is damaged: the status stays as it is
-            print(f"warning: {notice}")
-        print("\n".join(wrong) if wrong else "nothing is wrong")
-        for note in lm_eval_notes(table["name"].dropna().unique()):
-            if note not in wrong:
-                print(f"lm_eval: {note}")
-        sys.exit(1 if wrong else 0)
+        results = check.check_study(args.lang)
+        print(results.in_words())
+        sys.exit(1 if results.errors else 0)
     else:
         print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
 

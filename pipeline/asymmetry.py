@@ -150,15 +150,22 @@ def atlas_regions(mask_img, atlas_img):
     Raises
     ------
     BadInput
-        The mask's grid is not symmetric (see ``mirrored``).
+        The mask's grid is not symmetric (see ``mirrored``), or the atlas has no region on the left of the mask.
     """
     atlas = np.asarray(atlas_img.dataobj)
     places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), voxel_positions(mask_img))).astype(int)
     on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
     labels = np.zeros(len(places), dtype=int)
     labels[on_grid] = np.rint(atlas[tuple(places[on_grid].T)]).astype(int)
+    if not labels.any():
+        raise BadInput("the atlas has no region in the mask: expected whole numbers at MNI positions, 0 elsewhere")
     mirror = mirrored(mask_img)
     labels[~hemispheres(mask_img)[0] | (mirror < 0)] = 0
+    if not labels.any():
+        raise BadInput(
+            "the atlas: no region lies left of the midline: mirror it. Only its left side counts; the right of a "
+            "region is its mirror image"
+        )
     regions = {}
     for label in np.unique(labels[labels != 0]):
         left, right = labels == label, np.zeros(len(labels), dtype=bool)

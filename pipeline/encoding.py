@@ -21,6 +21,7 @@ from pipeline import BadInput
 T_R_S = 2.0  # seconds from one scan to the next
 TRIM_SCANS = 10  # cut off at each end of a run (20 s)
 ALPHAS = np.logspace(2, 7, 16)
+LONGEST_WORD_S = 10.0  # median duration above which wrong times are probably in milliseconds
 
 VOXELS_AT_ONCE = 1024  # whose predictions for all alphas are held at a time: some 20 MB
 
@@ -96,8 +97,7 @@ def check_times(onsets, offsets, n_scans, t_r_s=T_R_S):
         There are so few scans that none is left when the ends are cut off, the arrays are not of one
         shape (n_words,), a time is not a number, a word ends before it begins, or begins outside the scans.
     """
-    if n_scans <= 2 * TRIM_SCANS + 1:
-        raise BadInput(f"{n_scans} scans are too few: {TRIM_SCANS} are cut off at each end")
+    check_n_scans(n_scans)
     if onsets.shape != offsets.shape or onsets.ndim != 1:
         raise BadInput(f"onsets {onsets.shape} and offsets {offsets.shape} are not two lists of equal length")
     for wrong, what in [
@@ -108,7 +108,41 @@ def check_times(onsets, offsets, n_scans, t_r_s=T_R_S):
     ]:
         if wrong.any():
             word = np.flatnonzero(wrong)[0]
-            raise BadInput(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {what}")
+            is_slow = what.startswith("begins after") and np.median(offsets - onsets) > LONGEST_WORD_S
+            hint = "; are the times in milliseconds? They must be in seconds" if is_slow else ""
+            raise BadInput(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {what}{hint}")
+
+
+def check_n_scans(n_scans):
+    """Check that scans are left when the ends of a run are cut off; raise BadInput otherwise."""
+    if n_scans <= 2 * TRIM_SCANS + 1:
+        raise BadInput(f"{n_scans} scans are too few: {TRIM_SCANS} are cut off at each end")
+
+
+def check_n_runs(n_runs):
+    """Check that the runs suffice for held-out runs; raise BadInput otherwise."""
+    if n_runs < 3:
+        raise BadInput(f"{n_runs} runs are too few: one is left out, one chooses alpha, the others train")
+
+
+def check_variation(what, runs):
+    """Check that a column varies in every run.
+
+    Parameters
+    ----------
+    what : {"unit", "voxel"}
+        Name of a column, for the message.
+    runs : list over runs of array or tensor of shape (n_scans, n_columns)
+        Trimmed and z-scored: a column that does not vary is 0.
+
+    Raises
+    ------
+    BadInput
+        No column varies in some run.
+    """
+    still = [run for run, columns in enumerate(runs) if not columns.any()]
+    if still:
+        raise BadInput(f"no {what} varies in run {still[0]}")
 
 
 def zscore(values):
@@ -212,14 +246,11 @@ def fit_left_out_runs(regressors, fmri, alphas=ALPHAS, device=None):
         drowns in the rounding of float64.
     """
     n_runs = len(regressors)
-    if n_runs < 3:
-        raise BadInput(f"{n_runs} runs are too few: one is left out, one chooses alpha, the others train")
+    check_n_runs(n_runs)
     x = [as_float32(run, device) for run in regressors]
     y = [as_float32(run, device) for run in fmri]
-    for what, of_runs in [("unit", x), ("voxel", y)]:
-        still = [run for run in range(n_runs) if not of_runs[run].any()]
-        if still:
-            raise BadInput(f"no {what} varies in run {still[0]}")
+    check_variation("unit", x)
+    check_variation("voxel", y)
 
     # With few units, voxels are summed over scans beforehand, once for all alphas. With many, it is
     # cheaper to weigh scans, and one inverse serves all splits; so it is where alpha is so small beside

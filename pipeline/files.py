@@ -13,6 +13,7 @@ import math
 import os
 import pickle
 import re
+import zlib
 from pathlib import Path
 
 import joblib
@@ -66,6 +67,40 @@ def naming(path, remedy):
         raise BadInput(f"{path}: {remedy} ({reason[:200]})") from error
 
 
+@contextlib.contextmanager
+def prefixing(path):
+    """Put a path before the message of every BadInput that is raised inside, for ``with``."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+# How files begin that users have put in the place of arrays; a NIfTI header begins with its own size.
+BEGINNINGS = {
+    b"\x5c\x01\x00\x00": "a NIfTI image",
+    b"\x00\x00\x01\x5c": "a NIfTI image",
+    b"\x1c\x02\x00\x00": "a NIfTI image",
+    b"\x00\x00\x02\x1c": "a NIfTI image",
+    b"\x93NUMPY": "a NumPy file (.npy)",
+    b"PK\x03\x04": "a zip archive (.npz, .zip)",
+    b"\x89HDF": "an HDF5 file",
+    b"MATLAB": "a MATLAB file",
+}
+
+
+def refuse_another_kind(path):
+    """Raise BadInput if a file, compressed or not, is of a known kind other than joblib's."""
+    with contextlib.suppress(OSError, EOFError, zlib.error), open(path, "rb") as file:
+        beginning = file.read(8)
+        if beginning[:2] == b"\x1f\x8b":
+            file.seek(0)
+            beginning = gzip.GzipFile(fileobj=file).read(8)
+        for known, kind in BEGINNINGS.items():
+            if beginning.startswith(known):
+                raise BadInput(f"{path}: expected arrays that joblib wrote, got {kind}. Write them with joblib.dump.")
+
+
 def read_arrays(path, use_list=None):
     """Read a joblib ``.gz`` (gzip or zlib) or ``.lz4`` file without running any code in it.
 
@@ -90,6 +125,7 @@ def read_arrays(path, use_list=None):
     BadInput
         The file is truncated, damaged, of another kind, or holds something else.
     """
+    refuse_another_kind(path)
     with naming(path, "it is truncated or no joblib file; get or make it again"), open(path, "rb") as file:
         start = file.read(4)
         file.seek(0)

@@ -159,6 +159,6 @@ def describe_sides(path):
     form, code = deciding_form(image)
     words = f"left is x < 0 by its {form} (code {code}, {SPACES.get(code, 'another space')})"
     handedness = [np.sign(np.linalg.det(getattr(image, f"get_{name}")()[:3, :3])) for name in ("sform", "qform")]
-    if form == "sform" and int(image.header["qform_code"]) > 0 and handedness[0] != handedness[1]:
+    if form == "sform" and int(image.get_qform(coded=True)[1]) > 0 and handedness[0] != handedness[1]:
         words += "; its qform, which is not used, has left and right exchanged"
     return words

@@ -163,7 +163,7 @@ def usual_token_ids(model, n_tokens):
         The vocabulary is too small.
     """
     n_known = n_rows(model.get_input_embeddings()) or text_config(model).vocab_size
-    special = set()
+    special: set[int] = set()
     for config in (model.config, text_config(model)):
         for name, value in config.to_dict().items():
             if name.endswith(("_token_id", "_token_index", "_index")) and value is not None:

@@ -166,6 +166,17 @@ def tiny_study(study_folder):
     return study_folder
 
 
+@pytest.fixture
+def fitting_study(tiny_study):
+    """The tiny study, its fMRI z-scored and ending soon after the last word, as a published one does."""
+    study = importlib.import_module("llm_brain_asym")
+    for run, (_, _, offsets) in enumerate(study.read_word_timings("en")):
+        path = study.average_subject_path("en", run)
+        scans = np.random.default_rng(run).standard_normal((int(offsets[-1] / 2) + 5, 24))
+        files.write_arrays(path, (scans - scans.mean(axis=0)) / scans.std(axis=0))
+    return tiny_study
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory):
     """A local model with one revision, as ``save_pretrained`` writes it."""

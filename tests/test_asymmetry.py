@@ -241,6 +241,18 @@ def test_regions_of_an_atlas_are_mirrored_whatever_it_calls_the_right():
             np.testing.assert_array_equal(side, expected)
 
 
+def test_an_atlas_without_a_region_on_the_left_is_refused():
+    labels = np.zeros((10, 8, 6), np.int16)
+    affine = np.diag([5.0, 5, 5, 1])
+    affine[:3, 3] = -22.5, -62.5, -42.5
+    with pytest.raises(BadInput, match="the atlas has no region in the mask"):
+        atlas_regions(BRAIN, nibabel.Nifti1Image(labels, affine))
+    labels[5:] = 4
+    with pytest.raises(BadInput, match="no region lies left of the midline: mirror it"):
+        atlas_regions(BRAIN, nibabel.Nifti1Image(labels, affine))
+    assert list(atlas_regions(BRAIN, nibabel.Nifti1Image(labels[::-1].copy(), affine))) == [4]
+
+
 def test_a_grid_that_is_not_symmetric_cannot_be_mirrored():
     with pytest.raises(BadInput, match="not symmetric about x = 0"):
         mirrored(small_brain(shift_mm=3))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import files
+from pipeline.tables import write_table
 
 # ---------------------------------------------------------------- equal weights under several revisions
 
@@ -30,9 +30,9 @@ def make_study(folder, weights_of_steps, seed_of_steps):
         for layer, of_layer in enumerate(correlations):
             files.write_arrays(study.layer_correlations_path(stem, layer, "en"), of_layer.mean(axis=0))
         pairs = pd.DataFrame({"paradigm": "p", "pair": range(4), "logprob_good": scores, "logprob_bad": -1.0})
-        files.write_table(study.benchmark_pairs_path(stem, "blimp"), pairs)
+        write_table(study.benchmark_pairs_path(stem, "blimp"), pairs)
         accuracy = pd.DataFrame({"paradigm": ["p"], "accuracy": [(scores > -1).mean()]})
-        files.write_table(study.benchmark_path(stem, "blimp"), accuracy)
+        write_table(study.benchmark_path(stem, "blimp"), accuracy)
 
 
 def marked(lang="en"):
@@ -189,7 +189,7 @@ def test_two_models_of_one_folder_name_are_told(study_folder, call):
 def test_a_model_that_was_moved_is_one_model(study_folder, call):
     write_fits({1: {"folder": "/a/lm"}, 2: {"folder": "/b/lm"}})
     path = study.benchmark_path("lm_tokens2K", "blimp")
-    files.write_table(path, pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
+    write_table(path, pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
     study.write_record(path, {}, [], 0, {"model": "lm", "revision": "tokens2K", "folder": "/a/lm"})
     assert "folders" not in call("llm_brain_asym")[1]
     write_fits({1: {"folder": "/a/lm"}, 2: {"folder": "/a/lm"}})
