@@ -416,7 +416,8 @@ def layer_curves(checkpoints, correlations, left, right):
     Returns
     -------
     pandas.DataFrame with columns revision, tokens, layer, left, right, left_minus_right
-        A row per checkpoint and layer; layer 0 is the embedding.
+        A row per checkpoint and layer; layer 0 is the embedding. same_weights_as comes last where the
+        checkpoints have it.
 
     Raises
     ------
@@ -432,7 +433,10 @@ def layer_curves(checkpoints, correlations, left, right):
             (revision, tokens, layer, *sides, sides[0] - sides[1])
             for layer, sides in enumerate(zip(lefts, rights, strict=True))
         ]
-    return pd.DataFrame(rows, columns=["revision", "tokens", "layer", "left", "right", "left_minus_right"])
+    table = pd.DataFrame(rows, columns=["revision", "tokens", "layer", "left", "right", "left_minus_right"])
+    if "same_weights_as" in checkpoints:
+        table["same_weights_as"] = table["revision"].map(checkpoints.set_index("revision")["same_weights_as"])
+    return table
 
 
 def voxel_table(mask_img, checkpoints, scores, differences, **columns):

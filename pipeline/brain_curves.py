@@ -5,9 +5,6 @@ correlation above 0. A layer that is chosen on other runs gives none. So this ch
 in tables, figures and words, and the published one (the maximum over layers) stands next to it.
 """
 
-import numpy as np
-import pandas as pd
-
 from pipeline.asymmetry import brain_scores, side_curves
 from pipeline.intervals import interval
 
@@ -60,7 +57,7 @@ def brain_curves(scores, left, right, blocks, n_resamples=1000):
     BadInput
         As for ``asymmetry.left_right``.
     """
-    curves = {}
+    curves: dict = {}
     for choice, suffix in [("nested", "_nested"), ("maximum", "")]:
         if choice in scores:
             sides = side_curves(scores[choice], left, right, blocks, n_resamples)
@@ -86,7 +83,7 @@ def asymmetry_table(checkpoints, curves):
         chosen on other runs); then same_weights_as. low and high, with and without "_nested", enclose 95 % of
         the differences of resampled studies; NaN where only averages over runs are known.
     """
-    columns = {}
+    columns: dict = {}
     for suffix in ("", "_nested"):
         if f"left{suffix}" in curves:
             columns |= {f"{name}{suffix}": curves[f"{name}{suffix}"][0] for name in SIDES}
@@ -101,51 +98,3 @@ def with_checkpoints(checkpoints, columns):
     if "same_weights_as" in checkpoints:
         table["same_weights_as"] = checkpoints["same_weights_as"].to_numpy()
     return table
-
-
-def with_scores_alone(curves, benchmarks):
-    """Add to the curves of benchmarks those scores of which nothing but the score is known.
-
-    Parameters
-    ----------
-    curves : dict from benchmark to (curve, resamples)
-        Of shapes (n_checkpoints,) and (n_resamples, n_checkpoints).
-    benchmarks : pandas.DataFrame
-        A row per checkpoint and a column per benchmark, NaN where a checkpoint has no score.
-
-    Returns
-    -------
-    dict from benchmark to (curve, resamples)
-        Also of benchmarks without resamples, which are NaN then.
-    """
-    n_checkpoints, complete = len(benchmarks), dict(curves)
-    nothing = np.full(n_checkpoints, np.nan), np.full((2, n_checkpoints), np.nan)
-    for benchmark in benchmarks:
-        values, resamples = curves.get(benchmark, nothing)
-        complete[benchmark] = np.where(np.isnan(values), benchmarks[benchmark], values), resamples
-    return complete
-
-
-def scores_without_resamples(curves, revisions):
-    """List the points that are drawn, and do not count in fits.
-
-    Parameters
-    ----------
-    curves : dict from benchmark to (curve, resamples)
-    revisions : sequence of n_checkpoints str
-
-    Returns
-    -------
-    list of str
-        A sentence for each benchmark with such a point.
-    """
-    sentences = []
-    for curve, (values, resamples) in curves.items():
-        is_unsure = np.isfinite(values) & ~np.isfinite(resamples).all(axis=0)
-        if is_unsure.any():
-            places = ", ".join(pd.Series(revisions)[is_unsure])
-            sentences.append(
-                f"{curve}: not in the table of transitions at {places}, since resampling may leave nothing, "
-                "or nothing is known to resample"
-            )
-    return sentences

@@ -52,7 +52,7 @@ def turn_sign(estimate, low, high):
     return -estimate, -high, -low
 
 
-def in_words(estimate, low, high, write=None, name="95 % interval "):
+def with_interval(estimate, low, high, write=None, unit="", name="95 % interval "):
     """Write an estimate with its interval, so that the written estimate lies in the written interval.
 
     Parameters
@@ -61,6 +61,8 @@ def in_words(estimate, low, high, write=None, name="95 % interval "):
         An estimate beyond its interval, as in a table of an older version, widens the interval.
     write : function from float to str, optional
         How to write a number: ``decimals(4)`` unless it is given. It must not change the order of numbers.
+    unit : str
+        Stands after the estimate.
     name : str
         Stands before the interval.
 
@@ -74,8 +76,8 @@ def in_words(estimate, low, high, write=None, name="95 % interval "):
     if not np.isfinite(estimate):
         return "not known"
     if not np.isfinite([low, high]).all():
-        return f"{write(estimate)} (no interval is known)"
-    return f"{write(estimate)} ({name}{write(min(low, estimate))} to {write(max(high, estimate))})"
+        return f"{write(estimate)}{unit} (no interval is known)"
+    return f"{write(estimate)}{unit} ({name}{write(min(low, estimate))} to {write(max(high, estimate))})"
 
 
 def decimals(n_digits):
@@ -92,7 +94,7 @@ def decimals(n_digits):
     return lambda number: f"{round(float(number), n_digits) + 0.0:.{n_digits}f}"
 
 
-def write_tokens(number):
+def tokens_in_words(number):
     """Write a number of tokens as one says it: 3.2 billion.
 
     Parameters
