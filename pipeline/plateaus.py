@@ -1,10 +1,12 @@
 """The two plateaus of a transition: within what is possible, and whether they have been seen."""
 
 import numpy as np
+from scipy.special import expit
 
 SHARE = (0, 1)  # what a share of pairs, or a probability, can be
 PLATEAU_REACHED = 0.9  # share of the fitted rise
 X0_STEP = 0.01  # decades between midpoints that are tried
+ONE_SIDE = 0.025  # share of resamples beyond one end of a 95 % interval
 
 
 def possible_range(curve):
@@ -87,44 +89,43 @@ def _plateaus_within(gram, products, bounds):
     return low, high, error
 
 
-def is_unfinished(x, x0, beta, x0_high):
+def is_unfinished(x, midpoints, slopes):
     """Return whether a transition was not over at the last checkpoint.
 
-    Less than 90 % of the fitted rise (or fall) is reached there, so that the last plateau is an
-    extrapolation; or the 95 % interval of the midpoint ends at the last checkpoint, beyond which no midpoint
-    is tried. The midpoint is then a lower bound.
+    Less than 90 % of the fitted rise (or fall) is reached there, so that the last plateau is an extrapolation.
+    Or only one checkpoint lies beyond the midpoint, which does not make a plateau. Or the 95 % interval of the
+    midpoint ends at the last checkpoint, beyond which no midpoint is tried. The midpoint is then a lower bound.
 
     Parameters
     ----------
     x : array of shape (n_checkpoints,)
         log10 of training tokens, increasing.
-    x0, beta, x0_high : float
-        Midpoint, steepness, and the upper end of the midpoint's interval.
+    midpoints, slopes : arrays of shape (1 + n_resamples,)
+        x0 and beta of the curve, then of its resamples.
 
     Returns
     -------
     bool
     """
-    reached = 1 / (1 + np.exp(-beta * (x[-1] - x0)))
-    return bool(reached < PLATEAU_REACHED or x0_high >= x[-1] - X0_STEP)
+    reached = expit(slopes[0] * (x[-1] - midpoints[0]))
+    is_at_end = np.mean(midpoints[1:] >= x[-1] - X0_STEP) > ONE_SIDE
+    return bool(reached < PLATEAU_REACHED or midpoints[0] > x[-2] or is_at_end)
 
 
-def is_under_way(x, x0, beta, x0_low):
+def is_under_way(x, midpoints, slopes):
     """Return whether a transition had begun before the first checkpoint.
 
-    More than 10 % of the fitted rise (or fall) is over there, or the 95 % interval of the midpoint begins at
-    the first checkpoint. The midpoint is then an upper bound.
+    As ``is_unfinished``, with training turned around: more than 10 % of the rise is over at the first
+    checkpoint, or only one checkpoint lies before the midpoint, or its interval begins at the first one. The
+    midpoint is then an upper bound.
 
     Parameters
     ----------
-    x, x0, beta
+    x, midpoints, slopes
         As for ``is_unfinished``.
-    x0_low : float
-        The lower end of the midpoint's interval.
 
     Returns
     -------
     bool
     """
-    reached = 1 / (1 + np.exp(-beta * (x[0] - x0)))
-    return bool(reached > 1 - PLATEAU_REACHED or x0_low <= x[0] + X0_STEP)
+    return is_unfinished(-x[::-1], -midpoints, slopes)

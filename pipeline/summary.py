@@ -90,7 +90,7 @@ def _at_the_end(name, lang, points):
         )
     return (
         f"{words}{_sides(last, '_nested')}, with layers chosen on other runs. At each voxel's best layer on the scored "
-        f"runs, as published, which flatters both hemispheres, the left has {published}."
+        f"runs, as published, which flatters both hemispheres more, the left was predicted with {published}."
     )
 
 

@@ -384,8 +384,8 @@ def transition(x, curve, resamples, null=None, bounds=None):
     for name in ("x0", "beta"):
         low, high = interval(best[name], again[name])
         found |= {name: float(best[name]), f"{name}_low": float(low), f"{name}_high": float(high)}
-    found["at_limit"] = is_unfinished(x, found["x0"], found["beta"], found["x0_high"])
-    found["at_start"] = is_under_way(x, found["x0"], found["beta"], found["x0_low"])
+    midpoints, slopes = (np.append(best[name], again[name]) for name in ("x0", "beta"))
+    found |= {"at_limit": is_unfinished(x, midpoints, slopes), "at_start": is_under_way(x, midpoints, slopes)}
     return found | {"low": float(best["low"]), "high": float(best["high"])}
 
 
