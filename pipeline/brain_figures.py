@@ -52,7 +52,7 @@ def region_figure(curves, title):
         axes.axhline(0, color="0.6", linewidth=0.8)
         draw_curve(axes, shown, region, DIFFERENCE_COLOUR, "o")
         axes.set_title(region, fontsize="medium")
-        token_axis(axes, curves["tokens"])
+        token_axis(axes, curves["tokens"], most=4)
     for axes in panels[::4]:
         axes.set_ylabel("left − right (r)")
     return figure

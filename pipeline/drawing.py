@@ -30,7 +30,8 @@ def draw_curve(axes, points, curve, colour, mark, label=None, column="value", al
     """Draw a curve of a table of points with its 95 % interval.
 
     A checkpoint without a value leaves a gap. One that has the weights of another one is hollow, and not
-    joined to the others. A point without neighbours has no band: its interval is a line.
+    joined to the others. A point without neighbours has no band: its interval is a line. With alpha 0 no
+    interval is drawn.
     """
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
     rows = points[points["curve"] == curve].sort_values("tokens")
@@ -40,7 +41,7 @@ def draw_curve(axes, points, curve, colour, mark, label=None, column="value", al
     axes.plot(own["tokens"], own[column], f"{mark}-", color=colour, label=label, **style)
     has_band = np.concatenate([[False], np.isfinite(own[low].to_numpy(float)), [False]])
     alone = own[has_band[1:-1] & ~has_band[:-2] & ~has_band[2:]]
-    for lines in (alone, shared):
+    for lines in (alone, shared) if alpha else ():
         axes.vlines(lines["tokens"], lines[low], lines[high], color=colour, linewidth=1)
     axes.plot(shared["tokens"], shared[column], mark, color=colour, markerfacecolor="white", **style)
 
@@ -56,8 +57,8 @@ def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
     axes.plot(estimate, height, mark, color=colour, markerfacecolor="white" if any(is_bound) else colour)
     for is_open, end, points in [(is_bound[0], high, 14), (is_bound[1], low, -14)]:
         if is_open:
-            arrow = {"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 0}
-            axes.annotate("", (points, 0), (end, height), textcoords="data", xycoords="offset points", arrowprops=arrow)
+            arrow = {"arrowstyle": "<-", "color": colour, "shrinkA": 0, "shrinkB": 0}  # its head is at the text
+            axes.annotate("", (end, height), (points, 0), textcoords="offset points", arrowprops=arrow)
 
 
 def title_of(title, points):
@@ -94,8 +95,11 @@ def panel(title):
     return figure, axes
 
 
-def token_axis(axes, tokens):
-    """Make a logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place."""
+def token_axis(axes, tokens, most=6):
+    """Make a logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place.
+
+    most is the number of ticks for which there is room.
+    """
     axes.set_xlabel("training tokens")
     trained = np.unique(tokens[tokens > 0])
     if not len(trained):
@@ -110,7 +114,7 @@ def token_axis(axes, tokens):
     else:
         axes.set_xscale("log")
         axes.set_xlim(lowest, highest)
-    ticks, is_short = token_ticks(lowest, highest), np.log10(highest / lowest) < 3
+    ticks, is_short = token_ticks(lowest, highest, most), np.log10(highest / lowest) < 3
     if len(trained) == 1:
         ticks, is_short = trained, True
     if not is_short:
@@ -149,7 +153,7 @@ def tokens_in_short(number):
 
 def colour_bar(figure, place, colours, limits, ticks=None, labels=None):
     """Draw one upright colour bar for the whole figure; place is (left, bottom, width, height) in shares of it."""
-    bar = figure.colorbar(ScalarMappable(Normalize(*limits), colours), cax=figure.add_axes(place))
+    bar = figure.colorbar(ScalarMappable(Normalize(*limits), colours), cax=figure.add_axes(place, label="colour bar"))
     if ticks is not None:
         bar.set_ticks(ticks, labels=labels)
     bar.ax.minorticks_off()

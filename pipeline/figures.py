@@ -81,7 +81,7 @@ def asymmetry_figure(points, title):
     if (points["curve"] == "left_minus_right_nested").any():
         label = "layer chosen on other runs"
         draw_curve(axes, points, "left_minus_right_nested", DIFFERENCE_COLOUR, "o", label=label)
-        draw_curve(axes, points, "left_minus_right", LIGHT_DIFFERENCE, "D", "best layer", zorder=1.5)
+        draw_curve(axes, points, "left_minus_right", LIGHT_DIFFERENCE, "D", "best layer", alpha=0, zorder=1.5)
         axes.legend(fontsize="x-small")
     else:
         draw_curve(axes, points, "left_minus_right", DIFFERENCE_COLOUR, "o")
@@ -134,14 +134,14 @@ def _benchmark_panel(axes, points, row, target, is_fitted):
         draw_curve(axes, points, target, DIFFERENCE_COLOUR, "o", "left − right", column="scaled", alpha=0.12)
     draw_curve(axes, points, row["curve"], column=column, **style)
     axes.set_title(f"{row['curve']}{_remark(row)}", fontsize="medium")
-    limits = (-0.45, 1.45) if is_fitted else (-0.05, 1.05)
+    limits = (-0.45, 1.45) if is_fitted else (-0.05, 1.3)
     names = ["scaled", "scaled_low", "scaled_high"] if is_fitted else ["value", "low", "high"]
     values = drawn[names].to_numpy(float)
     values = np.append(values[np.isfinite(values)], limits)
     room = 0.03 * np.ptp(values)
     axes.set_ylim(min(limits[0], values.min() - room), max(limits[1], values.max() + room))
     axes.legend(fontsize="x-small", loc="upper left", borderaxespad=0)
-    token_axis(axes, points["tokens"])
+    token_axis(axes, points["tokens"], most=5)
 
 
 def _remark(row):
@@ -212,7 +212,7 @@ def transition_figure(table, title):
             _draw_measure(axes, row, measure, -height, target)
         axes.set_xlabel(label)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(x=0.12)
+        axes.margins(x=0.18)
     panels[1].set_xlim(left=0)
     panels[2].set_xlim(-0.05, 1.05)
     panels[3].axvline(0, color="0.6", linewidth=0.8)
