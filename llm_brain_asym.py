@@ -1540,7 +1540,7 @@ def read_families():
     for path in sorted(figure_path("x").parent.glob("*_curves.csv")):
         family = path.name.removesuffix("_curves.csv")
         if (table := path.with_name(f"{family}_table.csv")).is_file():
-            curves.append(read_values(path, text=["revision"]).assign(family=family))
+            curves.append(read_values(path, text=["revision", "same_weights_as"]).assign(family=family))
             tables.append(read_values(table, text=["curve"]).assign(family=family))
     return pd.concat(curves, ignore_index=True), pd.concat(tables, ignore_index=True)
 

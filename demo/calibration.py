@@ -13,7 +13,8 @@ listener, and the mean over all studies for the asymmetric one (so what all stud
 does not show); that of a benchmark is its score on the whole stock. Only voxels that follow the story
 are simulated, and all of them count.
 
-In every study the analysis is the notebook's, with these benchmarks:
+In every study the analysis is the notebook's: left minus right has its layers chosen on other runs
+(``left_minus_right`` here, ``left_minus_right_nested`` in the notebook). These are the benchmarks:
 
     blimp, blimp_again        hard pairs of the small language, two samples of the same paradigms
     zorro                     easy pairs, which are learnt earlier
@@ -38,6 +39,8 @@ from tqdm import tqdm
 from demo import listener, make_study, pairs
 from demo.language import spell
 from pipeline import BadInput, activations, asymmetry, encoding, minimal_pairs, stimulus, transitions
+from pipeline.intervals import interval
+from pipeline.plateaus import possible_range
 from pipeline.tables import write_table
 
 N_RUNS, WORDS_PER_RUN = 9, 600
@@ -166,15 +169,15 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
         np.stack([encoding.fit_left_out_runs(list(layer[runs]), fmri, ALPHAS)[0] for layer in layers])
         for layers in regressors
     ]  # checkpoints of (n_layers, n_runs, n_voxels)
-    scores = asymmetry.brain_scores(correlations)
-    curves = asymmetry_curves(scores, mask) | benchmark_curves(right, stock, rng)
+    nested = asymmetry.brain_scores(correlations, best_layer="nested")
+    curves = asymmetry_curves(nested, mask) | benchmark_curves(right, stock, rng)
     target = curves["left_minus_right"]
     table, again = transitions.compare(tokens, curves)
 
     rows = [
-        (name, "value", tokens[k], curve[k], *transitions.interval(resamples[:, k]))
+        (name, "value", *point)
         for name, (curve, resamples) in curves.items()
-        for k in range(len(tokens))
+        for point in zip(tokens, curve, *interval(curve, resamples), strict=True)
     ]
     rows += [(row["curve"], "p_flat", np.nan, row["p_flat"], np.nan, np.nan) for row in table.to_dict("records")]
     for row in table.to_dict("records"):
@@ -183,8 +186,7 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
                 of_quantity = [row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high")]
                 rows.append((row["curve"], quantity, np.nan, *of_quantity))
     trained = tokens > 0
-    nested = asymmetry.brain_scores(correlations, best_layer="nested")[trained]
-    of_pairs = asymmetry.mirrored_difference(nested, mask)[:, :, asymmetry.hemispheres(mask)[0]]
+    of_pairs = asymmetry.mirrored_difference(nested[trained], mask)[:, :, asymmetry.hemispheres(mask)[0]]
     emerges = np.isfinite(transitions.emergence(np.log10(tokens[trained]), of_pairs.transpose(1, 0, 2)))
     rows.append(("left_minus_right", "n_emerging_pairs", np.nan, emerges.sum(), np.nan, np.nan))
     for name, (curve, _) in curves.items():
@@ -198,8 +200,8 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
             if "blimp" in of_curves and other in of_curves:
                 # How far apart midpoints are, or how far one leads, counts without its sign.
                 one, two = (np.abs(of_curves[name]) for name in ("blimp", other))
-                values = (f"blimp - {other}", measure, np.nan, np.median(one - two), *transitions.interval(one - two))
-                rows.append(values)
+                median = np.median(one - two)
+                rows.append((f"blimp - {other}", measure, np.nan, median, *interval(median, one - two)))
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value", "low", "high"])
 
 
@@ -276,7 +278,8 @@ def true_values(tokens, of_studies, right, stock, is_flat):
     for name, curve in truth.items():
         has_transition = name != "coin" and not (is_flat and name == "left_minus_right")
         if has_transition:
-            found = transitions.fit(x, curve[trained])
+            bounds = None if name == "left_minus_right" else possible_range(curve)
+            found = transitions.fit(x, curve[trained], bounds)
             rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
         if name == "left_minus_right":
             continue
@@ -285,7 +288,7 @@ def true_values(tokens, of_studies, right, stock, is_flat):
             continue
         again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
         nulls = [transitions.null_distributions(x, resamples) for resamples in again]
-        found = transitions.measures(x, target, again[0], curve[trained], again[1], nulls)
+        found = transitions.measures(x, target, again[0], curve[trained], again[1], nulls, possible_range(curve))
         rows += [(name, measure, np.nan, float(value)) for measure, (value, _) in found.items()]
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
 

@@ -71,8 +71,13 @@ def make_image(values, affine, code):
 
 def deciding_form(image):
     """Return which affine of a header counts, ``sform`` or ``qform``, and its code, 0 where neither is set."""
-    forms = {form: int(image.header[f"{form}_code"]) for form in ("sform", "qform")}
-    return next(((form, code) for form, code in forms.items() if code > 0), ("sform", 0))
+    codes = orientation_codes(image)
+    return next(((form, code) for form, code in codes.items() if code > 0), ("sform", 0))
+
+
+def orientation_codes(image):
+    """Return the codes of both affines of a header, a dict from ``sform`` and ``qform`` to int."""
+    return {form: int(image.header[f"{form}_code"]) for form in ("sform", "qform")}
 
 
 def read_mask(path):
@@ -159,6 +164,6 @@ def describe_sides(path):
     form, code = deciding_form(image)
     words = f"left is x < 0 by its {form} (code {code}, {SPACES.get(code, 'another space')})"
     handedness = [np.sign(np.linalg.det(getattr(image, f"get_{name}")()[:3, :3])) for name in ("sform", "qform")]
-    if form == "sform" and int(image.get_qform(coded=True)[1]) > 0 and handedness[0] != handedness[1]:
+    if form == "sform" and orientation_codes(image)["qform"] > 0 and handedness[0] != handedness[1]:
         words += "; its qform, which is not used, has left and right exchanged"
     return words

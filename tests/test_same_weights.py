@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline import files
 from pipeline.tables import write_table
 
 # ---------------------------------------------------------------- equal weights under several revisions
