@@ -2041,6 +2041,7 @@ def main():
         sys.exit(1 if results.errors else 0)
     else:
         print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
+        overview.reliable_sides(args.lang)  # what is wrong with mask or ISC is an error, though the rest is shown
 
 
 if __name__ == "__main__":

@@ -122,6 +122,9 @@ def states(lang, lm_eval=None):
         most_texts[name] = max(most_texts[name], row["texts"])
     lm_eval = lm_eval or study.read_lm_eval_files()
     tasks = {name: lm_eval_tasks(name, lm_eval) for name in {row["name"] for row in rows} - {None}}
+    sides = None
+    with contextlib.suppress(BadInput):  # ``llm_brain_asym.main`` ends with what is wrong
+        sides = reliable_sides(lang)
     for row in rows:
         row["acceptability"] = or_damaged(judged, row, row["texts"])
         row["lm_eval"] = harnessed(row, tasks)
@@ -130,7 +133,7 @@ def states(lang, lm_eval=None):
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(BadInput):  # of damaged files, --check tells
                 correlations = study.read_correlations(row["stem"], lang)
-                row["left_minus_right"] = left_minus_right(correlations, lang)
+                row["left_minus_right"] = left_minus_right(correlations, sides)
         fingerprints[row["stem"]] = set()
         with contextlib.suppress(BadInput):
             fingerprints[row["stem"]] = study.read_fingerprints(row["stem"], lang, correlations)
@@ -204,15 +207,30 @@ def harnessed(row, tasks):
     return ", ".join([*words, f"{n_others} with other options"] if n_others else words) or "missing"
 
 
-def left_minus_right(correlations, lang):
-    """Mean brain score of the reliable voxels on the left minus that on the right, NaN without mask or ISC."""
+def reliable_sides(lang):
+    """Return the reliable voxels of the left and of the right, bool arrays of shape (n_voxels,).
+
+    They are None where the mask or the ISC is missing.
+
+    Raises
+    ------
+    BadInput
+        The mask or the ISC cannot be used, so that left and right are not known.
+    """
     if not (study.mask_path(lang).is_file() and study.isc_path(lang).is_file()):
-        return np.nan
+        return None
     left, right = asymmetry.hemispheres(study.read_mask(lang))
     reliable = asymmetry.reliable_voxels(study.read_isc(lang, n_voxels=len(left)))
+    return left & reliable, right & reliable
+
+
+def left_minus_right(correlations, sides):
+    """Return the mean brain score of the left minus that of the right, NaN without ``reliable_sides``."""
+    if sides is None:
+        return np.nan
     scores = asymmetry.brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
-    of_left, of_right = asymmetry.left_right(scores, left & reliable, right & reliable)
-    return float(of_left - of_right)
+    left, right = asymmetry.left_right(scores, *sides)
+    return float(left - right)
 
 
 def mark_other_options(table, stage, lang):
