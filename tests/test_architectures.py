@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import ENGLISH, byte_level_tokenizer
 from test_activations import words_in
-from tiny_models import ARCHITECTURES, tiny_model
+from tiny_models import ARCHITECTURES, tiny_config, tiny_model
 
 from pipeline import BadInput, minimal_pairs
 from pipeline.activations import token_ranges, word_vectors
@@ -108,15 +108,17 @@ def check_texts(model, tokenizer):
 def what_comes_out(architecture, tokenizer, folder):
     """Load a tiny model as the scripts do, and hold it against the plain loops: "equal", or the errors in words."""
     try:
+        config = tiny_config(architecture, len(tokenizer))
         model = tiny_model(architecture, len(tokenizer))
     except Exception as error:
         return f"cannot be built: {type(error).__name__}: {' '.join(str(error).split())[:120]}"
     model.save_pretrained(folder / architecture)
+    config.save_pretrained(folder / architecture)  # whole, as it is published: the model keeps the part for text
     tokenizer.save_pretrained(folder / architecture)
     try:
         model, tokenizer, _ = study.load_checkpoint(str(folder / architecture), None, "cpu", texts=SENTENCES)
     except BadInput as error:
-        return f"refused: {' '.join(str(error).split())}"
+        return f"refused: {' '.join(str(error).split()).removeprefix(f'checkpoint {folder}/')}"
     refused = []
     for check in (check_sums, check_states, check_texts):
         try:
