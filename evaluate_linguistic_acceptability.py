@@ -106,7 +106,7 @@ def judge(texts, classifier, args, parts):
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
-    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device)
+    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device, different)
     part = parts / f"{hashlib.sha256(repr([checkpoint, different]).encode()).hexdigest()}.npz"
     known = work.read_part(part)
     try:

@@ -163,7 +163,7 @@ def usual_token_ids(model, n_tokens):
         The vocabulary is too small.
     """
     n_known = n_rows(model.get_input_embeddings()) or text_config(model).vocab_size
-    special = set()
+    special: set[int] = set()
     for config in (model.config, text_config(model)):
         for name, value in config.to_dict().items():
             if name.endswith(("_token_id", "_token_index", "_index")) and value is not None:
@@ -222,5 +222,5 @@ def _n_learned_positions(model):
     ids = torch.tensor([usual_token_ids(model, N_READ)], device=model.device)
     tables = _PositionTables()
     with tables, torch.inference_mode():
-        model(input_ids=ids, use_cache=False)
+        model(input_ids=ids)
     return min(tables.lengths, default=None)

@@ -16,6 +16,8 @@ from pipeline.files import naming
 
 N_TEXTS = 200  # of the user's own that are compared
 N_TEXTS_IF_BUILT_OTHERWISE = 5000
+# A few tokens may be named otherwise ([unused0], <extra_id_0>); more are another vocabulary.
+MOST_OTHER_TOKENS = 0.05
 # Options that tokenizer_config.json may set on purpose: their names there, and the steps in tokenizer.json.
 OPTIONS = (
     ("add_prefix_space", "ByteLevel", "add_prefix_space"),
@@ -65,7 +67,7 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
         tokenizer.json is damaged, or cannot be followed.
     """
     path = _cached_file(tokenizer.name_or_path, "tokenizer.json", revision)
-    if path is None:
+    if path is None or not tokenizer.is_fast:
         return tokenizer, None
     config = _read_config(_cached_file(tokenizer.name_or_path, "tokenizer_config.json", revision))
     with naming(path, "get the checkpoint again"):
@@ -73,6 +75,7 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
         described.no_truncation()
         described.no_padding()
         as_configured = _as_configured(described, path, config)
+    _check_vocabulary(described, tokenizer.name_or_path, revision, say)
     compared = _texts_to_compare(tokenizer, as_configured, texts)
     differing = _first_difference(tokenizer, as_configured, compared, config)
     if differing is None or _first_difference(tokenizer, described, compared, config) is None:
@@ -118,6 +121,28 @@ def _read_config(path):
         return {}
     with naming(path, "get the checkpoint again"):
         return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _check_vocabulary(described, source, revision, say):
+    """Say where an older vocabulary file numbers the tokens otherwise: one of both files is not the model's."""
+    for name in ("vocab.json", "vocab.txt"):
+        if (path := _cached_file(source, name, revision)) is None:
+            continue
+        with naming(path, "get the checkpoint again"):
+            content = path.read_text(encoding="utf-8")
+            numbers = json.loads(content) if name == "vocab.json" else _numbers_of_lines(content)
+            known = described.get_vocab(with_added_tokens=True)
+            other = [token for token, number in numbers.items() if known.get(token) != number]
+        if len(other) > MOST_OTHER_TOKENS * len(numbers):
+            say(
+                f"tokenizer.json is used, though {name} numbers {len(other)} of its {len(numbers)} tokens otherwise: "
+                "make sure that the model was trained with tokenizer.json"
+            )
+
+
+def _numbers_of_lines(content):
+    """Return the number of each token in a file with a token a line."""
+    return {token: number for number, token in enumerate(content.split("\n")) if token}
 
 
 def _as_configured(described, path, config):

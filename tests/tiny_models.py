@@ -13,7 +13,7 @@ N_UNITS, N_LAYERS, N_HEADS, CONTEXT = 32, 3, 4, 160
 # What configurations call their sizes. Each is set where a configuration has it.
 NAMES_OF_SIZES = (
     (N_UNITS, "hidden_size d_model n_embd emb_dim embedding_size word_embed_proj_dim attention_hidden_size lru_width"),
-    (N_UNITS, "embedding_dim dim_model input_embedding_size output_embedding_size mamba_d_ssm vision_output_dim"),
+    (N_UNITS, "embedding_dim dim_model input_embedding_size output_embedding_size mamba_d_ssm hidden_size_global"),
     (2 * N_UNITS, "intermediate_size ffn_dim n_inner dff dim_ff d_inner moe_intermediate_size decoder_ffn_dim"),
     (2 * N_UNITS, "encoder_ffn_dim ffn_hidden_size feed_forward_size shared_expert_intermediate_size"),
     (2 * N_UNITS, "shared_intermediate_size shared_experts_intermediate_size dense_intermediate_size"),
