@@ -272,3 +272,19 @@ def test_a_checkpoint_without_tokenizer_json_is_taken_as_it_is(tmp_path):
     before = study.load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"]
     (folder / "tokenizer.json").unlink()
     assert study.load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"] == before
+
+
+@pytest.mark.parametrize(("name", "is_same"), [("vocab.json", True), ("vocab.json", False), ("vocab.txt", False)])
+def test_another_vocabulary_next_to_tokenizer_json_is_told(name, is_same, tmp_path):
+    """A tokenizer.json that was left from another model: one of both files is not this one's."""
+    folder = saved_checkpoint(tmp_path / "lm", "TokenizersBackend")
+    numbers = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    tokens = sorted(numbers, key=numbers.get)
+    if not is_same:
+        tokens = tokens[::-1]
+    as_json = json.dumps({token: number for number, token in enumerate(tokens)})
+    (folder / name).write_text(as_json if name == "vocab.json" else "\n".join(tokens) + "\n")
+    said = []
+    study.load_checkpoint(str(folder), None, "cpu", say=said.append)
+    assert len(said) == (not is_same)
+    assert is_same or f"tokenizer.json is used, though {name} numbers 420 of its 420 tokens otherwise" in said[0]
