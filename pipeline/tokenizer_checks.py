@@ -76,9 +76,14 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
         described.no_padding()
         as_configured = _as_configured(described, path, config)
     _check_vocabulary(described, tokenizer.name_or_path, revision, say)
-    compared = _texts_to_compare(tokenizer, as_configured, texts)
-    differing = _first_difference(tokenizer, as_configured, compared, config)
-    if differing is None or _first_difference(tokenizer, described, compared, config) is None:
+    few, many = (_texts_to_compare(tokenizer, described, texts, n) for n in (N_TEXTS, N_TEXTS_IF_BUILT_OTHERWISE))
+    differing = _first_difference(tokenizer, as_configured, few, config)
+    if differing is None and not _is_built_same(tokenizer, as_configured):
+        differing = _first_difference(tokenizer, as_configured, many, config)
+    if differing is None:
+        return tokenizer, None
+    few = [differing, *few]
+    if as_configured is not described and _first_difference(tokenizer, described, few, config) is None:
         return tokenizer, None
 
     import transformers
@@ -86,7 +91,7 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
     arguments = {} if Path(tokenizer.name_or_path).is_dir() else {"revision": revision, "local_files_only": True}
     plain = transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer.name_or_path, **arguments)
     name = type(tokenizer).__name__
-    if (text := _first_difference(plain, as_configured, compared, config)) is not None:
+    if (text := _first_difference(plain, as_configured, few, config)) is not None:
         raise BadInput(
             f"{path}: expected a tokenizer that Transformers can follow, got other tokens for {text[:60]!r} "
             f"(class {name}). Save it as PreTrainedTokenizerFast."
@@ -170,17 +175,20 @@ def _parts(description):
     return description.get("normalizers") or description.get("pretokenizers") or [description]
 
 
-def _texts_to_compare(tokenizer, described, texts):
-    """Return our own texts and some of the user's, evenly spaced: more where the tokenizers are built differently."""
-    built = tokenizer.backend_tokenizer
-    is_built_same = all(
-        _state(getattr(built, part)) == _state(getattr(described, part)) for part in ("normalizer", "pre_tokenizer")
-    )
-    n_texts = min(len(texts), N_TEXTS if is_built_same else N_TEXTS_IF_BUILT_OTHERWISE)
-    some = [*TEXTS, *(texts[place] for place in np.linspace(0, len(texts) - 1, n_texts).astype(int))]
+def _texts_to_compare(tokenizer, described, texts, n_texts):
+    """Return our own texts and some of the user's, evenly spaced."""
+    places = np.linspace(0, len(texts) - 1, min(len(texts), n_texts)).astype(int)
     # Tokens that were added in tokenizer_config.json are right, though tokenizer.json lacks them.
     added = [token for token in tokenizer.get_added_vocab() if described.token_to_id(token) is None]
+    some = [*TEXTS, *(texts[place] for place in places)]
     return [text for text in some if not any(token in text for token in added)]
+
+
+def _is_built_same(tokenizer, described):
+    """Return whether two tokenizers normalise and split a text in the same way."""
+    built = tokenizer.backend_tokenizer
+    parts = ("normalizer", "pre_tokenizer")
+    return all(_state(getattr(built, part)) == _state(getattr(described, part)) for part in parts)
 
 
 def _state(part):

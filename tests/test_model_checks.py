@@ -19,6 +19,7 @@ from pipeline import BadInput, model_checks, tokenizer_checks
 # ---------------------------------------------------------------- causal or not
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ENCODERS = {
     "roberta": {},
     "bert": {},
@@ -48,7 +49,7 @@ CAUSAL = {
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("architecture", ENCODERS)
 def test_an_encoder_is_refused_in_any_precision(architecture, dtype, scale):
-    model = scaled(tiny_model(architecture, 320, **ENCODERS[architecture]), scale).to(dtype)
+    model = scaled(tiny_model(architecture, 320, **ENCODERS[architecture]), scale).to(DEVICE, dtype)
     with pytest.raises(BadInput, match="expected a causal language model, got one whose predictions change"):
         model_checks.check_causal(model)
 
@@ -56,7 +57,7 @@ def test_an_encoder_is_refused_in_any_precision(architecture, dtype, scale):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("architecture", CAUSAL)
 def test_a_causal_model_is_not_refused(architecture, dtype):
-    model = tiny_model(architecture, 320, **CAUSAL[architecture]).to(dtype)
+    model = tiny_model(architecture, 320, **CAUSAL[architecture]).to(DEVICE, dtype)
     needed = [parameter.requires_grad for parameter in model.parameters()]
     model_checks.check_causal(model)
     assert [parameter.requires_grad for parameter in model.parameters()] == needed
