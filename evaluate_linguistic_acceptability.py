@@ -118,7 +118,7 @@ def judge(texts, classifier, args, parts, output, before):
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
-    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device)
+    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device, different)
     study.check_same_weights(output, before, checkpoint)  # a branch of the hub may have changed just now
     key = [name, weights.identity(checkpoint), different]
     part = parts / f"{hashlib.sha256(repr(key).encode()).hexdigest()}.npz"

@@ -1728,8 +1728,10 @@ def check_same_weights(path, before, now):
         )
 
 
-def load_classifier(name, device="auto"):
+def load_classifier(name, device="auto", texts=(), say=say):
     """Load a classifier of sentences: a name on the Hugging Face hub, or a local folder.
+
+    texts and say as ``load_checkpoint`` takes them.
 
     Returns
     -------
@@ -1742,14 +1744,18 @@ def load_classifier(name, device="auto"):
     Raises
     ------
     BadInput
-        It cannot be loaded, is no classifier of sequences, or its tokenizer cannot fill up sentences.
+        It cannot be loaded, is no classifier of sequences, or its tokenizer cannot fill up sentences or
+        follow tokenizer.json.
     """
     from transformers import AutoModelForSequenceClassification
+
+    from pipeline import tokenizer_checks
 
     model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
     if tokenizer.pad_token is None:
         raise BadInput(f"classifier {name}: its tokenizer has no token to fill up shorter sentences with")
-    return model, tokenizer, checkpoint
+    tokenizer, note = tokenizer_checks.tokenizer_that_is_described(tokenizer, None, texts, say)
+    return model, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
 def _load(auto_model, name, revision, device, dtype):

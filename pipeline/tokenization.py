@@ -10,6 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from pipeline import BadInput
+from pipeline.batches import errors_of_model
 
 # What configurations call the number of positions. Models without such a limit (ALiBi, recurrence) lack all of them.
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_target_positions")
@@ -221,6 +222,6 @@ def _n_learned_positions(model):
     """Return the positions that a model's own table has, or None for a model without a table."""
     ids = torch.tensor([usual_token_ids(model, N_READ)], device=model.device)
     tables = _PositionTables()
-    with tables, torch.inference_mode():
-        model(input_ids=ids, use_cache=False)
+    with errors_of_model(model, "read a text"), tables, torch.inference_mode():
+        model(input_ids=ids)
     return min(tables.lengths, default=None)

@@ -16,6 +16,8 @@ from pipeline.files import naming
 
 N_TEXTS = 200  # of the user's own that are compared
 N_TEXTS_IF_BUILT_OTHERWISE = 5000
+# A few tokens may be named otherwise ([unused0], <extra_id_0>); more are another vocabulary.
+MOST_OTHER_TOKENS = 0.05
 # Options that tokenizer_config.json may set on purpose: their names there, and the steps in tokenizer.json.
 OPTIONS = (
     ("add_prefix_space", "ByteLevel", "add_prefix_space"),
@@ -65,7 +67,7 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
         tokenizer.json is damaged, or cannot be followed.
     """
     path = _cached_file(tokenizer.name_or_path, "tokenizer.json", revision)
-    if path is None:
+    if path is None or not tokenizer.is_fast:
         return tokenizer, None
     config = _read_config(_cached_file(tokenizer.name_or_path, "tokenizer_config.json", revision))
     with naming(path, "get the checkpoint again"):
@@ -73,9 +75,15 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
         described.no_truncation()
         described.no_padding()
         as_configured = _as_configured(described, path, config)
-    compared = _texts_to_compare(tokenizer, as_configured, texts)
-    differing = _first_difference(tokenizer, as_configured, compared, config)
-    if differing is None or _first_difference(tokenizer, described, compared, config) is None:
+    _check_vocabulary(described, tokenizer.name_or_path, revision, say)
+    few, many = (_texts_to_compare(tokenizer, described, texts, n) for n in (N_TEXTS, N_TEXTS_IF_BUILT_OTHERWISE))
+    differing = _first_difference(tokenizer, as_configured, few, config)
+    if differing is None and not _is_built_same(tokenizer, as_configured):
+        differing = _first_difference(tokenizer, as_configured, many, config)
+    if differing is None:
+        return tokenizer, None
+    few = [differing, *few]
+    if as_configured is not described and _first_difference(tokenizer, described, few, config) is None:
         return tokenizer, None
 
     import transformers
@@ -83,7 +91,7 @@ def tokenizer_that_is_described(tokenizer, revision, texts, say):
     arguments = {} if Path(tokenizer.name_or_path).is_dir() else {"revision": revision, "local_files_only": True}
     plain = transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer.name_or_path, **arguments)
     name = type(tokenizer).__name__
-    if (text := _first_difference(plain, as_configured, compared, config)) is not None:
+    if (text := _first_difference(plain, as_configured, few, config)) is not None:
         raise BadInput(
             f"{path}: expected a tokenizer that Transformers can follow, got other tokens for {text[:60]!r} "
             f"(class {name}). Save it as PreTrainedTokenizerFast."
@@ -120,6 +128,28 @@ def _read_config(path):
         return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
+def _check_vocabulary(described, source, revision, say):
+    """Say where an older vocabulary file numbers the tokens otherwise: one of both files is not the model's."""
+    for name in ("vocab.json", "vocab.txt"):
+        if (path := _cached_file(source, name, revision)) is None:
+            continue
+        with naming(path, "get the checkpoint again"):
+            content = path.read_text(encoding="utf-8")
+            numbers = json.loads(content) if name == "vocab.json" else _numbers_of_lines(content)
+            known = described.get_vocab(with_added_tokens=True)
+            other = [token for token, number in numbers.items() if known.get(token) != number]
+        if len(other) > MOST_OTHER_TOKENS * len(numbers):
+            say(
+                f"tokenizer.json is used, though {name} numbers {len(other)} of its {len(numbers)} tokens otherwise: "
+                "make sure that the model was trained with tokenizer.json"
+            )
+
+
+def _numbers_of_lines(content):
+    """Return the number of each token in a file with a token a line."""
+    return {token: number for number, token in enumerate(content.split("\n")) if token}
+
+
 def _as_configured(described, path, config):
     """Return the tokenizer of tokenizer.json with the options that tokenizer_config.json sets, too."""
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -145,17 +175,20 @@ def _parts(description):
     return description.get("normalizers") or description.get("pretokenizers") or [description]
 
 
-def _texts_to_compare(tokenizer, described, texts):
-    """Return our own texts and some of the user's, evenly spaced: more where the tokenizers are built differently."""
-    built = tokenizer.backend_tokenizer
-    is_built_same = all(
-        _state(getattr(built, part)) == _state(getattr(described, part)) for part in ("normalizer", "pre_tokenizer")
-    )
-    n_texts = min(len(texts), N_TEXTS if is_built_same else N_TEXTS_IF_BUILT_OTHERWISE)
-    some = [*TEXTS, *(texts[place] for place in np.linspace(0, len(texts) - 1, n_texts).astype(int))]
+def _texts_to_compare(tokenizer, described, texts, n_texts):
+    """Return our own texts and some of the user's, evenly spaced."""
+    places = np.linspace(0, len(texts) - 1, min(len(texts), n_texts)).astype(int)
     # Tokens that were added in tokenizer_config.json are right, though tokenizer.json lacks them.
     added = [token for token in tokenizer.get_added_vocab() if described.token_to_id(token) is None]
+    some = [*TEXTS, *(texts[place] for place in places)]
     return [text for text in some if not any(token in text for token in added)]
+
+
+def _is_built_same(tokenizer, described):
+    """Return whether two tokenizers normalise and split a text in the same way."""
+    built = tokenizer.backend_tokenizer
+    parts = ("normalizer", "pre_tokenizer")
+    return all(_state(getattr(built, part)) == _state(getattr(described, part)) for part in parts)
 
 
 def _state(part):

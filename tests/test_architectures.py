@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import ENGLISH, byte_level_tokenizer
 from test_activations import words_in
-from tiny_models import ARCHITECTURES, tiny_model
+from tiny_models import ARCHITECTURES, tiny_config, tiny_model
 
 from pipeline import BadInput, minimal_pairs
 from pipeline.activations import token_ranges, word_vectors
@@ -48,13 +48,18 @@ def pytest_generate_tests(metafunc):
 def plain_log_probability(ids, model):
     """The sentence alone, in one row."""
     with torch.no_grad():
-        of_tokens = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].double().log_softmax(dim=-1)
+        of_tokens = (
+            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
+            .logits[0]
+            .double()
+            .log_softmax(dim=-1)
+        )
     return sum(of_tokens[place, token].item() for place, token in enumerate(ids[1:]))
 
 
 def plain_states(ids, model):
     """The states that Transformers returns; of recurrent models it leaves out the embedding."""
-    ids, embeddings = torch.tensor([ids]), []
+    ids, embeddings = torch.tensor([ids], device=model.device), []
     hook = model.get_input_embeddings().register_forward_hook(lambda _, __, output: embeddings.append(output[0]))
     with torch.no_grad():
         states = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
@@ -62,7 +67,7 @@ def plain_states(ids, model):
     states = [of_layer[0] for of_layer in states]
     if model.config.model_type in ("mamba", "mamba2", "falcon_mamba", "rwkv"):
         states = [embeddings[0], *states[:-2], states[-1]]
-    return torch.stack(states).numpy()  # (n_layers, n_tokens, n_units)
+    return torch.stack(states).cpu().numpy()  # (n_layers, n_tokens, n_units)
 
 
 def plain_text(prompt, seed, model, tokenizer):
@@ -71,7 +76,8 @@ def plain_text(prompt, seed, model, tokenizer):
     ids, generator = [0, *start], torch.Generator().manual_seed(seed)
     for _ in range(N_NEW):
         with torch.no_grad():
-            logits = model(input_ids=torch.tensor([ids]), use_cache=False).logits[0, -1].float()
+            row = torch.tensor([ids], device=model.device)
+            logits = model(input_ids=row, use_cache=False).logits[0, -1].float().cpu()
         noise = -torch.empty(len(logits)).exponential_(generator=generator).log()
         ids.append(int((logits + noise).argmax()))
         if ids[-1] == tokenizer.eos_token_id:
@@ -108,15 +114,19 @@ def check_texts(model, tokenizer):
 def what_comes_out(architecture, tokenizer, folder):
     """Load a tiny model as the scripts do, and hold it against the plain loops: "equal", or the errors in words."""
     try:
+        config = tiny_config(architecture, len(tokenizer))
         model = tiny_model(architecture, len(tokenizer))
     except Exception as error:
         return f"cannot be built: {type(error).__name__}: {' '.join(str(error).split())[:120]}"
     model.save_pretrained(folder / architecture)
+    config.save_pretrained(folder / architecture)  # whole, as it is published: the model keeps the part for text
     tokenizer.save_pretrained(folder / architecture)
     try:
-        model, tokenizer, _ = study.load_checkpoint(str(folder / architecture), None, "cpu", texts=SENTENCES)
+        model, tokenizer, _ = study.load_checkpoint(
+            str(folder / architecture), texts=SENTENCES
+        )  # on a GPU if there is one
     except BadInput as error:
-        return f"refused: {' '.join(str(error).split())}"
+        return f"refused: {' '.join(str(error).split()).removeprefix(f'checkpoint {folder}/')}"
     refused = []
     for check in (check_sums, check_states, check_texts):
         try:

@@ -19,6 +19,7 @@ from pipeline import BadInput, model_checks, tokenizer_checks
 # ---------------------------------------------------------------- causal or not
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ENCODERS = {
     "roberta": {},
     "bert": {},
@@ -48,7 +49,7 @@ CAUSAL = {
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("architecture", ENCODERS)
 def test_an_encoder_is_refused_in_any_precision(architecture, dtype, scale):
-    model = scaled(tiny_model(architecture, 320, **ENCODERS[architecture]), scale).to(dtype)
+    model = scaled(tiny_model(architecture, 320, **ENCODERS[architecture]), scale).to(DEVICE, dtype)
     with pytest.raises(BadInput, match="expected a causal language model, got one whose predictions change"):
         model_checks.check_causal(model)
 
@@ -56,7 +57,7 @@ def test_an_encoder_is_refused_in_any_precision(architecture, dtype, scale):
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("architecture", CAUSAL)
 def test_a_causal_model_is_not_refused(architecture, dtype):
-    model = tiny_model(architecture, 320, **CAUSAL[architecture]).to(dtype)
+    model = tiny_model(architecture, 320, **CAUSAL[architecture]).to(DEVICE, dtype)
     needed = [parameter.requires_grad for parameter in model.parameters()]
     model_checks.check_causal(model)
     assert [parameter.requires_grad for parameter in model.parameters()] == needed
@@ -272,3 +273,19 @@ def test_a_checkpoint_without_tokenizer_json_is_taken_as_it_is(tmp_path):
     before = study.load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"]
     (folder / "tokenizer.json").unlink()
     assert study.load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"] == before
+
+
+@pytest.mark.parametrize(("name", "is_same"), [("vocab.json", True), ("vocab.json", False), ("vocab.txt", False)])
+def test_another_vocabulary_next_to_tokenizer_json_is_told(name, is_same, tmp_path):
+    """A tokenizer.json that was left from another model: one of both files is not this one's."""
+    folder = saved_checkpoint(tmp_path / "lm", "TokenizersBackend")
+    numbers = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    tokens = sorted(numbers, key=numbers.get)
+    if not is_same:
+        tokens = tokens[::-1]
+    as_json = json.dumps({token: number for number, token in enumerate(tokens)})
+    (folder / name).write_text(as_json if name == "vocab.json" else "\n".join(tokens) + "\n")
+    said = []
+    study.load_checkpoint(str(folder), None, "cpu", say=said.append)
+    assert len(said) == (not is_same)
+    assert is_same or f"tokenizer.json is used, though {name} numbers 420 of its 420 tokens otherwise" in said[0]

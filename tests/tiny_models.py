@@ -8,12 +8,12 @@ from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 ARCHITECTURES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-MOST_PARAMETERS = 20_000_000
+MOST_PARAMETERS = 100_000_000
 N_UNITS, N_LAYERS, N_HEADS, CONTEXT = 32, 3, 4, 160
 # What configurations call their sizes. Each is set where a configuration has it.
 NAMES_OF_SIZES = (
     (N_UNITS, "hidden_size d_model n_embd emb_dim embedding_size word_embed_proj_dim attention_hidden_size lru_width"),
-    (N_UNITS, "embedding_dim dim_model input_embedding_size output_embedding_size mamba_d_ssm vision_output_dim"),
+    (N_UNITS, "embedding_dim dim_model input_embedding_size output_embedding_size mamba_d_ssm hidden_size_global"),
     (2 * N_UNITS, "intermediate_size ffn_dim n_inner dff dim_ff d_inner moe_intermediate_size decoder_ffn_dim"),
     (2 * N_UNITS, "encoder_ffn_dim ffn_hidden_size feed_forward_size shared_expert_intermediate_size"),
     (2 * N_UNITS, "shared_intermediate_size shared_experts_intermediate_size dense_intermediate_size"),
@@ -35,6 +35,7 @@ NAMES_OF_SIZES = (
     (16, "kv_lora_rank q_lora_rank router_hidden_size adapter_rank o_lora_rank hc_lowrank rel_extent"),
     (16, "pronunciation_embed_dim shape_embed_dim hidden_size_per_layer_input"),
     (1, "n_group topk_group"),
+    (64, "encoder_hash_byte_group_vocab"),
     (0.0, "dropout hidden_dropout_prob attention_probs_dropout_prob attention_dropout"),
 )
 SIZES = {name: size for size, names in NAMES_OF_SIZES for name in names.split()}
@@ -44,8 +45,17 @@ VISION = {
 }  # fmt: skip
 AUDIO = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
 # What single architectures need beyond that.
+MIXED = ["linear_attention", "full_attention", "linear_attention"]
 MORE = {
-    "bamba": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4},
+    "bailing_hybrid": {"layer_types": MIXED},
+    "jamba": {"attn_layer_period": 3, "attn_layer_offset": 1},
+    "kimi_linear": {"layer_types": MIXED},
+    "qwen3_next": {"layer_types": MIXED},
+    "qwen3_5_text": {"layer_types": MIXED},
+    "qwen3_5_moe_text": {"layer_types": MIXED},
+    "qwen4_exp_text": {"layer_types": ["linear_attention", "indexed_attention", "linear_attention"]},
+    "cohere_compass_text": {"layer_types": ["full_attention"] * 3},
+    "bamba": {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 4},
     "granitemoehybrid": {"mamba_n_heads": 8, "mamba_d_head": 8, "layer_types": ["mamba", "attention", "mamba"]},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 2},
     "dots1": {"n_shared_experts": 1},
