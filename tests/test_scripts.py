@@ -234,15 +234,15 @@ EXTRACTION_FAULTS = {
     ),
     "a section left out": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
-        r"lppEN_word_information\.csv: its sections are .*1.*3.*4",
+        r"lppEN_word_information\.csv: expected the sections 1, 2, 3 \.\.\., got 1, 3, 4\.",
     ),
     "no column of words": (
         lambda folder: edit_timings(folder, lambda rows: rows.rename(columns={"word": "token"})),
-        r"lppEN_word_information\.csv: it has no column word",
+        r"lppEN_word_information\.csv: expected .*, got 'Unnamed: 0,token,onset,offset,section': there is no word",
     ),
     "an onset that is no number": (
         lambda folder: edit_timings(folder, lambda rows: rows.astype(str).replace({"onset": {"3.0": "soon"}})),
-        r"lppEN_word_information\.csv: line 4: onset is 'soon', which is no number",
+        r"lppEN_word_information\.csv: line 4: expected a number as onset, got 'soon'",
     ),
     "a word that ends before it begins": (
         lambda folder: edit_timings(
@@ -260,7 +260,7 @@ EXTRACTION_FAULTS = {
         lambda folder: edit_timings(
             folder, lambda rows: rows.assign(section=rows["section"].astype(float).where(rows.index > 0, np.inf))
         ),
-        r"lppEN_word_information\.csv: its sections are .*inf",
+        r"lppEN_word_information\.csv: expected the sections .*inf",
     ),
     "rows with a field too many": (
         lambda folder: (folder / "lppEN_word_information.csv").write_text(
