@@ -12,8 +12,9 @@ import sys
 
 import pandas as pd
 
-# The untrained model and the null listener show no asymmetry beyond this; the trained model does.
-NEGLIGIBLE = 0.01
+# The untrained model and the null listener show no asymmetry beyond this; the trained model does. (Layers that are
+# chosen on other runs vary more than the maximum over layers does.)
+NEGLIGIBLE = 0.02
 CLEAR = 0.05
 
 
