@@ -14,8 +14,9 @@ import pandas as pd
 
 from pipeline.tables import read_values
 
-# The untrained model and the null listener show no asymmetry beyond this; the trained model does.
-NEGLIGIBLE = 0.01
+# The untrained model and the null listener show no asymmetry beyond this; the trained model does. (Layers that are
+# chosen on other runs vary more than the maximum over layers does.)
+NEGLIGIBLE = 0.02
 CLEAR = 0.05
 
 

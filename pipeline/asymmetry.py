@@ -229,7 +229,7 @@ def brain_scores(correlations, best_layer="maximum"):
     best_layer : {"maximum", "nested"}
         Which layer is a voxel's best: the one with the highest average over runs, as in the paper;
         or in each run the one that is best on average over the other runs. The highest of several
-        noisy averages promises more than there is, a layer chosen on other runs does not.
+        noisy averages promises more than there is, a layer chosen on other runs less (see ``brain_curves``).
 
     Returns
     -------

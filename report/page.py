@@ -85,7 +85,7 @@ Either hemisphere at every layer.
 """
 NESTED = ["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"]
 LAYERS = {
-    True: "with layers chosen, in each run, on the other runs, which cannot flatter; the maps show all voxels, too",
+    True: "with layers chosen, in each run, on the other runs; the maps show all voxels, likewise",
     False: "each at its best layer; the maps show all voxels, likewise, which flatters them all alike",
 }
 

@@ -44,6 +44,16 @@ def test_both_choices_of_layers_are_there_and_the_maximum_keeps_its_columns():
     assert (table["right"] > table["right_nested"] + 0.01).all()
 
 
+@pytest.mark.parametrize(("n_runs", "expected"), [(3, 0.707), (9, 0.548)])
+def test_in_noise_a_layer_chosen_on_other_runs_gives_the_share_of_the_maximum_that_is_said(n_runs, expected):
+    """How well one run predicts another is the same number in both directions, as for models trained on noise."""
+    rng = np.random.default_rng(0)
+    pairs = np.triu(rng.standard_normal((2000, 8, n_runs, n_runs)), 1)  # 2,000 voxels, 8 layers
+    by_run = (pairs + pairs.swapaxes(2, 3)).sum(axis=3).transpose(1, 2, 0)  # (n_layers, n_runs, n_voxels)
+    scores = scores_by_choice([by_run])
+    assert scores["nested"].mean() / scores["maximum"].mean() == pytest.approx(expected, abs=0.03)
+
+
 def test_averages_over_runs_have_the_maximum_alone():
     left, right = hemispheres(BRAIN)
     averages = [layers.mean(axis=1, keepdims=True) for layers in correlations()]

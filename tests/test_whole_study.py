@@ -57,11 +57,11 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     curve = pd.read_csv(folder / "fig" / "small_lm_en_curves.csv")
     null = pd.read_csv(folder / "null" / "fig" / "small_lm_en_curves.csv")
     assert curve["tokens"].tolist() == [0, *[1024 * 2**k for k in range(11)]]
-    for end in ("", "_nested"):
-        assert abs(curve[f"left_minus_right{end}"].iloc[0]) < 0.01
+    for end, negligible in [("", 0.01), ("_nested", 0.02)]:
+        assert abs(curve[f"left_minus_right{end}"].iloc[0]) < negligible
         assert curve[f"left_minus_right{end}"].iloc[-1] > 0.05
         assert curve[f"low{end}"].iloc[-1] > 0.05
-        assert null[f"left_minus_right{end}"].abs().max() < 0.01
+        assert null[f"left_minus_right{end}"].abs().max() < negligible
 
     # The hard pairs are written as BLiMP's, the easy ones as Zorro's.
     hard, easy = curve["blimp"].to_numpy(), curve["zorro"].to_numpy()
