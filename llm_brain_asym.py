@@ -362,7 +362,10 @@ def fitted_checkpoints(model, lang):
 def published(path, source):
     """The path of an input, or BadInput that says where it is published and where to put it."""
     if path.is_dir():
-        raise BadInput(f"{path}: expected a file, got a folder. Move it away, and put the file there ({where()}).")
+        raise BadInput(
+            f"{path}: expected a file, got a folder. Move it away, get the file from {source} and put it there "
+            f"({where()})."
+        )
     if not path.is_file():
         raise BadInput(f"{path} is missing: get it from {source} and put it there ({where()})")
     return path
