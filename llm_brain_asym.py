@@ -1384,7 +1384,8 @@ def parts_of(path, parameters, model=None, inputs=()):
     """The folder in which parts of the work on a path are kept, for ``with``; see ``work.parts_folder``."""
     folder = Path(__file__).parent
     made_with = {"parameters": parameters, "model": model and str(model), "versions": versions()}
-    made_with["program"] = {file.name: sha256(file) for file in [*folder.glob("*.py"), *folder.glob("pipeline/*.py")]}
+    program = [*folder.glob("*.py"), *folder.glob("pipeline/*.py"), folder / "report" / "story_inputs.py"]
+    made_with["program"] = {file.name: sha256(file) for file in program}
     of_model = Path(model, parameters.get("revision") or "") if model else None
     inputs = [*inputs, *(weights.checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
     return work.parts_folder(path, made_with, inputs, say, command=shlex.join(sys.argv))
