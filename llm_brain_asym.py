@@ -438,8 +438,8 @@ def read_word_timings(lang):
     sections = numbers(rows["section"], path)
     different = np.unique(sections)
     if not np.array_equal(different, 1 + np.arange(len(different))) or len(rows) == 0:
-        told = ", ".join(f"{section:g}" for section in different[:12]) or "none"
-        raise BadInput(f"{path}: expected the sections 1, 2, 3 ..., got {told}. Get or make it again.")
+        listed = ", ".join(f"{section:g}" for section in different[:12]) or "none"
+        raise BadInput(f"{path}: expected the sections 1, 2, 3 ..., got {listed}. Get or make it again.")
     onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
     wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
     if wrong.any():
@@ -710,12 +710,12 @@ def read_acceptability(path, texts=None):
     Raises
     ------
     BadInput
-        The file is missing, damaged, lacks a column, or a cell is no number.
+        The file is missing, damaged, lacks a column, or has a cell that is not a number.
     """
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
     for column in ["tokens", "prompt", "sample", *measured]:
-        numbers(table[column][table[column] != ""], path)  # BadInput for a cell that is no number
+        numbers(table[column][table[column] != ""], path)  # BadInput for a cell that is not a number
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
     if texts is not None:
         before = read_record(path).get("inputs", {})
@@ -838,8 +838,10 @@ def parts_of_checkpoints(benchmark, stems):
     BadInput
         A table is damaged.
     """
-    paths = [(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)) for stem in stems]
-    parts = [benchmark_tables.read_part(*of_checkpoint) for of_checkpoint in paths]
+    parts = [
+        benchmark_tables.read_part(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark))
+        for stem in stems
+    ]
     return parts, most_common_part(parts)
 
 
@@ -867,7 +869,7 @@ def other_parts(benchmark, names, parts, usual):
     """
     sentences = []
     for part in sorted({part for part in parts if part and not is_same_part(part, usual)}, key=repr):
-        where = ", ".join(name for name, of_name in zip(names, parts, strict=True) if of_name == part)
+        where = ", ".join(name for name, its_part in zip(names, parts, strict=True) if its_part == part)
         sentences.append(
             f"{benchmark} is another part at {where} ({describe_size(benchmark, part)}) than in the rest of the curve "
             f"({describe_size(benchmark, usual)}), and is left out there"

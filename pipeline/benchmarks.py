@@ -26,7 +26,7 @@ SMALLER_PARADIGMS = {"addition_1_digit", "subtraction_1_digit", "multiplication_
 
 
 def is_whole(benchmark, part):
-    """Return whether a part has as many paradigms as the benchmark, and as many pairs of each, where known.
+    """Return whether a part has all paradigms of the benchmark, and all pairs of each where their number is known.
 
     Parameters
     ----------

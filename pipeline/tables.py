@@ -16,7 +16,7 @@ from pipeline import BadInput
 from pipeline.files import MOST_EXPANSION, MOST_SMALL, naming, new_file
 from pipeline.texts import LONE_SURROGATE, decode
 
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}  # that are no commas
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}  # instead of commas
 QUOTE_A_MARK = 'Write a cell that is one quotation mark as """", or get or make the file again.'
 AGAIN = "Get or make it again."
 csv.field_size_limit(2**31 - 1)  # Python's own limit, 131,072 characters, refuses long cells of valid files
@@ -137,7 +137,7 @@ def numbers(column, path):
     Raises
     ------
     BadInput
-        A cell is no number; the message names the first line with one.
+        A cell is not a number; the message names the first line with one.
     """
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
     is_wrong = np.isnan(values)
@@ -150,7 +150,7 @@ def numbers(column, path):
 
 def _read_text(path, is_free):
     """Return the text of a file, unpacked, with line ends of Unix or Windows."""
-    with naming(path, "it is no CSV file; get or make it again"):
+    with naming(path, "expected a CSV file in UTF-8. Get or make it again."):
         most = MOST_EXPANSION * path.stat().st_size + MOST_SMALL
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(most + 1)

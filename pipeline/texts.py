@@ -62,7 +62,7 @@ def read_lines(path):
         The file is missing, is not in UTF-8, is empty, its last line has no end, or a carriage return
         stands within a line.
     """
-    with naming(path, "it is no text in UTF-8; get it again"):
+    with naming(path, "expected text in UTF-8. Get or make it again."):
         text = decode(path.read_bytes(), path)
     text = text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
     *lines, rest = text.split("\n")

@@ -338,16 +338,16 @@ def parts_of_benchmarks(table):
     is_part = pd.DataFrame(False, index=table.index, columns=list(study.BENCHMARKS))
     sentences = []
     for name, rows in table.groupby("name", dropna=False):
-        suffix = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
+        which_model = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
         for benchmark in study.BENCHMARKS:
             with contextlib.suppress(BadInput):  # --check names damaged files
                 parts, usual = study.parts_of_checkpoints(benchmark, rows["stem"])
                 is_part.loc[rows.index, benchmark] = [
                     part is not None and not is_whole(benchmark, part) for part in parts
                 ]
-                lines = [] if usual is None else [describe_part(benchmark, usual)]
-                lines += study.other_parts(benchmark, rows["stem"], parts, usual)
-                sentences += [f"{line}{suffix}" for line in lines if line]
+                words = [] if usual is None else [describe_part(benchmark, usual)]
+                words += study.other_parts(benchmark, rows["stem"], parts, usual)
+                sentences += [f"{sentence}{which_model}" for sentence in words if sentence]
     return is_part, sentences
 
 
