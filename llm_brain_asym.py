@@ -782,7 +782,7 @@ def lm_eval_notes(models, files=None):
     return [*damaged, *ignored, *lm_eval_files.describe_unused(results, names, lm_eval_folder())]
 
 
-def read_benchmarks(model, checkpoints):
+def read_benchmarks(model, checkpoints, lm_eval=None):
     """One score per checkpoint for every benchmark that has been run.
 
     Parameters
@@ -790,6 +790,8 @@ def read_benchmarks(model, checkpoints):
     model : str
     checkpoints : pandas.DataFrame with columns stem, revision, ...
         As ``fitted_checkpoints`` returns it.
+    lm_eval : optional
+        As ``read_lm_eval_files`` returns it, for callers that have read the files.
 
     Returns
     -------
@@ -815,7 +817,7 @@ def read_benchmarks(model, checkpoints):
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
-    of_tasks = lm_eval_results.headline(read_lm_eval(model, checkpoints["revision"]))
+    of_tasks = lm_eval_results.headline(read_lm_eval(model, checkpoints["revision"], lm_eval))
     return table.join(of_tasks).reset_index(drop=True)
 
 
@@ -938,7 +940,7 @@ def read_benchmark_items(model, checkpoints):
     return items
 
 
-def what_differs(model, checkpoints, lang):
+def what_differs(model, checkpoints, lang, lm_eval=None):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
@@ -950,6 +952,8 @@ def what_differs(model, checkpoints, lang):
     model, lang : str
     checkpoints : pandas.DataFrame with columns stem, revision, ...
         As ``fitted_checkpoints`` returns it.
+    lm_eval : optional
+        As ``read_lm_eval_files`` returns it, for callers that have read the files.
 
     Returns
     -------
@@ -975,7 +979,7 @@ def what_differs(model, checkpoints, lang):
         # Of a study that was copied here, gigabytes would have to be read to be sure.
         if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
-    sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"]))[1]
+    sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"], lm_eval))[1]
     return sentences + describe_weights(checkpoints)
 
 
@@ -1057,8 +1061,12 @@ def read_checkpoints(stem):
     """Return the checkpoint on record of every output of a checkpoint, by path; of texts, the first one's."""
     first_text = generated_text_path(stem, 0, 0, generated_texts_folder())
     paths = [path for path in outputs_of_checkpoint(stem) if path.suffix != first_text.suffix]
-    records = {path: read_record(path).get("checkpoint") for path in [*paths, first_text]}
-    return {path: checkpoint for path, checkpoint in records.items() if checkpoint}
+    checkpoints = {}
+    for path in [*paths, first_text]:
+        with contextlib.suppress(BadInput):  # a damaged record does not hide the others; --check names it
+            if checkpoint := read_record(path).get("checkpoint"):
+                checkpoints[path] = checkpoint
+    return checkpoints
 
 
 def describe_weights(checkpoints):

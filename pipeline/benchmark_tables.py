@@ -1,6 +1,7 @@
 """The two tables of a benchmark of minimal pairs: a row per paradigm, and a row per pair."""
 
 import collections
+import hashlib
 
 import numpy as np
 import pandas as pd
@@ -49,18 +50,30 @@ def read_right(path):
     Returns
     -------
     pandas.Series of float
-        1 for a right pair and 0 for a wrong one or a tie. The index is (paradigm, pair), as strings.
+        1 for a right pair and 0 for a wrong one or a tie. The index is (paradigm, pair), as strings. Its attribute
+        ``attrs["sentences"]`` is a checksum of the sentences, None where the table lacks them.
 
     Raises
     ------
     BadInput
         The table is damaged, lacks a column, or has no row.
     """
-    rows = read_csv(path, ["paradigm", "pair", "logprob_good", "logprob_bad"], free_text=SENTENCES)
+    columns = ["paradigm", "pair", "logprob_good", "logprob_bad"]
+    rows = read_csv(path, columns, optional=SENTENCES, free_text=SENTENCES)
     if rows.empty:
         raise BadInput(f"{path}: expected a row per pair, got none. Make it again with --overwrite.")
     good, bad = (numbers(rows[side], path) for side in ("logprob_good", "logprob_bad"))
-    return pd.Series(good > bad, index=[rows["paradigm"], rows["pair"]], dtype=float)
+    right = pd.Series(good > bad, index=[rows["paradigm"], rows["pair"]], dtype=float)
+    right.attrs["sentences"] = _checksum_of_sentences(rows)
+    return right
+
+
+def _checksum_of_sentences(rows):
+    """Return a checksum of the sentences of pairs, whatever their order, or None where there are none."""
+    if not set(SENTENCES) <= set(rows):
+        return None
+    sentences = sorted(zip(rows["paradigm"], rows["pair"], rows["good"], rows["bad"], strict=True))
+    return hashlib.sha256(repr(sentences).encode()).hexdigest()
 
 
 def read_part(path, pairs_path):
@@ -120,6 +133,7 @@ def join_pairs(rights):
         Checkpoints have other pairs.
     """
     first_path, first = next(right for right in rights if right is not None)
+    of_first = first.attrs["sentences"]
     values = np.full((len(rights), len(first)), np.nan)
     for row, right in enumerate(rights):
         if right is None:
@@ -132,5 +146,10 @@ def join_pairs(rights):
                     "Make one of them again with --overwrite."
                 )
             series = series.reindex(first.index)  # the same pairs in another order
+        if None not in (of_first, right[1].attrs["sentences"]) and right[1].attrs["sentences"] != of_first:
+            raise BadInput(
+                f"{path}: expected the sentences of {first_path.name}, got others under the same numbers. "
+                "Make one of them again with --overwrite."
+            )
         values[row] = series.to_numpy()
     return values, first.index.get_level_values(0).to_numpy()

@@ -32,6 +32,7 @@ CLOSE_CHOICE = 1e-3
 # By which share of the largest logit rounding moves logits where rows are read together.
 ROUNDING = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
 N_TRIED = 3  # tokens that are written to see whether rows can be read together
+N_PADDING = 16  # tokens of padding, at least, to see whether a model ignores it
 
 _can_be_padded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # found once for each model
 _can_be_read_together: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -161,7 +162,9 @@ def _texts_to_write_together(model, starts, say):
         groups = [everything]
     else:
         if model not in _can_be_padded:
-            _can_be_padded[model] = _are_logits_same(model, shortest, longest)
+            # Long padding shows what a single token may hide.
+            much_longer = shortest + usual_token_ids(model, N_PADDING)
+            _can_be_padded[model] = _are_logits_same(model, shortest, max(longest, much_longer, key=len))
             if not _can_be_padded[model]:
                 lines.append(f"{name}: what it writes depends on the padding before a prompt: one length at a time")
         lengths = sorted(set(map(len, starts)))

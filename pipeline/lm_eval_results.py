@@ -11,6 +11,9 @@ import pandas as pd
 
 from pipeline import lm_eval_settings
 
+# Metrics that lie between 0 and 1, as the command writes them.
+SHARES = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "em", "f1", "mc1", "mc2"}
+
 
 def choose_curves(results):
     """Choose for each task the results that make one curve.
@@ -33,6 +36,9 @@ def choose_curves(results):
     """
     kept, sentences = [], []
     for task, rows in results[~results["is_limited"].astype(bool)].groupby("task"):
+        rows, assumed = _settle_dtype(rows)
+        if assumed:
+            sentences.append(f"{task}: {assumed}")
         settings = _usual_settings(rows)
         chosen = newest(rows[rows["settings"] == settings])
         kept.append(chosen)
@@ -40,6 +46,24 @@ def choose_curves(results):
     columns = ["revision", "task", "metric", "value", "stderr", "n_shots"]
     curves = pd.concat(kept, ignore_index=True) if kept else results[:0]
     return curves[columns].reset_index(drop=True), sentences
+
+
+def _settle_dtype(rows):
+    """Return results in which an unrecorded dtype is that of most others, and a sentence on it, or the empty str.
+
+    Versions before 0.4.4 or so do not record the dtype that ``auto`` led to. Such results are not another kind.
+    """
+    settings = [json.loads(text) for text in rows["settings"]]
+    known = [one["dtype"] for one in settings if one.get("dtype") not in (None, "auto")]
+    is_unknown = np.array([one.get("dtype") == "auto" for one in settings])
+    if not known or not is_unknown.any():
+        return rows, ""
+    usual = max(sorted(set(known)), key=known.count)
+    settled = [
+        json.dumps(one | ({"dtype": usual} if one.get("dtype") == "auto" else {}), sort_keys=True) for one in settings
+    ]
+    sentence = f"dtype {usual} is assumed, since it is not recorded, at {_some(rows['revision'][is_unknown])}"
+    return rows.assign(settings=settled), sentence
 
 
 def _usual_settings(rows):
@@ -51,6 +75,21 @@ def _usual_settings(rows):
         return same["revision"].nunique(), is_plain, same["date"].max()
 
     return max(rows["settings"].unique(), key=rank)
+
+
+def tasks_without_bounds(results):
+    """Return the tasks of curves whose metric is not a share (bits per byte, Brier score): no plateau at 0 or 1.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As ``choose_curves`` returns it.
+
+    Returns
+    -------
+    list of str
+    """
+    return [task for task, rows in results.groupby("task") if choose_metric(rows).partition(",")[0] not in SHARES]
 
 
 def newest(results):

@@ -30,10 +30,12 @@ DEFAULTS = {
     "truncation_side": UNSET | {"left"},
 }
 DTYPES = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "float": "float32", "double": "float64"}
-NEUTRAL = frozenset(["model type", "dtype", "shots"])  # which every run has
+NEUTRAL = frozenset(["model type", "dtype", "shots", "prompt"])  # which every run has
 USUAL_SEED = 1234
 MOST_SHOWN = 60  # characters of a value in a sentence
 SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")  # tasks in which nothing is generated
+# What the prompts of a task are made of: a task of the same name may be another one.
+PROMPT_KEYS = ("dataset_path", "dataset_name", "description", "doc_to_text", "doc_to_target", "doc_to_choice")
 
 
 def parse_model_args(model_args):
@@ -133,6 +135,8 @@ def read_task_settings(content, task):
     """
     config, settings = content["config"], {}
     tasks = list_tasks(content, task)
+    if prompt := _describe_prompt(content, tasks):
+        settings["prompt"] = prompt
     shots = sorted({_count_shots(content, name) for name in tasks}, key=str)
     settings["shots"] = " and ".join("unknown" if number is None else str(number) for number in shots)
     has_shots = any(number != 0 for number in shots)
@@ -146,6 +150,14 @@ def read_task_settings(content, task):
         if isinstance(n_used, int) and isinstance(n_all, int) and n_used < n_all:
             settings["items"] = f"{n_used} of {n_all}"
     return settings, shots[0] if len(shots) == 1 else None
+
+
+def _describe_prompt(content, tasks):
+    """Return the beginning of a checksum of what the prompts of some tasks are made of, the empty str if unknown."""
+    parts = [[name, key, _get(content, "configs", name, key)] for name in tasks for key in PROMPT_KEYS]
+    # Older versions write functions by their place in memory.
+    parts = [part for part in parts if part[2] not in (None, "") and " at 0x" not in str(part[2])]
+    return _checksum(None, json.dumps(parts, sort_keys=True)) if parts else ""
 
 
 def list_tasks(content, task):

@@ -526,7 +526,7 @@ def kind(curve, lang):
     return "formal" if curve in FORMAL[lang] else "functional" if curve in FUNCTIONAL[lang] else "other"
 
 
-def compare(tokens, curves, lang="en", target=None):
+def compare(tokens, curves, lang="en", target=None, unbounded=()):
     """The transition of every curve, and how it goes with that of one of them.
 
     The plateaus of a benchmark whose scores are shares or probabilities lie between 0 and 1 (see
@@ -545,6 +545,8 @@ def compare(tokens, curves, lang="en", target=None):
     target : str, optional
         The curve that the others are compared with: the first of TARGETS that is there, unless it is given.
         Another one of TARGETS has a row in the table, without a comparison.
+    unbounded : collection of str
+        Other curves whose plateaus may lie anywhere, though their scores lie between 0 and 1.
 
     Returns
     -------
@@ -561,7 +563,9 @@ def compare(tokens, curves, lang="en", target=None):
     tokens = np.asarray(tokens, dtype=float)
     x = np.log10(np.where(tokens > 0, tokens, np.nan))
     target = target or next(name for name in TARGETS if name in curves)
-    bounds = {name: None if name in TARGETS else possible_range(curve) for name, (curve, _) in curves.items()}
+    bounds = {
+        name: None if name in (*TARGETS, *unbounded) else possible_range(curve) for name, (curve, _) in curves.items()
+    }
     measured = {
         name: np.isfinite(np.vstack([x, curve, resamples])).all(axis=0) for name, (curve, resamples) in curves.items()
     }

@@ -23,12 +23,11 @@ WEIGHTS = (
     r"pytorch_model.*-of-\d+\.bin",
     r"(?!optimizer|scheduler|scaler|rng_state|random_states|training_args|tokenizer).*\.(safetensors|bin|pt|pth|h5)",
 )
-# Weights in other formats, the state of a training, and what is written about a checkpoint.
-NOT_LOADED = re.compile(
-    r".*\.(safetensors|bin|pt|pth|h5|msgpack|onnx|onnx_data|gguf|ot|index\.json)"
-    r"|.*\.(md|py|sh|ya?ml|log|csv|pdf|png|jpe?g|gif|svg)"
-    r"|(licen[cs]e|notice|use_policy|readme).*|(trainer_state|(train|eval|all)_results)\.json",
-    re.IGNORECASE,
+# Configuration and tokenizer: what else changes the numbers. Logs, licences, generation_config.json, chat templates and
+# the like do not.
+CONFIGURATION = re.compile(
+    r"config\.json|tokenizer(_config)?\.json|(special_tokens_map|added_tokens)\.json|merges\.txt|.*vocab.*\.(json|txt)"
+    r"|.*\.(model|tiktoken|spm)"
 )
 # Loading from the hub asks for these. A record without one means that the hub had none.
 ALWAYS_ASKED_FOR = {"config.json", "tokenizer.json", "tokenizer_config.json"}
@@ -74,7 +73,7 @@ def loaded_weights(files):
 
 def other_loaded_files(files):
     """Return configuration and tokenizer of a checkpoint, a dict of SHA-256 by name."""
-    return {name: checksum for name, checksum in files.items() if not NOT_LOADED.fullmatch(name)}
+    return {name: checksum for name, checksum in files.items() if CONFIGURATION.fullmatch(name)}
 
 
 def identity(checkpoint):
@@ -105,7 +104,10 @@ def is_same(before, now):
     if not before.get("files") or not now.get("files"):
         return None
     old, new = other_loaded_files(before["files"]), other_loaded_files(now["files"])
-    old_weights, new_weights = (Counter(loaded_weights(files).values()) for files in (before["files"], now["files"]))
+    weights = loaded_weights(before["files"])
+    old_weights, new_weights = Counter(weights.values()), Counter(loaded_weights(now["files"]).values())
+    if weights and all(now["files"].get(name) == checksum for name, checksum in weights.items()):
+        new_weights = old_weights  # the same weights have come in another format, too
     if not (before.get("commit") or now.get("commit")):
         return (old, old_weights) == (new, new_weights)
     added = (new.keys() - old.keys()) & ALWAYS_ASKED_FOR

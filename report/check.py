@@ -96,7 +96,7 @@ def check_study(lang):
                 results.warn(f"lm_eval: {note}")
         if study.tokens_table_path().is_file():
             results.attempt(check_tokens_table, results, table)
-        results.line("checkpoints", check_outputs.check_outputs, results, table, lang)
+        results.line("checkpoints", check_outputs.check_outputs, results, table, lang, lm_eval)
     return results
 
 
@@ -166,6 +166,11 @@ def describe_mask(results, lang):
         left, right = asymmetry.hemispheres(mask)
         mirror = asymmetry.mirrored(mask)
     share = (mirror >= 0).mean()
+    if not images.is_in_published_order(path):
+        results.warn(
+            f"{path}: its voxels are not stored from left to right, back to front, below to above (RAS), as those of "
+            "the published masks are. fMRI, ISC and correlations must be in its order, or sides are wrong."
+        )
     if share < LEAST_SHARE_MIRRORED:
         results.warn(f"{path}: only {share:.0%} of its voxels have a mirror image in it. Is a hemisphere missing?")
     sizes = [f"{size:.3g}" for size in voxel_sizes(mask.affine)]
@@ -220,7 +225,9 @@ def describe_atlas(lang):
         return "there"
     with files.prefixing(study.atlas_path()):
         regions = asymmetry.atlas_regions(study.read_mask(lang), atlas)
-    return f"{len(regions)} regions on the left of the mask"
+    n_voxels = np.median([left.sum() for left, _ in regions.values()])
+    sides = images.describe_sides(study.atlas_path())
+    return f"{len(regions)} regions on the left of the mask, of {n_voxels:g} voxels (median); {sides}"
 
 
 def check_tokens_table(results, table):

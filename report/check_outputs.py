@@ -14,7 +14,7 @@ from report import overview, progress, story_inputs
 FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit that has left correlations
 
 
-def check_outputs(results, table, lang):
+def check_outputs(results, table, lang, lm_eval):
     """Check the outputs of every checkpoint, and whether those of a model agree; return their number in words."""
     is_to_be_fitted = [
         study.activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]
@@ -43,7 +43,7 @@ def check_outputs(results, table, lang):
         judgements = study.acceptability_path(model, study.generated_texts_folder())
         if judgements.is_file():
             results.attempt(study.read_acceptability, judgements)
-        results.attempt(check_curve, results, model, rows, lang)
+        results.attempt(check_curve, results, model, rows, lang, lm_eval)
     return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
 
 
@@ -93,7 +93,9 @@ def check_correlations(results, table, lang):
         for layer, of_runs in enumerate(correlations):
             path = study.layer_correlations_path(row["stem"], layer, lang)
             average = results.attempt(files.read_arrays, path) if path.is_file() else None
-            if average is None or not np.allclose(average, of_runs.mean(axis=0), atol=1e-5, equal_nan=True):
+            expected = of_runs.mean(axis=0)
+            is_array = isinstance(average, np.ndarray) and average.shape == expected.shape
+            if not is_array or not np.allclose(np.asarray(average), expected, atol=1e-5, equal_nan=True):
                 runs = study.run_correlations_path(row["stem"], lang).name
                 results.error(f"{path} is not the average of the runs in {runs}")
     for model, of_model in shapes.items():
@@ -116,15 +118,15 @@ def check_benchmark(stem, benchmark):
         raise BadInput(f"{path} is not what {pairs_path.name} gives")
 
 
-def check_curve(results, model, rows, lang):
+def check_curve(results, model, rows, lang, lm_eval):
     """Check what the notebook reads of a model: its checkpoints, benchmarks and texts."""
     fitted = rows[rows["fit"].isin(FITTED)]
     if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
         results.warn(f"left out of curves, since their training tokens are not known: {overview.shortened(unknown)}")
     if fitted["tokens"].notna().any():
         checkpoints, _ = study.fitted_checkpoints(model, lang)
-        study.read_benchmarks(model, checkpoints)
+        study.read_benchmarks(model, checkpoints, lm_eval)
         study.read_acceptability_items(model, checkpoints)
-        for sentence in study.what_differs(model, checkpoints, lang):
+        for sentence in study.what_differs(model, checkpoints, lang, lm_eval):
             if not any(warning.endswith(sentence) for warning in results.warnings):
                 results.warn(f"{model}: {sentence}")

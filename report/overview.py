@@ -57,12 +57,7 @@ def find_checkpoints(lang):
             if found.get(stem, {"model": None})["model"] is None:
                 found[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
         for folder in pattern.parent.glob(files.hidden(pattern, "parts").name):  # work that was stopped
-            note = folder / work.NOTE
-            made_with = work.read_note(folder).get("with", {})
-            if note.is_file() and not made_with:
-                raise BadInput(
-                    f"{note}: expected a note on the parts of an output, got something else. Remove {folder}."
-                )
+            made_with = work.read_note(folder).get("with", {})  # a damaged note: the stage begins from its start
             name = folder.name.removeprefix(".").removesuffix(".parts")
             stem = name.removeprefix(before).removesuffix(after)
             revision = made_with.get("parameters", {}).get("revision")
@@ -308,6 +303,8 @@ def in_words(lang):
     shown = shown.replace("missing", "-")
     lines.append(shown.to_string(index=False))
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
+    if shown["L-R"].any():
+        lines.append("L-R: left minus right at each voxel's best layer, as published")
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
     if (table[list(STAGES)] == "damaged").any(axis=None):
@@ -371,8 +368,10 @@ def shortened(names):
 def as_json(lang):
     """The overview for other programs."""
     told = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
-    table = states(lang)
+    lm_eval = study.read_lm_eval_files()
+    table = states(lang, lm_eval)
     checkpoints = json.loads(table.to_json(orient="records"))
     content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
+    content["lm_eval"] = study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)
     content |= {"parts_of_benchmarks": parts_of_benchmarks(table)[1], "notices": notices.about_weights(table)}
     return json.dumps(content, indent=1)

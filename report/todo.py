@@ -65,7 +65,7 @@ def to_do(stage, table, lang):
             words += ["--revision", row["revision"]] if row["revision"] and stage != "fit" else []
             words += ["--lang", lang] if stage in ("activations", "fit") else []
             words += options_for(stage, row, sisters, lang)
-        words += ["--overwrite"] if row[stage] == "outdated" else []
+        words += ["--overwrite"] if row[stage] in ("outdated", "damaged") else []
         commands.append(shlex.join(["python", SCRIPTS[stage], *words]))
     return commands, waiting, without_model
 
