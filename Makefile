@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: bench demo soak test
+.PHONY: architectures bench demo soak test
 
 demo: .venv/made
 	rm -rf embedded_study
@@ -18,6 +18,10 @@ test: .venv/made
 # Kills at every step, races again and again: the long form of what make test does of it.
 soak: .venv/made
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/test_interruption.py
+
+# Every causal architecture of Transformers against a plain loop, and a list of what came out: a quarter of an hour.
+architectures: .venv/made
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --architectures -n auto tests/test_architectures.py
 
 # Some forty minutes; benchmarks/README.md says what comes out.
 bench: .venv/made_benchmarks

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import BadInput, acceptability, files, work
+from pipeline import BadInput, acceptability, files, weights, work
+from pipeline.tables import write_table
 from report import progress
 
 
@@ -30,7 +31,13 @@ def main():
     parser = study.ArgumentParser(__doc__)
     parser.add_argument("--folder", type=Path, help="with the texts (default: generated_texts in the study folder)")
     parser.add_argument("--model", help="only texts of this model; needed for texts without a .json")
-    parser.add_argument("--classifier", nargs="+", default=["yiiino/deberta-v3-large-cola"], metavar="NAME")
+    parser.add_argument(
+        "--classifier",
+        nargs="+",
+        default=["yiiino/deberta-v3-large-cola"],
+        metavar="NAME",
+        help="names on the Hugging Face hub, or local folders (default: yiiino/deberta-v3-large-cola)",
+    )
     parser.add_argument("--acceptable_label", help="name or number of the label that means acceptable")
     parser.add_argument("--prompts", type=Path, help="prompts of texts without a .json (default: our own)")
     parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the texts (default: en)")
@@ -68,10 +75,12 @@ def judge_model(texts, output, args):
     with study.parts_of(output, parameters, inputs=inputs) as parts:
         for classifier, missing in missing_of.items():
             if len(missing):
-                table, classifiers[study.checkpoint_stem(classifier)] = judge(missing, classifier, args, parts)
+                name = study.checkpoint_stem(classifier)
+                before = classifiers.get(name)
+                table, classifiers[name] = judge(missing, classifier, args, parts, output, before)
                 tables.append(table)
         table = pd.concat(tables).sort_values(["tokens", "revision", "prompt", "sample", "classifier"])
-        files.write_table(parts / output.name, table)
+        write_table(parts / output.name, table)
         judges = {"model": ", ".join(classifiers), "classifiers": classifiers}
         study.finish(parts, [output], parameters, inputs, started, judges)
     means = table.groupby(["tokens", "revision", "classifier"])[["mean_probability", "share_acceptable"]].mean()
@@ -84,9 +93,9 @@ def check_same_classifiers(before, classifiers, output):
     for classifier in classifiers:
         checkpoint = before.get(study.checkpoint_stem(classifier))
         if checkpoint and not study.is_same_checkpoint(checkpoint, classifier, output):
-            raise BadInput(
-                f"{output} was made with another classifier {checkpoint['model']}: --overwrite makes it anew"
-            )
+            which = study.which_is_another(checkpoint, classifier) if checkpoint.get("commit") else ""
+            which = which.removeprefix("the model ") or f"another classifier {checkpoint['model']}"
+            raise BadInput(f"{output} was made with {which}: --overwrite makes it anew")
 
 
 def not_judged(texts, tables, classifier):
@@ -98,16 +107,21 @@ def not_judged(texts, tables, classifier):
     return texts[~texts.set_index(keys).index.isin(judged)]
 
 
-def judge(texts, classifier, args, parts):
-    """How acceptable a classifier finds the sentences of each text, a row each; and what was loaded."""
+def judge(texts, classifier, args, parts, output, before):
+    """How acceptable a classifier finds the sentences of each text, a row each; and what was loaded.
+
+    before is what was loaded for the texts in the table ``output``, or None.
+    """
     name = study.checkpoint_stem(classifier)
     sentences = [
         acceptability.written_sentences(text, prompt, args.lang)
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
-    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device)
-    part = parts / f"{hashlib.sha256(repr([checkpoint, different]).encode()).hexdigest()}.npz"
+    model, tokenizer, checkpoint = study.load_classifier(classifier, args.device, different)
+    study.check_same_weights(output, before, checkpoint)  # a branch of the hub may have changed just now
+    key = [name, weights.identity(checkpoint), different]
+    part = parts / f"{hashlib.sha256(repr(key).encode()).hexdigest()}.npz"
     known = work.read_part(part)
     try:
         label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)

@@ -21,8 +21,8 @@ import time
 
 import numpy as np
 
-from pipeline import BadInput, activations, files, stimulus, work
-from report import progress
+from pipeline import BadInput, activations, files, work
+from report import progress, story_inputs
 
 
 def main():
@@ -42,13 +42,12 @@ def main():
     with study.job(output, parameters, args.overwrite, args.model, inputs) as parts:
         if parts is None:
             return
-        texts, words_of_runs, onsets_offsets = read_story(args.lang)
-        spans_of_runs = place_words(words_of_runs, texts, args.lang)
+        texts, words_of_runs, onsets_offsets = story_inputs.read_story(args.lang)
+        spans_of_runs = story_inputs.place_words(words_of_runs, texts, args.lang)
         if not args.overwrite:
-            check_same_timings(onsets_offsets, args.lang)
+            story_inputs.check_same_timings(onsets_offsets, args.lang)
         study.use_threads(args.threads)
-        model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
-        work.keep_if_same(parts, checkpoint, study.say)
+        model, tokenizer, checkpoint = study.load_for(parts, args, texts)
 
         activations_of_runs: list[list[np.ndarray]] = []  # runs of layers of (n_words, n_units)
         with progress.bar(sum(map(len, spans_of_runs)), output.stem, "word") as bar:
@@ -71,31 +70,9 @@ def main():
         files.write_arrays(parts / output.name, activations_of_runs)
         study.finish(parts, [output], parameters, inputs, started, checkpoint)
     n_layers, n_words, n_units = len(vectors), sum(map(len, spans_of_runs)), vectors.shape[-1]
-    print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}")
-
-
-def read_story(lang):
-    """Texts, words and (onsets, offsets) of every run."""
-    texts, timings = study.read_texts(lang), study.read_word_timings(lang)
-    if len(texts) != len(timings):
-        raise BadInput(
-            f"{study.text_path(lang)} has {len(texts)} runs, {study.word_timings_path(lang)} {len(timings)} sections: "
-            "they must be of the same story"
-        )
-    return texts, [words for words, _, _ in timings], [(onsets, offsets) for _, onsets, offsets in timings]
-
-
-def place_words(words_of_runs, texts, lang):
-    """Characters of every word of every run, a list of arrays of shape (n_words, 2)."""
-    spans_of_runs = []
-    for run, (words, text) in enumerate(zip(words_of_runs, texts, strict=True), start=1):
-        try:
-            spans_of_runs.append(stimulus.align(words, text, lang))
-        except BadInput as error:
-            raise BadInput(
-                f"{study.word_timings_path(lang)}, section {run}, does not fit {study.text_path(lang)}: {error}"
-            ) from error
-    return spans_of_runs
+    n_rows, timings = study.count_timing_rows(args.lang), study.word_timings_path(args.lang).name
+    unused = f"; {n_rows - n_words} of {n_rows} rows of {timings} have no word" if n_rows > n_words else ""
+    print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}{unused}")
 
 
 def write_timings(onsets_offsets, lang, overwrite, parts):
@@ -103,33 +80,12 @@ def write_timings(onsets_offsets, lang, overwrite, parts):
     path = study.onsets_offsets_path(lang)
     with files.alone(path):
         if not overwrite:
-            check_same_timings(onsets_offsets, lang)
+            story_inputs.check_same_timings(onsets_offsets, lang)
         with contextlib.suppress(BadInput):  # a damaged file is written anew
-            if is_of_timings(path, onsets_offsets):
+            if story_inputs.is_of_timings(path, onsets_offsets):
                 return
         files.write_arrays(parts / path.name, onsets_offsets)
         os.replace(parts / path.name, path)
-
-
-def check_same_timings(onsets_offsets, lang):
-    """All checkpoints of a study share one file of timings: if it is there, it must be of these words."""
-    path = study.onsets_offsets_path(lang)
-    if path.exists() and not is_of_timings(path, onsets_offsets):
-        raise BadInput(
-            f"{path} is of other word timings than {study.word_timings_path(lang)}: "
-            "use another study folder (LTBA_DIR), or --overwrite for every checkpoint"
-        )
-
-
-def is_of_timings(path, onsets_offsets):
-    """Whether a file is there and holds these timings."""
-    if not path.exists():
-        return False
-    before = files.read_arrays(path)
-    with files.naming(path, "it is no list over runs of (onsets, offsets); remove it, and extract again"):
-        return len(before) == len(onsets_offsets) and all(
-            np.array_equal(old, new) for old, new in zip(before, onsets_offsets, strict=True)
-        )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,11 @@ import time
 import numpy as np
 import torch
 
-from pipeline import BadInput, encoding, files, work
-from report import progress
+from pipeline import BadInput, files, work
+from pipeline.encoding.arrays import as_float32
+from pipeline.encoding.cross_validation import cross_validate
+from pipeline.encoding.folds import hold_out_runs
+from report import progress, story_inputs
 
 
 def main():
@@ -88,6 +91,11 @@ def main():
             f"{n_at_an_end} of {alphas.size} penalties are at an end of --alphas {low:g} {high:g} {n_alphas:g}: "
             "a wider range may predict better, if there is anything to predict; fit all checkpoints of a curve alike"
         )
+    if len(grid) == 2:
+        print(
+            f"both penalties of --alphas {low:g} {high:g} {n_alphas:g} are ends of the range, so nothing shows whether "
+            "it is wide enough: give three or more"
+        )
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
 
@@ -95,8 +103,9 @@ def main():
 def fit(model, lang, grid, device, parts):
     """Read everything and fit all layers; correlations and alphas as ``fit_layers`` returns them."""
     fmri = study.read_average_subject(lang)
-    matrices = hrf_matrices(model, lang, [len(run) for run in fmri], device)
-    fmri = prepare_fmri(fmri, lang)
+    onsets_offsets, n_scans = study.read_onsets_offsets(lang), [len(run) for run in fmri]
+    matrices = story_inputs.hrf_matrices(onsets_offsets, study.onsets_offsets_path(lang), n_scans, lang, device)
+    fmri = story_inputs.prepare_fmri(fmri, lang)
     regressors = read_regressors(model, lang, matrices)  # layers of runs
     return fit_layers(regressors, fmri, grid, device, model, lang, parts)
 
@@ -116,21 +125,13 @@ def write(correlations, alphas, model, lang, parts):
     return others[::-1]
 
 
-def prepare_fmri(fmri, lang):
-    """Trim and z-score every run, a list of float32 array (n_scans - 20, n_voxels)."""
-    fmri = [encoding.prepare(run) for run in fmri]
-    for run, scans in enumerate(fmri):
-        if not scans.any():
-            raise BadInput(f"{study.average_subject_path(lang, run)}: no voxel varies; get it again")
-    return fmri
-
-
 def fit_layers(regressors, fmri, grid, device, model, lang, parts):
     """Fit one layer after another, and say how well each does; those that are among the parts are done.
 
     Returns correlations, float32 array (n_layers, n_runs, n_voxels), and alphas, (n_layers, n_runs).
     """
-    fmri = [encoding.as_float32(run, device) for run in fmri]
+    runs = hold_out_runs([len(run) for run in fmri])
+    targets = as_float32(np.concatenate(fmri), device)  # (n_scans of all runs, n_voxels)
     correlations, alphas = [], []
     with progress.bar(len(regressors), model, "layer") as bar:
         for layer, regressors_of_runs in enumerate(regressors):
@@ -139,7 +140,8 @@ def fit_layers(regressors, fmri, grid, device, model, lang, parts):
                 of_runs, chosen = done["correlations"], done["alphas"]
             else:
                 try:
-                    of_runs, chosen = encoding.fit_left_out_runs(regressors_of_runs, fmri, grid, device)
+                    features = np.concatenate(regressors_of_runs)
+                    of_runs, chosen = cross_validate(features, targets, runs, grid, device=device)
                 except BadInput as error:
                     raise BadInput(f"{study.activations_path(model, lang)}: layer {layer}: {error}") from error
                 work.save_part(part, correlations=of_runs, alphas=chosen)
@@ -149,27 +151,6 @@ def fit_layers(regressors, fmri, grid, device, model, lang, parts):
             bar.update()
             bar.write(f"layer {layer}: correlation {np.nanmean(of_voxels):.4f}, at most {np.nanmax(of_voxels):.4f}")
     return np.stack(correlations), np.stack(alphas)
-
-
-def hrf_matrices(model, lang, n_scans_of_runs, device):
-    """What turns the word vectors of each run into regressors, a list of float32 array (n_scans, n_words)."""
-    onsets_offsets = study.read_onsets_offsets(lang)
-    if len(onsets_offsets) != len(n_scans_of_runs):
-        raise BadInput(
-            f"{study.onsets_offsets_path(lang)} has {len(onsets_offsets)} runs, but there are "
-            f"{len(n_scans_of_runs)} of fMRI in {study.average_subject_path(lang, 0).parent}: "
-            "they must be of the same story"
-        )
-    matrices = []
-    for run, ((onsets, offsets), n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
-        try:
-            matrices.append(encoding.as_float32(encoding.hrf_matrix(onsets, offsets, n_scans), device))
-        except BadInput as error:
-            raise BadInput(
-                f"{study.onsets_offsets_path(lang)} does not fit {study.average_subject_path(lang, run)}: "
-                f"run {run}: {error}"
-            ) from error
-    return matrices
 
 
 def read_regressors(model, lang, matrices):
@@ -182,16 +163,7 @@ def read_regressors(model, lang, matrices):
 
     def regressors_of_run(run, layers):
         bar.update()
-        regressors = []
-        for layer, vectors in enumerate(layers):
-            try:
-                regressors.append(encoding.word_regressors(matrices[run], vectors))
-            except BadInput as error:
-                raise BadInput(
-                    f"{path}: run {run}, layer {layer} holds {error}; extract again, with --dtype float32 if they "
-                    "overflowed"
-                ) from error
-        return regressors
+        return story_inputs.layer_regressors(layers, matrices[run], path, run)
 
     with progress.bar(len(matrices), f"{model}: reading", "run") as bar:
         of_runs = study.read_activations(model, lang, regressors_of_run)  # runs of layers

@@ -49,7 +49,12 @@ def main():
                 # Another job may have written some, or this one before it was stopped (with --overwrite).
                 missing = [text for text in find_missing(prompts, stem, folder, args) if not is_marked(parts, text[0])]
                 if missing:
-                    write_texts(missing, parts, args)
+                    study.use_threads(args.threads)
+                    loaded = study.load_for(parts, args, [prompt for _, prompt, *_ in missing], folder)
+                    # Of other weights, texts that this job has written are not kept.
+                    every = find_missing(prompts, stem, folder, args)
+                    missing = [text for text in every if not is_marked(parts, text[0])]
+                    write_texts(missing, parts, args, *loaded)
     print(f"{len(prompts) * args.n_samples} texts, {len(missing)} of them new, in {folder}/{stem}_gen_*.txt")
 
 
@@ -84,10 +89,8 @@ def is_marked(parts, path):
     return path.exists() and mark(parts, path).exists()
 
 
-def write_texts(missing, parts, args):
+def write_texts(missing, parts, args, model, tokenizer, checkpoint):
     """Generate texts a batch at a time, and write each batch as soon as it is there."""
-    study.use_threads(args.threads)
-    model, tokenizer, checkpoint = study.load_checkpoint(args.model, args.revision, args.device, args.dtype)
     stem = study.checkpoint_stem(args.model, args.revision)
     with progress.bar(len(missing) * args.max_new_tokens, f"texts of {stem}", "token") as bar:
         n_written = 0
@@ -97,7 +100,7 @@ def write_texts(missing, parts, args):
             started = time.time()
             paths, prompts, parameters, seeds = zip(*batch, strict=True)
             texts = generation.continue_prompts(
-                model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update
+                model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update, bar.write
             )
             for path, text, how in zip(paths, texts, parameters, strict=True):
                 with files.new_file(parts / path.name) as temporary:

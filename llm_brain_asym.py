@@ -16,7 +16,9 @@ import logging
 import os
 import platform
 import re
+import select
 import shlex
+import signal
 import sys
 import time
 import zipfile
@@ -25,22 +27,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, images, lm_eval_results, work
+from pipeline import BadInput, benchmark_tables, images, lm_eval_files, lm_eval_results, weights, work
+from pipeline.benchmarks import describe_part, describe_size, is_same_part, most_common_part
 from pipeline.files import (
     alone,
     naming,
     new_file,
-    numbers,
     read_arrays,
-    read_csv,
-    read_lines,
     record_path,
     sha256,
-    write_table,
 )
-from pipeline.stimulus import DIGIT_NAMES
+from pipeline.tables import numbers, read_csv, read_values, write_table
+from pipeline.texts import decode, lone_surrogate, read_lines
+from pipeline.words import languages
 
-LANGUAGES = tuple(DIGIT_NAMES)
+LANGUAGES = tuple(languages.LANGUAGES)
 TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the texts
 PYTHIA_TOKENS_PER_STEP = 2_097_152
 # Beyond what anyone needs, and what a small file that lies about its size may take of the memory.
@@ -227,17 +228,15 @@ def name_on_record(stem, checkpoint):
 def training_tokens(model, revision):
     """Tokens that a checkpoint was trained on, as a float, or None where nothing tells.
 
-    A row of the study's ``training_tokens.csv`` (columns model, revision, tokens) counts first;
+    A row of the study's ``training_tokens.csv`` (see ``read_tokens_table``) counts first;
     then a revision that says so (``stage1-step150-tokens1B`` is 1e9; a second stage, as OLMo-2's, counts
     its tokens anew, and so tells nothing); then, for a model with pythia in its name, ``step1000``, at
     2,097,152 tokens a step.
     """
-    table = tokens_table_path()
-    if table.exists():
-        rows = read_csv(table, ["model", "revision", "tokens"])
-        rows = rows[(rows["model"].str.replace("/", "_") == model) & (rows["revision"] == revision)]
-        if len(rows):
-            return float(numbers(rows["tokens"], table)[0])
+    rows = read_tokens_table()
+    rows = rows[(rows["model"] == model) & (rows["revision"] == revision)]
+    if len(rows):
+        return _only_number_of_tokens(rows)
     if re.match(r"stage[2-9]", revision):
         return None
     if match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision):
@@ -245,6 +244,62 @@ def training_tokens(model, revision):
     if "pythia" in model.lower() and (match := re.fullmatch(r"step(\d+)", revision)):
         return float(int(match[1]) * PYTHIA_TOKENS_PER_STEP)
     return None
+
+
+def read_tokens_table():
+    """Read the user's own table of training tokens, from ``tokens_table_path``.
+
+    Returns
+    -------
+    pandas.DataFrame of str with columns model, revision, tokens
+        A row per row of the table, with its line as index; without rows where there is no table. In the
+        table, ``model`` is the name on the hub (``allenai/OLMo-2-1124-7B``) or, for a local model, the
+        name of its folder. Here it is the name as in file names.
+
+    Raises
+    ------
+    BadInput
+        The table is damaged or lacks a column.
+    """
+    columns, path = ["model", "revision", "tokens"], tokens_table_path()
+    if not path.exists():
+        return pd.DataFrame(columns=columns, dtype=str)
+    rows = read_csv(path, columns)
+    return rows.assign(model=rows["model"].str.replace("/", "_"))
+
+
+def unused_token_rows(checkpoints):
+    """Return the rows of ``training_tokens.csv`` that are of no checkpoint of the study.
+
+    Parameters
+    ----------
+    checkpoints : iterable of (model, revision)
+        The model's name as in file names (``allenai_OLMo-2-1124-7B``), and the revision, "" for none.
+
+    Returns
+    -------
+    pandas.DataFrame with columns model, revision, tokens
+        As ``read_tokens_table`` returns it: the index is the line of the file.
+    """
+    rows, known = read_tokens_table(), set(checkpoints)
+    is_known = [key in known for key in zip(rows["model"], rows["revision"], strict=True)]
+    return rows[~np.array(is_known, dtype=bool)]
+
+
+def _only_number_of_tokens(rows):
+    """Return the number in one or more equal rows of the table of training tokens."""
+    path = tokens_table_path()
+    tokens = numbers(rows["tokens"], path)
+    is_wrong = ~np.isfinite(tokens) | (tokens < 0)
+    if is_wrong.any():
+        line, cell = rows.index[is_wrong][0], rows["tokens"][is_wrong].iloc[0]
+        raise BadInput(f"{path}: line {line}: expected a number of tokens of 0 or more, got {cell}. Correct that line.")
+    if len(set(tokens)) > 1:
+        raise BadInput(
+            f"{path}: lines {' and '.join(map(str, rows.index))}: expected one number of tokens for one checkpoint, "
+            f"got {' and '.join(rows['tokens'])}. Remove all but one."
+        )
+    return float(tokens[0])
 
 
 def fitted_checkpoints(model, lang):
@@ -306,6 +361,11 @@ def fitted_checkpoints(model, lang):
 
 def published(path, source):
     """The path of an input, or BadInput that says where it is published and where to put it."""
+    if path.is_dir():
+        raise BadInput(
+            f"{path}: expected a file, got a folder. Move it away, get the file from {source} and put it there "
+            f"({where()})."
+        )
     if not path.is_file():
         raise BadInput(f"{path} is missing: get it from {source} and put it there ({where()})")
     return path
@@ -344,7 +404,7 @@ def read_texts(lang):
         while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
             check_member(archive.getinfo(name), MOST_TEXT)
             with archive.open(name, pwd=TEXT_PASSWORD) as file:
-                text = file.read(MOST_TEXT + 1).decode("utf-8-sig")
+                text = decode(file.read(MOST_TEXT + 1), f"{path}: {name}")
             texts.append(text.replace("\r\n", "\n"))
         if not texts:
             raise BadInput(f"{path}: there is no {name} in it; is it the text of another language?")
@@ -369,24 +429,45 @@ def read_word_timings(lang):
     Raises
     ------
     BadInput
-        The file is missing or damaged, its sections are not 1, 2, 3 ..., or a word has no place in time.
+        The file is missing or damaged, its sections are not 1, 2, 3 ..., a word has no place in time, or
+        begins before the word above it in its section.
     """
     path = published(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
     rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
     sections = numbers(rows["section"], path)
-    if not np.array_equal(np.unique(sections), 1 + np.arange(len(np.unique(sections)))) or len(rows) == 0:
-        raise BadInput(f"{path}: its sections are {sorted(set(sections))[:12]}, which should be 1, 2, 3 ...")
+    different = np.unique(sections)
+    if not np.array_equal(different, 1 + np.arange(len(different))) or len(rows) == 0:
+        listed = ", ".join(f"{section:g}" for section in different[:12]) or "none"
+        raise BadInput(f"{path}: expected the sections 1, 2, 3 ..., got {listed}. Get or make it again.")
     onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
     wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
     if wrong.any():
-        line = rows.index[wrong][0] + 2
+        line = rows.index[wrong][0]
         raise BadInput(f"{path}: line {line}: a word from {onsets[wrong][0]} to {offsets[wrong][0]} s; get it again")
+    check_onsets_increase(path, rows.index, sections, onsets)
     words = rows["word"].to_numpy()
     return [
         (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
         for section in np.unique(sections)
     ]
+
+
+def check_onsets_increase(path, lines, sections, onsets):
+    """Check that no word of a section begins before the word above it; lines, sections, onsets: (n_words,)."""
+    order = np.argsort(sections, kind="stable")
+    is_backwards = (np.diff(onsets[order]) < 0) & (np.diff(sections[order]) == 0)
+    if is_backwards.any():
+        above, place = order[[np.flatnonzero(is_backwards)[0], np.flatnonzero(is_backwards)[0] + 1]]
+        raise BadInput(
+            f"{path}: line {lines[place]}: expected an onset of {onsets[above]:g} s or later in section "
+            f"{sections[place]:g}, as in line {lines[above]}, got {onsets[place]:g} s. Get or make it again."
+        )
+
+
+def count_timing_rows(lang):
+    """Return the number of rows of ``word_timings_path``, with those without a word."""
+    return len(read_csv(word_timings_path(lang), ["word"]))
 
 
 def read_average_subject(lang):
@@ -472,6 +553,7 @@ def read_blimp():
     if not blimp_files():
         raise BadInput(f"{study_folder()}/blimp/data holds no .jsonl files: get them from {BLIMP}; {where()}")
     for path in blimp_files():
+        check_file_name(path)
         for number, line in enumerate(read_lines(path)):
             try:
                 record = json.loads(line)
@@ -483,8 +565,29 @@ def read_blimp():
             if not all(isinstance(value, str) and value.strip() for value in values):
                 raise BadInput(f"{path}: line {number + 1} lacks a sentence or what it is about; get the file again")
             phenomenon, field, good, bad = values
+            check_readable(f"{path}: line {number + 1}", good + bad)
+            if not (phenomenon + field).isprintable():
+                raise BadInput(
+                    f"{path}: line {number + 1}: expected names of a phenomenon and a field, got {phenomenon!r} and "
+                    f"{field!r}. Get the file again."
+                )
             rows.append((path.stem, phenomenon, field, number, good, bad))
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "field", "pair", "good", "bad"])
+
+
+def check_file_name(path):
+    """Check that a file's name, which names a paradigm, can stand in a table."""
+    if not path.name.isprintable():
+        raise BadInput(f"{path.parent}: expected file names in UTF-8, got {path.name!a}. Rename that file.")
+
+
+def check_readable(where, text):
+    """Check that a text holds no lone surrogate, half of a character, which JSON can write as an escape."""
+    if half := lone_surrogate(text):
+        raise BadInput(
+            f"{where}: expected whole characters, got {half}, half of a character, which no tokenizer reads. "
+            "Get or make the file again."
+        )
 
 
 def read_zorro():
@@ -506,6 +609,7 @@ def read_zorro():
         folder = study_folder() / "Zorro" / "sentences" / "babyberta"
         raise BadInput(f"{folder} holds no .txt files: get them from {ZORRO}; {where()}")
     for path in zorro_files():
+        check_file_name(path)
         lines = read_lines(path)
         if len(lines) % 2:
             raise BadInput(f"{path}: {len(lines)} lines make no pairs: line {len(lines)} lacks its other sentence")
@@ -527,7 +631,7 @@ def read_prompts(path):
         The file is missing, no text, or empty.
     """
     with naming(path, "there is no such file, or it is no text in UTF-8; --prompts names a file with a prompt a line"):
-        prompts = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        prompts = [line for line in decode(path.read_bytes(), path).splitlines() if line.strip()]
     if not prompts:
         raise BadInput(f"{path}: there is no prompt in it; it needs one a line")
     return prompts
@@ -576,8 +680,8 @@ def read_generated_texts(folder, model=None, prompts_path=None):
             prompt_text = prompts[prompt] if prompt < len(prompts) else None
         if model is not None and (name != checkpoint_stem(model) or not stem.startswith(name)):
             continue
-        with naming(path, "it is no text in UTF-8"), open(path, encoding="utf-8", newline="") as file:
-            text = file.read()
+        with naming(path, "it is no text in UTF-8"):
+            text = decode(path.read_bytes(), path, "Make it again, or save it as UTF-8.")
         if prompt_text is None or not text.startswith(prompt_text):
             raise BadInput(f"{path}: it does not begin with its prompt, number {prompt}; --prompts says what that was")
         tokens = training_tokens(name, revision)
@@ -606,11 +710,12 @@ def read_acceptability(path, texts=None):
     Raises
     ------
     BadInput
-        The file is missing, damaged, or lacks a column.
+        The file is missing, damaged, lacks a column, or has a cell that is not a number.
     """
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
     for column in ["tokens", "prompt", "sample", *measured]:
+        numbers(table[column][table[column] != ""], path)  # BadInput for a cell that is not a number
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
     if texts is not None:
         before = read_record(path).get("inputs", {})
@@ -620,41 +725,64 @@ def read_acceptability(path, texts=None):
     return table
 
 
-def read_lm_eval(model):
-    """What the lm_eval command found for the checkpoints of a model.
+def read_lm_eval_files():
+    """Read all that the lm_eval command left in ``lm_eval_folder``, of all models.
+
+    Returns
+    -------
+    (results, damaged, ignored)
+        As ``lm_eval_files.read_folder`` returns them. One file never keeps the others from being read.
+    """
+    return lm_eval_files.read_folder(lm_eval_folder())
+
+
+def read_lm_eval(model, revisions=None, files=None):
+    """Return what the lm_eval command measured for the checkpoints of a model, of one kind for each task.
+
+    Parameters
+    ----------
+    model : str
+    revisions : sequence of str, optional
+        The checkpoints of the curve. Without them, all that were evaluated.
+    files : optional
+        As ``read_lm_eval_files`` returns it, for several calls that read the files once.
 
     Returns
     -------
     pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
-        A row per checkpoint, task and metric; of several runs the newest, and none that saw only
-        some of the items (``--limit``). The revision is the one that lm_eval was told, or the
-        sub-folder of a local model.
-
-    Raises
-    ------
-    BadInput
-        A ``.json`` file in ``lm_eval_folder`` was not written by the command.
+        As ``lm_eval_results.choose_curves`` chooses it: for each task, the settings that most of these checkpoints
+        have. The revision is a branch of the hub (``main`` where none was given), the sub-folder of a local
+        model, or the empty str for a local model itself.
     """
-    results = [lm_eval_results.read_results(path) for path in sorted(lm_eval_folder().rglob("*.json"))]
-    if not results:
-        return pd.DataFrame(columns=["revision", "task", "metric", "value", "stderr", "n_shots"])
-    results = pd.concat(results, ignore_index=True)
+    return lm_eval_results.choose_curves(read_lm_eval_runs(model, revisions, files))[0]
 
-    def revision_of(pretrained, revision):
-        if checkpoint_stem(pretrained) == checkpoint_stem(model):
-            return revision
-        if Path(pretrained).parent.name == checkpoint_stem(model):
-            return Path(pretrained).name
-        return None  # another model
 
-    results["revision"] = list(map(revision_of, results.pop("model"), results["revision"]))
+def read_lm_eval_runs(model, revisions=None, files=None):
+    """Return all results of a model, of whatever settings: rows as ``lm_eval_files.read_results`` has them."""
+    results = lm_eval_files.select_model((files or read_lm_eval_files())[0], checkpoint_stem(model), revisions)
     ours = results["task"].isin([*BENCHMARKS, "acceptability"])
     results.loc[ours, "task"] = "lm_eval_" + results.loc[ours, "task"]  # blimp by lm_eval is not our blimp
-    results = results[results["revision"].notna() & ~results.pop("limited")]
-    return lm_eval_results.newest(results).drop(columns="date")
+    return results
 
 
-def read_benchmarks(model, checkpoints):
+def lm_eval_notes(models, files=None):
+    """Return what of lm_eval's files is not used, and why, a list of str.
+
+    There is a sentence for each file that cannot be read or has no results, and ``lm_eval_files.describe_unused``.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Models whose results are used.
+    files : optional
+        As ``read_lm_eval_files`` returns it.
+    """
+    results, damaged, ignored = files or read_lm_eval_files()
+    names = [checkpoint_stem(model) for model in models]
+    return [*damaged, *ignored, *lm_eval_files.describe_unused(results, names, lm_eval_folder())]
+
+
+def read_benchmarks(model, checkpoints, lm_eval=None):
     """One score per checkpoint for every benchmark that has been run.
 
     Parameters
@@ -662,31 +790,117 @@ def read_benchmarks(model, checkpoints):
     model : str
     checkpoints : pandas.DataFrame with columns stem, revision, ...
         As ``fitted_checkpoints`` returns it.
+    lm_eval : optional
+        As ``read_lm_eval_files`` returns it, for callers that have read the files.
 
     Returns
     -------
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
         Accuracies are means over paradigms, acceptability is the mean probability over texts (and
-        over classifiers); NaN where a checkpoint has not been evaluated.
+        over classifiers); NaN where a checkpoint has not been evaluated, or on another part of the
+        benchmark than most (see ``what_differs``).
 
     Raises
     ------
     BadInput
-        A table is damaged (see ``read_csv``, ``numbers`` and ``read_lm_eval``).
+        A table is damaged (see ``read_csv`` and ``numbers``).
     """
     columns = {}
     for benchmark in BENCHMARKS:
         paths = [benchmark_path(stem, benchmark) for stem in checkpoints["stem"]]
         if any(path.is_file() for path in paths):
+            is_usual = has_usual_part(benchmark, checkpoints["stem"])
             columns[benchmark] = [
-                numbers(read_csv(path, ["accuracy"])["accuracy"], path).mean() if path.is_file() else np.nan
-                for path in paths
+                benchmark_tables.read_accuracies(path).mean() if path.is_file() and is_used else np.nan
+                for path, is_used in zip(paths, is_usual, strict=True)
             ]
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
-    of_tasks = lm_eval_results.headline(read_lm_eval(model))
+    of_tasks = lm_eval_results.headline(read_lm_eval(model, checkpoints["revision"], lm_eval))
     return table.join(of_tasks).reset_index(drop=True)
+
+
+def parts_of_checkpoints(benchmark, stems):
+    """Return which part of a benchmark each checkpoint has, and the part that their curve is made of.
+
+    Parameters
+    ----------
+    benchmark : str
+    stems : iterable of str
+
+    Returns
+    -------
+    parts : list over checkpoints of part (see ``pipeline.benchmarks``) or None
+    usual : part or None
+        The one that most of them have.
+
+    Raises
+    ------
+    BadInput
+        A table is damaged.
+    """
+    parts = [
+        benchmark_tables.read_part(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark))
+        for stem in stems
+    ]
+    return parts, most_common_part(parts)
+
+
+def has_usual_part(benchmark, stems):
+    """Return for each checkpoint whether it has the part of a benchmark that most have, a list of bool."""
+    parts, usual = parts_of_checkpoints(benchmark, stems)
+    return [part is not None and is_same_part(part, usual) for part in parts]
+
+
+def other_parts(benchmark, names, parts, usual):
+    """Say which checkpoints have another part of a benchmark than most.
+
+    Parameters
+    ----------
+    benchmark : str
+    names : sequence over checkpoints of str
+        By which they are called in the sentences.
+    parts, usual
+        As ``parts_of_checkpoints`` returns them.
+
+    Returns
+    -------
+    list of str
+        A sentence for each part.
+    """
+    sentences = []
+    for part in sorted({part for part in parts if part and not is_same_part(part, usual)}, key=repr):
+        where = ", ".join(name for name, its_part in zip(names, parts, strict=True) if its_part == part)
+        sentences.append(
+            f"{benchmark} is another part at {where} ({describe_size(benchmark, part)}) than in the rest of the curve "
+            f"({describe_size(benchmark, usual)}), and is left out there"
+        )
+    return sentences
+
+
+def parts_of_benchmarks(model, checkpoints):
+    """Say of which benchmarks a part was run, and which part.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints : pandas.DataFrame with columns stem, ...
+        As ``fitted_checkpoints`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each such benchmark, as ``blimp is a part: 4 of 67 paradigms, 800 of 67,000 pairs``.
+
+    Raises
+    ------
+    BadInput
+        A table is damaged.
+    """
+    usual = {benchmark: parts_of_checkpoints(benchmark, checkpoints["stem"])[1] for benchmark in BENCHMARKS}
+    sentences = [describe_part(benchmark, part) for benchmark, part in usual.items() if part is not None]
+    return [sentence for sentence in sentences if sentence]
 
 
 def read_benchmark_items(model, checkpoints):
@@ -696,7 +910,8 @@ def read_benchmark_items(model, checkpoints):
     -------
     dict from benchmark to (values, groups)
         values, array of shape (n_checkpoints, n_items): whether each pair is right, or how acceptable
-        each text is on average over classifiers; NaN where a checkpoint has not been evaluated.
+        each text is on average over classifiers; NaN where a checkpoint has not been evaluated, or on
+        another part of the benchmark than most.
         groups, array of shape (n_items,): the paradigm of each pair; texts are one group.
 
     Raises
@@ -706,16 +921,17 @@ def read_benchmark_items(model, checkpoints):
     """
     items = {}
     for benchmark in BENCHMARKS:
-        paths = [benchmark_pairs_path(stem, benchmark) for stem in checkpoints["stem"]]
-        right = {}
-        for row, path in enumerate(paths):
-            if path.is_file():
-                pairs = read_csv(path, ["paradigm", "pair", "logprob_good", "logprob_bad"])
-                scores = [numbers(pairs[side], path) for side in ("logprob_good", "logprob_bad")]
-                right[row] = pd.Series(scores[0] > scores[1], index=[pairs["paradigm"], pairs["pair"]], dtype=float)
-        if right:
-            table = pd.DataFrame(right).reindex(columns=range(len(checkpoints)))  # (n_items, n_checkpoints)
-            items[benchmark] = table.to_numpy().T, table.index.get_level_values(0).to_numpy()
+        parts, usual = parts_of_checkpoints(benchmark, checkpoints["stem"])
+        rights: list = [None] * len(parts)
+        for row, stem in enumerate(checkpoints["stem"]):
+            path = benchmark_pairs_path(stem, benchmark)
+            if path.is_file() and is_same_part(parts[row], usual):
+                right = benchmark_tables.read_right(path)
+                # Where its accuracies are of other pairs, --check names both tables.
+                if is_same_part(benchmark_tables.count_by_paradigm(right.index.get_level_values(0)), usual):
+                    rights[row] = path, right
+        if any(right is not None for right in rights):
+            items[benchmark] = benchmark_tables.join_pairs(rights)
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         texts = read_acceptability(path).groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
         table = texts.unstack("revision").reindex(columns=checkpoints["revision"])
@@ -724,18 +940,20 @@ def read_benchmark_items(model, checkpoints):
     return items
 
 
-def what_differs(model, checkpoints, lang):
+def what_differs(model, checkpoints, lang, lm_eval=None):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
-    first one), the paradigms of benchmarks, and the shots of lm_eval. A fit that was made of other files
-    than are there now is told too.
+    first one), the paradigms and pairs of benchmarks, and how lm_eval was run. A fit that was made of other files
+    than are there now is told too, and what is strange about the weights (see ``describe_weights``).
 
     Parameters
     ----------
     model, lang : str
     checkpoints : pandas.DataFrame with columns stem, revision, ...
         As ``fitted_checkpoints`` returns it.
+    lm_eval : optional
+        As ``read_lm_eval_files`` returns it, for callers that have read the files.
 
     Returns
     -------
@@ -746,10 +964,9 @@ def what_differs(model, checkpoints, lang):
     outputs = {"the fit": [run_correlations_path(stem, lang) for stem in stems]}
     outputs["activations"] = [activations_path(stem, lang) for stem in stems]
     for benchmark in BENCHMARKS:
-        paths = outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
-        paradigms = {tuple(read_csv(path, ["paradigm"])["paradigm"]) for path in paths if path.is_file()}
-        if len(paradigms) > 1:
-            sentences.append(f"{benchmark} has {sorted(map(len, paradigms))} paradigms at different checkpoints")
+        outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
+        parts, usual = parts_of_checkpoints(benchmark, stems)
+        sentences += other_parts(benchmark, checkpoints["revision"], parts, usual)
     outputs["texts"] = [generated_text_path(stem, 0, 0, generated_texts_folder()) for stem in stems]
     for what, paths in outputs.items():
         records = [record for path in paths if (record := read_record(path).get("parameters"))]
@@ -762,10 +979,133 @@ def what_differs(model, checkpoints, lang):
         # Of a study that was copied here, gigabytes would have to be read to be sure.
         if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
-    for task, shots in read_lm_eval(model).groupby("task")["n_shots"].unique().items():
-        if len(shots) > 1:
-            sentences.append(f"{task} was run with {' and '.join(map(str, sorted(shots)))} shots")
-    return sentences
+    sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"], lm_eval))[1]
+    return sentences + describe_weights(checkpoints)
+
+
+def mark_same_weights(checkpoints, correlations, lang):
+    """Return the table of checkpoints with a column that names others that have the same weights.
+
+    Weights are the same if the checksums of their files on record are, or if outputs are equal to the last bit:
+    recorded checksums of activations, log-probabilities of a benchmark's pairs, or correlations in all layers.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame with columns stem, revision, ...
+        Checkpoints of one model.
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+        As ``read_all_correlations`` returns it.
+    lang : str
+
+    Returns
+    -------
+    pandas.DataFrame with one more column, same_weights_as
+        Revisions of the others, joined by ``, ``. It is empty where a checkpoint has weights of its own.
+    """
+    pairs = zip(checkpoints["stem"], correlations, strict=True)
+    fingerprints = [read_fingerprints(stem, lang, of_stem) for stem, of_stem in pairs]
+    others = unfitted_checkpoints(checkpoints, lang)
+    fingerprints += [read_fingerprints(stem, lang) for stem in others["stem"]]
+    every = pd.concat([checkpoints, others])
+    return checkpoints.assign(same_weights_as=mark_equal(every, fingerprints)["same_weights_as"][: len(checkpoints)])
+
+
+def unfitted_checkpoints(checkpoints, lang):
+    """Return what other checkpoints of a model have outputs on record: stem and revision, where tokens are known."""
+    rows: dict[str, str] = {}
+    names = {
+        name_on_record(stem, {"revision": revision})
+        for stem, revision in checkpoints[["stem", "revision"]].itertuples(index=False)
+    }
+    for name in names:
+        paths = [activations_path(f"{name}_*", lang), *(benchmark_path(f"{name}_*", each) for each in BENCHMARKS)]
+        for pattern in paths:
+            before, after = pattern.name.split("*")
+            for path in pattern.parent.glob(f"{glob.escape(before)}*{after}"):
+                stem = path.name.removesuffix(after)
+                checkpoint = read_record(path).get("checkpoint") or {}
+                is_same_model = bool(checkpoint.get("revision")) and name_on_record(stem, checkpoint) == name
+                if is_same_model and training_tokens(name, checkpoint["revision"]) is not None:
+                    rows[stem] = checkpoint["revision"]
+    others = pd.DataFrame(rows.items(), columns=["stem", "revision"])
+    return others[~others["stem"].isin(checkpoints["stem"])]
+
+
+def mark_equal(checkpoints, fingerprints):
+    """Return the table of checkpoints with the column same_weights_as, from a set of fingerprints for each."""
+    of_stems = dict(zip(checkpoints["stem"], fingerprints, strict=True))
+    names = checkpoint_names(checkpoints)
+    others = {
+        stem: ", ".join(names[other] for other in group if other != stem)
+        for group in weights.groups(of_stems)
+        for stem in group
+    }
+    return checkpoints.assign(same_weights_as=[others[stem] for stem in checkpoints["stem"]])
+
+
+def read_fingerprints(stem, lang, correlations=None):
+    """Return by what the weights of a checkpoint can be recognised (see ``weights.fingerprints``)."""
+    checksums = {}
+    for benchmark in BENCHMARKS:
+        pairs = benchmark_pairs_path(stem, benchmark)
+        recorded = read_record(benchmark_path(stem, benchmark)).get("sha256", {}).get(pairs.name)
+        if pairs.is_file():
+            checksums[benchmark] = recorded or sha256(pairs)
+    activations = activations_path(stem, lang)
+    if recorded := read_record(activations).get("sha256", {}).get(activations.name):
+        checksums["activations"] = recorded
+    return weights.fingerprints(read_checkpoints(stem).values(), checksums, correlations)
+
+
+def read_checkpoints(stem):
+    """Return the checkpoint on record of every output of a checkpoint, by path; of texts, the first one's."""
+    first_text = generated_text_path(stem, 0, 0, generated_texts_folder())
+    paths = [path for path in outputs_of_checkpoint(stem) if path.suffix != first_text.suffix]
+    checkpoints = {}
+    for path in [*paths, first_text]:
+        with contextlib.suppress(BadInput):  # a damaged record does not hide the others; --check names it
+            if checkpoint := read_record(path).get("checkpoint"):
+                checkpoints[path] = checkpoint
+    return checkpoints
+
+
+def describe_weights(checkpoints):
+    """Return what readers must know about the weights of the checkpoints of a model.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame with columns stem, revision and, from ``mark_same_weights``, same_weights_as
+
+    Returns
+    -------
+    list of str
+        A sentence for each group of checkpoints of the same weights, for weights that are partly the same, for
+        outputs of one checkpoint that were made of different weights, and for two folders of one name.
+    """
+    on_record = {stem: read_checkpoints(stem) for stem in checkpoints["stem"]}
+    names = checkpoint_names(checkpoints)
+    together: dict[tuple, list[str]] = {}
+    marks = checkpoints["same_weights_as"] if "same_weights_as" in checkpoints else [""] * len(checkpoints)
+    for stem, others in zip(checkpoints["stem"], marks, strict=True):
+        if others:
+            group = f"{names[stem]}, {others}".split(", ")
+            together.setdefault(tuple(sorted(group)), []).append(stem)
+    same = []
+    for names_of_group, stems in together.items():
+        unfitted = [name for name in names_of_group if name not in map(names.get, stems)]
+        same.append(weights.describe_same(names, on_record, stems, unfitted))
+    return [
+        *same,
+        *weights.describe_shared(names, on_record),
+        *weights.describe_mixed(names, on_record),
+        *weights.describe_folders(on_record),
+    ]
+
+
+def checkpoint_names(checkpoints):
+    """Return how checkpoints are called in sentences, by stem: their revision, or the stem where there is none."""
+    names = checkpoints["revision"].where(checkpoints["revision"].fillna("") != "", checkpoints["stem"])
+    return dict(zip(checkpoints["stem"], names, strict=True))
 
 
 def read_onsets_offsets(lang):
@@ -993,7 +1333,7 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
     if model is not None and record.get("checkpoint"):
         checkpoint = record["checkpoint"]
         if not is_same_checkpoint(checkpoint, model, path):
-            changed.append(f"the model {checkpoint['model']}, which is another one")
+            changed.append(which_is_another(checkpoint, model))
     if changed:
         raise BadInput(f"{path} was made with {', '.join(changed)}: --overwrite makes it anew")
     if file := changed_input(path, inputs):
@@ -1036,6 +1376,7 @@ def job(output, parameters, overwrite, model=None, inputs=()):
     arguments = output, parameters, overwrite, model, inputs
     if is_finished(*arguments) and not work.is_left_behind(output):
         print(f"{output} is there already")
+        say_if_unsure(output, model)
         yield None
         return
     with alone(output, say):
@@ -1053,10 +1394,11 @@ def parts_of(path, parameters, model=None, inputs=()):
     """The folder in which parts of the work on a path are kept, for ``with``; see ``work.parts_folder``."""
     folder = Path(__file__).parent
     made_with = {"parameters": parameters, "model": model and str(model), "versions": versions()}
-    made_with["program"] = {file.name: sha256(file) for file in [*folder.glob("*.py"), *folder.glob("pipeline/*.py")]}
+    program = [*folder.glob("*.py"), *sorted(folder.glob("pipeline/**/*.py")), folder / "report" / "story_inputs.py"]
+    made_with["program"] = {str(file.relative_to(folder)): sha256(file) for file in program}
     of_model = Path(model, parameters.get("revision") or "") if model else None
-    inputs = [*inputs, *(checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
-    return work.parts_folder(path, made_with, inputs, say)
+    inputs = [*inputs, *(weights.checkpoint_files(of_model) if of_model and of_model.is_dir() else [])]
+    return work.parts_folder(path, made_with, inputs, say, command=shlex.join(sys.argv))
 
 
 def say(line):
@@ -1092,29 +1434,59 @@ def finish(parts, outputs, parameters, inputs, started, checkpoint=None, seed=No
 def is_same_checkpoint(checkpoint, model, path):
     """Whether what an output was made of, as recorded, is this model, which may have been moved.
 
-    Files of a local one are read if it was moved, or if they are newer than the output.
+    Files of a local one are read if it was moved, or if they are newer than the output. One of the hub is
+    compared with what the hub's cache holds now. Where files do not show it, the name counts.
     """
-    if not checkpoint.get("files"):
-        return checkpoint["model"] == model
     folder = Path(model, checkpoint.get("revision") or "")
-    if not folder.is_dir():
+    if not Path(model).is_dir():
+        now = in_hub_cache(model, checkpoint)
+        return checkpoint["model"] == model and weights.is_same(checkpoint, now) is not False
+    if not checkpoint.get("files") or not folder.is_dir():
         return checkpoint["model"] == model  # it may have been removed since
-    now = checkpoint_files(folder)
+    now = weights.checkpoint_files(folder)
     if checkpoint["model"] == model and not any(is_newer(file, path) for file in now):
-        return {file.name for file in now} == checkpoint["files"].keys()
-    return checksums(folder) == checkpoint["files"]
+        listed = dict.fromkeys((file.name for file in now), "")
+        return weights.other_loaded_files(listed).keys() == weights.other_loaded_files(checkpoint["files"]).keys()
+    return weights.is_same(checkpoint, {"files": weights.checksums(folder)}) is True
 
 
-def checkpoint_files(folder):
-    """The files that make up a local checkpoint, tokenizer included."""
-    return sorted(
-        path for path in folder.iterdir() if path.is_file() and path.suffix != ".md" and path.name[0] not in "._"
-    )
+def in_hub_cache(model, checkpoint):
+    """Return what the hub's cache holds now of the revision of a checkpoint on record: commit and files, or {}."""
+    if not (checkpoint.get("commit") or checkpoint.get("files")):
+        return {}  # an old record, with which nothing can be compared
+    from huggingface_hub import errors, try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(model, "config.json", revision=checkpoint.get("revision") or "main")
+    except errors.HFValidationError:
+        return {}  # no name on the hub
+    if not isinstance(config, str):
+        return {}
+    snapshot = Path(config).parent
+    if snapshot.name == checkpoint.get("commit"):
+        return {"commit": snapshot.name}
+    return {"commit": snapshot.name, "files": weights.checksums(snapshot)}
 
 
-def checksums(folder):
-    """SHA-256 of the files that make up a local checkpoint, by name."""
-    return {path.name: sha256(path) for path in checkpoint_files(folder)}
+def which_is_another(checkpoint, model):
+    """Say which model an output was made of, where that is another one now."""
+    now = in_hub_cache(model, checkpoint)
+    if not (checkpoint.get("commit") and now):
+        return f"the model {checkpoint['model']}, which is another one"
+    revision = checkpoint.get("revision") or "main"
+    before = f"the model {checkpoint['model']} of {weights.in_words(checkpoint)}"
+    return f"{before}, and {revision} is now of {weights.in_words(now)}"
+
+
+def say_if_unsure(path, model):
+    """Tell the user where a branch of the hub has moved since, to a commit that cannot be compared."""
+    checkpoint = read_record(path).get("checkpoint") or {}
+    now = {} if model is None or Path(model).is_dir() else in_hub_cache(model, checkpoint)
+    if now and weights.is_same(checkpoint, now) is None:
+        say(
+            f"{path} was made of {weights.in_words(checkpoint)}. {checkpoint.get('revision') or 'main'} is now of "
+            f"{weights.in_words(now)}, which cannot be compared: not all of its files are in the hub's cache"
+        )
 
 
 def check_writable(path):
@@ -1147,7 +1519,9 @@ def read_record(path):
         content = json.loads(record.read_text())
         checkpoint = content.get("checkpoint") or {"model": ""}
         whole = [content["parameters"], content.get("inputs", {}), checkpoint, checkpoint.get("files", {})]
-        if not all(isinstance(part, dict) for part in whole) or not isinstance(checkpoint["model"], str):
+        texts = [checkpoint["model"], *(checkpoint.get(key) or "" for key in ("commit", "folder"))]
+        texts += checkpoint.get("files", {}).values()
+        if not all(isinstance(part, dict) for part in whole) or not all(isinstance(text, str) for text in texts):
             raise ValueError("it is no record")
     return content
 
@@ -1165,8 +1539,7 @@ def discard(name):
 
 def read_calibration():
     """The simulated studies of demo/calibration.py, for ``pipeline.calibration``."""
-    with naming(calibration_path(), "make it again: python -m demo.calibration"):
-        return pd.read_csv(calibration_path(), dtype={"study": str})
+    return read_values(calibration_path(), text=["study"])
 
 
 def read_families():
@@ -1181,9 +1554,8 @@ def read_families():
     for path in sorted(figure_path("x").parent.glob("*_curves.csv")):
         family = path.name.removesuffix("_curves.csv")
         if (table := path.with_name(f"{family}_table.csv")).is_file():
-            with naming(path, "make it again with analyze_results.ipynb"):
-                curves.append(pd.read_csv(path).assign(family=family))
-                tables.append(pd.read_csv(table).assign(family=family))
+            curves.append(read_values(path, text=["revision", "same_weights_as"]).assign(family=family))
+            tables.append(read_values(table, text=["curve"]).assign(family=family))
     return pd.concat(curves, ignore_index=True), pd.concat(tables, ignore_index=True)
 
 
@@ -1257,8 +1629,8 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
 # ---------------------------------------------------------------- checkpoints
 
 
-def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
-    """Load a causal language model and its tokenizer, ready to be read out.
+def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=(), say=say):
+    """Load a causal language model and its tokenizer, check both, and return them ready to be read out.
 
     Parameters
     ----------
@@ -1270,6 +1642,10 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
         ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
     dtype : {"float32", "bfloat16", "float16"}
         In which the weights are held and the model computes.
+    texts : sequence of str
+        What the model is to read; some of it is tokenised to check the tokenizer.
+    say : callable
+        Called with a line for the user.
 
     Returns
     -------
@@ -1278,24 +1654,98 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32"):
         are taken wherever the checkpoint has them.
     tokenizer : transformers.PreTrainedTokenizerFast
     checkpoint : dict
-        What was loaded, for the record: name, revision, dtype, and the commit or the SHA-256 of
-        the local files.
+        What was loaded, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the
+        ``commit`` of the hub or the local ``folder``; ``tokenizer`` where it is not the one that
+        AutoTokenizer loads.
 
     Raises
     ------
     BadInput
-        It cannot be loaded, is no causal language model, or its tokenizer does not tell where tokens stand.
+        It cannot be loaded, is no causal language model, or its tokenizer does not tell where tokens stand,
+        has no BOS that the model knows, or cannot follow tokenizer.json.
     """
     from transformers import AutoModelForCausalLM
 
+    from pipeline import model_checks, tokenizer_checks
+
+    logging.getLogger("transformers.models").setLevel(logging.ERROR)  # it warns of encoders, which are errors here
     network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
     if not tokenizer.is_fast:
         raise BadInput(f"checkpoint {model}: its tokenizer does not tell which characters its tokens cover")
-    return network, tokenizer, checkpoint
+    try:
+        tokenizer, note = tokenizer_checks.tokenizer_that_is_described(
+            tokenizer, checkpoint.get("commit") or revision, texts, say
+        )
+        model_checks.check_model(network, tokenizer)
+    except BadInput as error:
+        raise BadInput(f"checkpoint {model}: {error}") from error
+    return network, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
-def load_classifier(name, device="auto"):
+def load_for(parts, args, texts=(), folder=None):
+    """Load the checkpoint of a command for an output, unless other outputs were made of other weights.
+
+    Parameters
+    ----------
+    parts : pathlib.Path
+        The folder of the output's parts. Those that were made of another checkpoint are removed.
+    args : argparse.Namespace
+        From ``add_checkpoint_arguments``.
+    texts : sequence of str
+        What the model is to read; some of it is tokenised to check the tokenizer.
+    folder : pathlib.Path, optional
+        Of generated texts, where that is another one than the study's.
+
+    Returns
+    -------
+    model, tokenizer, checkpoint
+        As ``load_checkpoint`` returns them.
+
+    Raises
+    ------
+    BadInput
+        As ``load_checkpoint``; or an output of the same name was made of other weights, without ``--overwrite``.
+    """
+    model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, texts)
+    if not args.overwrite:
+        for path in outputs_of_checkpoint(checkpoint_stem(args.model, args.revision), folder):
+            check_same_weights(path, read_record(path).get("checkpoint"), checkpoint)
+    work.keep_if_same(parts, checkpoint, say, weights.is_same)
+    return model, tokenizer, checkpoint
+
+
+def outputs_of_checkpoint(stem, texts_folder=None):
+    """Return where outputs of a checkpoint are if they are there: everything but the tables of acceptability."""
+    texts = (texts_folder or generated_texts_folder()).glob(f"{glob.escape(stem)}_gen_*_*.txt")
+    return [
+        *(activations_path(stem, lang) for lang in LANGUAGES),
+        *(run_correlations_path(stem, lang) for lang in LANGUAGES),
+        *(benchmark_path(stem, benchmark) for benchmark in BENCHMARKS),
+        *sorted(texts),
+    ]
+
+
+def check_same_weights(path, before, now):
+    """Check that an output was made of the checkpoint that has been loaded now, as far as records show it.
+
+    Raises
+    ------
+    BadInput
+        It was made of another one.
+    """
+    if before and weights.is_same(before, now) is False:
+        got, expected = weights.in_words(before), weights.in_words(now)
+        raise BadInput(
+            f"{path}: expected {expected}, got {got if got != expected else 'what was there before'}, which has other "
+            f"weights, configuration or tokenizer under the same name {before['model']}. --overwrite takes them as "
+            "they are now; then make the other outputs again, too"
+        )
+
+
+def load_classifier(name, device="auto", texts=(), say=say):
     """Load a classifier of sentences: a name on the Hugging Face hub, or a local folder.
+
+    texts and say as ``load_checkpoint`` takes them.
 
     Returns
     -------
@@ -1308,14 +1758,18 @@ def load_classifier(name, device="auto"):
     Raises
     ------
     BadInput
-        It cannot be loaded, is no classifier of sequences, or its tokenizer cannot fill up sentences.
+        It cannot be loaded, is no classifier of sequences, or its tokenizer cannot fill up sentences or
+        follow tokenizer.json.
     """
     from transformers import AutoModelForSequenceClassification
+
+    from pipeline import tokenizer_checks
 
     model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
     if tokenizer.pad_token is None:
         raise BadInput(f"classifier {name}: its tokenizer has no token to fill up shorter sentences with")
-    return model, tokenizer, checkpoint
+    tokenizer, note = tokenizer_checks.tokenizer_that_is_described(tokenizer, None, texts, say)
+    return model, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
 def _load(auto_model, name, revision, device, dtype):
@@ -1339,6 +1793,13 @@ def _load(auto_model, name, revision, device, dtype):
     if not Path(name).is_dir():
         remedy = "it cannot be loaded; is that its name on the hub, and can the hub be reached?"
     with naming(f"checkpoint {source}", remedy):
+        if not Path(name).is_dir():
+            # One commit for all files, whatever happens to the branch while they are downloaded.
+            config = transformers.utils.cached_file(name, "config.json", **arguments)
+            if config is None:
+                raise ValueError("there is no config.json in it")
+            snapshot = Path(config).parent
+            arguments["revision"] = snapshot.name
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
         network, loading = auto_model.from_pretrained(
             source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments
@@ -1352,9 +1813,9 @@ def _load(auto_model, name, revision, device, dtype):
         raise BadInput(f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}")
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
     if Path(name).is_dir():
-        checkpoint["files"] = checksums(source)
+        checkpoint |= {"folder": str(Path(name).resolve()), "files": weights.checksums(source)}
     else:
-        checkpoint["commit"] = getattr(network.config, "_commit_hash", None)
+        checkpoint |= {"commit": snapshot.name, "files": weights.checksums(snapshot)}
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
 
 
@@ -1415,13 +1876,14 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     parameters |= {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
+    if args.limit is not None:  # not in the records of whole benchmarks, so that older records stay valid
+        parameters["limit"] = args.limit
     with job(output, parameters, args.overwrite, args.model, inputs()) as parts:
         if parts is None:
             return
-        pairs = read_pairs()
+        pairs = minimal_pairs.first_pairs(read_pairs(), args.limit)
         use_threads(args.threads)
-        model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype)
-        work.keep_if_same(parts, checkpoint, say)
+        model, tokenizer, checkpoint = load_for(parts, args, [*pairs["good"], *pairs["bad"]])
         kept = parts / "scores.npz"
         known = work.read_part(kept)
         with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
@@ -1445,6 +1907,8 @@ def evaluate_minimal_pairs(benchmark, read_pairs, args, inputs=list, **parameter
         finish(parts, [pairs_output, output], parameters, inputs(), started, checkpoint, parameters.get("seed"))
     print(minimal_pairs.by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} paradigms in {output}")
+    if part := describe_part(benchmark, benchmark_tables.count_by_paradigm(pairs["paradigm"])):
+        print(part)
 
 
 def minimal_pair_parser(doc, batch_size):
@@ -1456,6 +1920,9 @@ def minimal_pair_parser(doc, batch_size):
     )
     parser.add_argument(
         "--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)"
+    )
+    parser.add_argument(
+        "--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm"
     )
     parser.add_argument(
         "--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does"
@@ -1486,6 +1953,8 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def error(self, message):
         """Tell a mistake and end with status 2."""
+        if message.startswith("argument --lang:"):
+            message += "; CONTRIBUTING.md explains how to add a language"
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
 
 
@@ -1531,10 +2000,15 @@ def run_script(main):
 
     stopping.end_in_one_line()
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # now, where a reader that is gone can be handled
         if stopping.IS_SCRIPT:
             stopping.ignore()
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_reader_gone():
+            sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, BadInput):
             told = str(error)
         elif is_out_of_memory(error):
@@ -1547,27 +2021,19 @@ def run_script(main):
         sys.exit(2)
 
 
-def print_to_do(stages, lang):
-    """The commands on standard output, for a shell; on standard error why there are none."""
-    from report import overview
-
-    table = overview.states(lang)
-    if table.empty:
-        print("no checkpoint is known yet: extract_llm_activations.py makes the first", file=sys.stderr)
-        return
-    for stage in stages:
-        commands, without_model = overview.to_do(stage, table, lang)
-        for stem in without_model:
-            print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
-        for command in commands:
-            print(command)
-        if not commands and not without_model:
-            print(f"{stage}: nothing is left to be run", file=sys.stderr)
+def is_reader_gone():
+    """Return whether nobody reads standard output any more (``| head``); nothing more is written to it then."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    is_gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if is_gone:  # Python flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return is_gone
 
 
 def main():
     """Print the study at a glance, or what the options ask for."""
-    from report import overview
+    from report import check, overview, todo
 
     parser = ArgumentParser(
         "The study at a glance: what is there, what is missing, and what to run next.\n\n"
@@ -1575,7 +2041,11 @@ def main():
     )
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--json", action="store_true", help="print it for other programs")
-    parser.add_argument("--check", action="store_true", help="read everything; status 1 if anything is wrong")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="make every check that a later stage would make, and show what is there; status 1 if anything is wrong",
+    )
     parser.add_argument(
         "--todo",
         nargs="+",
@@ -1584,13 +2054,14 @@ def main():
     )
     args = parser.parse_args()
     if args.todo:
-        print_to_do(args.todo, args.lang)
+        todo.print_to_do(args.todo, args.lang)
     elif args.check:
-        wrong = overview.check(overview.states(args.lang), args.lang)
-        print("\n".join(wrong) if wrong else "nothing is wrong")
-        sys.exit(1 if wrong else 0)
+        results = check.check_study(args.lang)
+        print(results.in_words())
+        sys.exit(1 if results.errors else 0)
     else:
         print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
+        overview.reliable_sides(args.lang)  # what is wrong with mask or ISC is an error, though the rest is shown
 
 
 if __name__ == "__main__":

@@ -35,7 +35,13 @@ from nilearn.glm.first_level import compute_regressor
 from sklearn.linear_model import Ridge
 
 from benchmarks.side_by_side import alternately, machine, print_table, resident_bytes, times_table
-from pipeline import encoding, files
+from pipeline import files
+from pipeline.encoding.arrays import array_module, as_float32
+from pipeline.encoding.cross_validation import ALPHAS, cross_validate
+from pipeline.encoding.folds import hold_out_runs
+from pipeline.encoding.hrf import TR_S, hrf_matrix
+from pipeline.encoding.ridge import TARGETS_AT_ONCE
+from pipeline.encoding.signals import TRIM_SCANS, make_regressors, trim_and_zscore, zscore
 
 SCANS_OF_RUNS = (282, 298, 340, 303, 265, 343, 325, 292, 368)
 WORDS_PER_SCAN = 5.5
@@ -73,7 +79,7 @@ def main():
     )
     regressors, published = values.values()
     difference = max(
-        np.abs(encoding.prepare(theirs) - ours[:, :UNITS_TIMED]).max()
+        np.abs(trim_and_zscore(theirs) - ours[:, :UNITS_TIMED]).max()
         for ours, theirs in zip(regressors, published, strict=True)
     )
     seconds["nilearn, unit by unit (extrapolated)"] = [
@@ -84,10 +90,11 @@ def main():
     of_regressors = {name: float(np.median(of_name)) for name, of_name in seconds.items()}
 
     fmri = [driven_voxels(rng, run) for run in regressors]
-    on_device = [encoding.as_float32(run, place) for run in fmri]
+    folds = hold_out_runs([len(run) for run in fmri])
+    features, targets = np.concatenate(regressors), as_float32(np.concatenate(fmri), place)
     seconds, values = alternately(
         {
-            "ours": lambda: encoding.fit_left_out_runs(regressors, on_device, device=place),
+            "ours": lambda: cross_validate(features, targets, folds, device=place),
             "bare matrix products": bare_products(place),
             "himalaya (one fold, nine times)": himalaya_fold(regressors, fmri, device),
             "scikit-learn, one penalty": published_fit(regressors, fmri, 1e4, [0, 1]),
@@ -98,7 +105,7 @@ def main():
         only_once=["scikit-learn, one penalty", "scikit-learn, chosen penalty", "np.corrcoef"],
     )
     seconds["himalaya (one fold, nine times)"] = [9 * fold for fold in seconds["himalaya (one fold, nine times)"]]
-    n_folds, n_alphas = len(SCANS_OF_RUNS), len(encoding.ALPHAS)
+    n_folds, n_alphas = len(SCANS_OF_RUNS), len(ALPHAS)
     one_penalty, chosen_penalty, of_voxels = (
         seconds.pop(name)[0] for name in ("scikit-learn, one penalty", "scikit-learn, chosen penalty", "np.corrcoef")
     )
@@ -125,22 +132,22 @@ def main():
 
 def word_times(rng, n_scans):
     """Onsets and offsets of made-up words, seconds."""
-    onsets = np.sort(rng.uniform(0, encoding.T_R_S * n_scans - 5, int(WORDS_PER_SCAN * n_scans)))
+    onsets = np.sort(rng.uniform(0, TR_S * n_scans - 5, int(WORDS_PER_SCAN * n_scans)))
     return onsets, onsets + rng.uniform(0.1, 0.5, len(onsets))
 
 
 def driven_voxels(rng, regressors):
     """z-scored fMRI of one run, float32 array (n_scans, n_voxels), of which some units drive half."""
     driven = regressors[:, :50].sum(axis=1, keepdims=True) * (np.arange(N_VOXELS) % 2)
-    return encoding.zscore(0.1 * driven + rng.standard_normal((len(regressors), N_VOXELS), dtype=np.float32))
+    return zscore(0.1 * driven + rng.standard_normal((len(regressors), N_VOXELS), dtype=np.float32))
 
 
 def regressors_of_layer(words, vectors, device):
     """As fit_average_subject.py makes them: a list over runs of float32 array (n_scans - 20, n_units)."""
     regressors = []
     for (onsets, offsets), n_scans, of_words in zip(words, SCANS_OF_RUNS, vectors, strict=True):
-        matrix = encoding.as_float32(encoding.hrf_matrix(onsets, offsets, n_scans), device)
-        regressors.append(encoding.word_regressors(matrix, of_words))
+        matrix = as_float32(hrf_matrix(onsets, offsets, n_scans), device)
+        regressors.append(make_regressors(matrix, of_words))
     return regressors
 
 
@@ -148,7 +155,7 @@ def published_regressors(words, vectors):
     """By nilearn, a unit at a time: the first units of each run, arrays (n_scans, UNITS_TIMED)."""
     of_runs = []
     for (onsets, offsets), n_scans, of_words in zip(words, SCANS_OF_RUNS, vectors, strict=True):
-        frame_times = (np.arange(n_scans) + 0.5) * encoding.T_R_S
+        frame_times = (np.arange(n_scans) + 0.5) * TR_S
         units = [
             compute_regressor((onsets, offsets - onsets, unit), "glover", frame_times)[0]
             for unit in of_words.T[:UNITS_TIMED]
@@ -185,7 +192,7 @@ def himalaya_fold(regressors, fmri, device):
     # The fastest of four sizes that were tried: 1 or 4 at all voxels, 4 at 5,000, 16 at 2,000.
     batches = {"n_alphas_batch": 16, "n_targets_batch": 2000}
     model = KernelRidgeCV(
-        alphas=encoding.ALPHAS,
+        alphas=ALPHAS,
         fit_intercept=False,
         cv=[split],
         solver_params={"local_alpha": False, "score_func": correlation_score, **batches},
@@ -206,21 +213,21 @@ def bare_products(device):
 
     All that grows with voxels or with penalties. The matrices are made beforehand.
     """
-    n_scans = [n - 2 * encoding.TRIM_SCANS for n in SCANS_OF_RUNS]
-    n_all, n_alphas = sum(n_scans), len(encoding.ALPHAS)
+    n_scans = [n - 2 * TRIM_SCANS for n in SCANS_OF_RUNS]
+    n_all, n_alphas = sum(n_scans), len(ALPHAS)
     splits = [([0 if run else 1, run], n_alphas) for run in range(len(n_scans))]
     splits += [([run], 1) for run in range(len(n_scans))]
     rng = np.random.default_rng(0)
     regressors, scans, weights, voxels = (
-        encoding.as_float32(rng.random(shape, dtype=np.float32), device)
+        as_float32(rng.random(shape, dtype=np.float32), device)
         for shape in [
             (n_all, N_UNITS),
             (n_all, n_all),
             (n_alphas * max(n_scans), n_all),
-            (n_all, encoding.VOXELS_AT_ONCE),
+            (n_all, TARGETS_AT_ONCE),
         ]
     )
-    xp = encoding.library(scans)
+    xp = array_module(scans)
     regressors, scans = (xp.asarray(array, dtype=xp.float64) for array in (regressors, scans))
 
     def multiply():
@@ -231,7 +238,7 @@ def bare_products(device):
             of_split = weights[: n_penalties * n_run, :n_training]
             for _ in range(n_penalties):
                 scans[:n_run, :n_left] @ scans[:n_left, :n_training]
-            for first in range(0, N_VOXELS, encoding.VOXELS_AT_ONCE):
+            for first in range(0, N_VOXELS, TARGETS_AT_ONCE):
                 of_split @ voxels[:n_training, : N_VOXELS - first]
 
     return multiply

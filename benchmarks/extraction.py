@@ -31,7 +31,8 @@ import numpy as np
 import torch
 
 from benchmarks import side_by_side
-from pipeline import activations, stimulus
+from pipeline import activations
+from pipeline.words.alignment import align
 
 WORD = r"[^\W_]+(?:[’'][^\W_]+)*"
 SHORT_CONTEXT = 512
@@ -88,7 +89,7 @@ def read_story(folder):
 
 def words_of(text):
     """Characters of every word, int array of shape (n_words, 2), as the extraction has them."""
-    return stimulus.align(re.findall(WORD, text), text, "en")
+    return align(re.findall(WORD, text), text, "en")
 
 
 def windows_of(text, tokenizer, max_tokens, device):

@@ -13,7 +13,8 @@ listener, and the mean over all studies for the asymmetric one (so what all stud
 does not show); that of a benchmark is its score on the whole stock. Only voxels that follow the story
 are simulated, and all of them count.
 
-In every study the analysis is the notebook's, with these benchmarks:
+In every study the analysis is the notebook's: left minus right has its layers chosen on other runs
+(``left_minus_right`` here, ``left_minus_right_nested`` in the notebook). These are the benchmarks:
 
     blimp, blimp_again        hard pairs of the small language, two samples of the same paradigms
     zorro                     easy pairs, which are learnt earlier
@@ -37,7 +38,15 @@ from tqdm import tqdm
 
 from demo import listener, make_study, pairs
 from demo.language import spell
-from pipeline import BadInput, activations, asymmetry, encoding, files, minimal_pairs, stimulus, transitions
+from pipeline import BadInput, activations, asymmetry, minimal_pairs, transitions
+from pipeline.encoding.cross_validation import cross_validate
+from pipeline.encoding.folds import hold_out_runs
+from pipeline.encoding.hrf import hrf_matrix
+from pipeline.encoding.signals import make_regressors, trim_and_zscore
+from pipeline.intervals import interval
+from pipeline.plateaus import possible_range
+from pipeline.tables import write_table
+from pipeline.words.alignment import align
 
 N_RUNS, WORDS_PER_RUN = 9, 600
 PAIRS_PER_PARADIGM = 300
@@ -67,7 +76,7 @@ def main():
         raise BadInput(f"{folder} holds no checkpoints: make demo makes them ({study.where()})")
 
     results = calibrate(folders, args.n_studies, args.n_runs, args.n_pairs, args.seed)
-    files.write_table(args.output, results)
+    write_table(args.output, results)
     print(f"{args.n_studies} studies of {len(SHARES_OF_THE_RIGHT)} listeners in {args.output}")
 
 
@@ -124,10 +133,8 @@ def tell_stories(n_runs, seed):
     texts = [" ".join(spell([word for word, _, _ in words]) for words in run) for run in runs]
     return {
         "texts": texts,
-        "spans": [
-            stimulus.align([word for word, _, _ in words], text) for words, text in zip(spoken, texts, strict=True)
-        ],
-        "to_scans": encoding.hrf_matrix(onsets, offsets, n_scans).astype(np.float32),
+        "spans": [align([word for word, _, _ in words], text) for words, text in zip(spoken, texts, strict=True)],
+        "to_scans": hrf_matrix(onsets, offsets, n_scans).astype(np.float32),
         "signals": listener.signals(spoken, spoken_elsewhere, onsets, offsets, n_scans, np.random.default_rng(seed)),
     }
 
@@ -143,10 +150,7 @@ def read_out(folder, stories, stock):
     study.use_threads(1)  # checkpoints run side by side
     model, tokenizer, _ = study.load_checkpoint(str(folder.parent), folder.name, "cpu")
     of_runs = [
-        [
-            encoding.word_regressors(stories["to_scans"], layer)
-            for layer in activations.word_vectors(model, tokenizer, *run)
-        ]
+        [make_regressors(stories["to_scans"], layer) for layer in activations.word_vectors(model, tokenizer, *run)]
         for run in zip(stories["texts"], stories["spans"], strict=True)
     ]
     scored = minimal_pairs.score_pairs(stock, model, tokenizer, batch_size=256)
@@ -160,20 +164,22 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
     runs = rng.choice(len(signals), N_RUNS, replace=False)
     mask = driven_mask()
     fmri, _ = listener.listen(mask, [signals[run] for run in runs], syntactic_right, [*seeds, 1], FWHM_MM)
-    fmri = [encoding.prepare(run) for run in fmri]
+    fmri = [trim_and_zscore(run) for run in fmri]
+    folds = hold_out_runs([len(run) for run in fmri])
+    targets = np.concatenate(fmri)
     correlations = [
-        np.stack([encoding.fit_left_out_runs(list(layer[runs]), fmri, ALPHAS)[0] for layer in layers])
+        np.stack([cross_validate(np.concatenate(layer[runs]), targets, folds, ALPHAS)[0] for layer in layers])
         for layers in regressors
     ]  # checkpoints of (n_layers, n_runs, n_voxels)
-    scores = asymmetry.brain_scores(correlations)
-    curves = asymmetry_curves(scores, mask) | benchmark_curves(right, stock, rng)
+    nested = asymmetry.brain_scores(correlations, best_layer="nested")
+    curves = asymmetry_curves(nested, mask) | benchmark_curves(right, stock, rng)
     target = curves["left_minus_right"]
     table, again = transitions.compare(tokens, curves)
 
     rows = [
-        (name, "value", tokens[k], curve[k], *transitions.interval(resamples[:, k]))
+        (name, "value", *point)
         for name, (curve, resamples) in curves.items()
-        for k in range(len(tokens))
+        for point in zip(tokens, curve, *interval(curve, resamples), strict=True)
     ]
     rows += [(row["curve"], "p_flat", np.nan, row["p_flat"], np.nan, np.nan) for row in table.to_dict("records")]
     for row in table.to_dict("records"):
@@ -182,8 +188,7 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
                 of_quantity = [row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high")]
                 rows.append((row["curve"], quantity, np.nan, *of_quantity))
     trained = tokens > 0
-    nested = asymmetry.brain_scores(correlations, best_layer="nested")[trained]
-    of_pairs = asymmetry.mirrored_difference(nested, mask)[:, :, asymmetry.hemispheres(mask)[0]]
+    of_pairs = asymmetry.mirrored_difference(nested[trained], mask)[:, :, asymmetry.hemispheres(mask)[0]]
     emerges = np.isfinite(transitions.emergence(np.log10(tokens[trained]), of_pairs.transpose(1, 0, 2)))
     rows.append(("left_minus_right", "n_emerging_pairs", np.nan, emerges.sum(), np.nan, np.nan))
     for name, (curve, _) in curves.items():
@@ -197,8 +202,8 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
             if "blimp" in of_curves and other in of_curves:
                 # How far apart midpoints are, or how far one leads, counts without its sign.
                 one, two = (np.abs(of_curves[name]) for name in ("blimp", other))
-                values = (f"blimp - {other}", measure, np.nan, np.median(one - two), *transitions.interval(one - two))
-                rows.append(values)
+                median = np.median(one - two)
+                rows.append((f"blimp - {other}", measure, np.nan, median, *interval(median, one - two)))
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value", "low", "high"])
 
 
@@ -275,7 +280,8 @@ def true_values(tokens, of_studies, right, stock, is_flat):
     for name, curve in truth.items():
         has_transition = name != "coin" and not (is_flat and name == "left_minus_right")
         if has_transition:
-            found = transitions.fit(x, curve[trained])
+            bounds = None if name == "left_minus_right" else possible_range(curve)
+            found = transitions.fit(x, curve[trained], bounds)
             rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
         if name == "left_minus_right":
             continue
@@ -284,7 +290,7 @@ def true_values(tokens, of_studies, right, stock, is_flat):
             continue
         again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
         nulls = [transitions.null_distributions(x, resamples) for resamples in again]
-        found = transitions.measures(x, target, again[0], curve[trained], again[1], nulls)
+        found = transitions.measures(x, target, again[0], curve[trained], again[1], nulls, possible_range(curve))
         rows += [(name, measure, np.nan, float(value)) for measure, (value, _) in found.items()]
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
 

@@ -16,7 +16,8 @@ from scipy.signal import lfilter
 
 from demo.language import CATEGORIES
 from pipeline.asymmetry import LANGUAGE_REGIONS, voxel_positions
-from pipeline.encoding import TRIM_SCANS, hrf_matrix, zscore
+from pipeline.encoding.hrf import hrf_matrix
+from pipeline.encoding.signals import TRIM_SCANS, zscore
 
 VOXEL_MM = 10
 # Shares of a driven voxel's variance. The null listener has the left's share on both sides.

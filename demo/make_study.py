@@ -33,6 +33,7 @@ import pandas as pd
 from demo import endings, judge, language_model, listener, pairs
 from demo.language import sentence, spell
 from pipeline import BadInput, files
+from pipeline.tables import write_table
 
 LANG = "en"
 NOTE = (
@@ -128,7 +129,7 @@ def write_story(runs, onsets, offsets):
         )
         for section, sentences in enumerate(runs, start=1)
     )
-    table.to_csv(study.word_timings_path(LANG), index=False)
+    write_table(study.word_timings_path(LANG), table)
 
 
 def make_listeners(runs, onsets, offsets, rng, seed):

@@ -12,7 +12,9 @@ import sys
 
 import pandas as pd
 
-# The untrained model and the null listener show no asymmetry beyond this; the trained model does.
+from pipeline.tables import read_values
+
+# At the best layer, the untrained model and the null listener show no asymmetry beyond this.
 NEGLIGIBLE = 0.01
 CLEAR = 0.05
 
@@ -20,23 +22,26 @@ CLEAR = 0.05
 def main():
     """Print the curve and the verdict; status 1 if the known truth is not found."""
     place = study.figure_path("small_lm_en_curves.csv")
-    curve = pd.read_csv(place)
-    null = pd.read_csv(study.study_folder() / "null" / "fig" / place.name)
-    table = curve.assign(null_listener=null["left_minus_right"]).drop(columns="revision").astype({"tokens": int})
-    print(table.to_string(index=False, float_format="{:.4f}".format))
+    curve = read_values(place)
+    null = read_values(study.study_folder() / "null" / "fig" / place.name)
+    # The published maximum over layers, and left minus right with layers chosen on other runs, which counts.
+    not_shown = ["revision", "left_nested", "right_nested", "low_nested", "high_nested", "same_weights_as"]
+    table = curve.assign(null_listener=null["left_minus_right"]).astype({"tokens": int})
+    print(table.drop(columns=not_shown, errors="ignore").to_string(index=False, float_format="{:.4f}".format))
     print()
-    transitions = pd.read_csv(place.with_name("small_lm_en_table.csv")).set_index("curve")
-    of_null = pd.read_csv(study.study_folder() / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
+    asymmetry, null_asymmetry = table["left_minus_right_nested"], null["left_minus_right"]
+    transitions = read_values(place.with_name("small_lm_en_table.csv")).set_index("curve")
+    of_null = read_values(study.study_folder() / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
     formal = read_claim(place.with_name("small_lm_en_claim.csv"))
     blimp, zorro = transitions.loc["blimp"], transitions.loc["zorro"]
     found = [
         claim(
-            f"the untrained model shows no asymmetry: {table['left_minus_right'].iloc[0]:+.4f}",
-            abs(table["left_minus_right"].iloc[0]) < NEGLIGIBLE,
+            f"the untrained model shows no asymmetry: {asymmetry.iloc[0]:+.4f}",
+            abs(table["left_minus_right"].iloc[0]) < NEGLIGIBLE and table["low_nested"].iloc[0] <= 0,
         ),
         claim(
-            f"the trained model predicts the left better: {table['left_minus_right'].iloc[-1]:+.4f}",
-            table["left_minus_right"].iloc[-1] > CLEAR and table["low"].iloc[-1] > 0,
+            f"the trained model predicts the left better: {asymmetry.iloc[-1]:+.4f}",
+            asymmetry.iloc[-1] > CLEAR and table["low_nested"].iloc[-1] > 0,
         ),
         claim(
             f"it comes to do so with the hard pairs of the language: alignment {in_words(blimp, 'alignment')}",
@@ -50,12 +55,12 @@ def main():
             formal["low"] > 0,
         ),
         claim(
-            f"the null listener is symmetric throughout: at most {table['null_listener'].abs().max():.4f}",
-            table["null_listener"].abs().max() < NEGLIGIBLE,
+            f"the null listener is symmetric throughout: at most {null_asymmetry.abs().max():.4f}",
+            null_asymmetry.abs().max() < NEGLIGIBLE,
         ),
         claim(
-            f"and no asymmetry emerges in it: p = {of_null.loc['left_minus_right', 'p_flat']:.3f}",
-            of_null.loc["left_minus_right", "is_flat"] == True,  # noqa: E712  (NaN where it is not known)
+            f"and no asymmetry emerges in it: p = {of_null.loc['left_minus_right_nested', 'p_flat']:.3f}",
+            of_null.loc["left_minus_right_nested", "is_flat"] == True,  # noqa: E712  (NaN where it is not known)
         ),
     ]
     print(f"\nfigures and tables: {place.parent}")
@@ -69,7 +74,7 @@ def read_claim(path):
     """The one test of formal against functional competence; NaN where it could not be made."""
     if not path.is_file():
         return pd.Series({"difference": float("nan"), "low": float("nan"), "high": float("nan")})
-    return pd.read_csv(path).iloc[0]
+    return read_values(path).iloc[0]
 
 
 def in_words(row, column, prefix=None):

@@ -13,8 +13,10 @@ import sentencex
 import torch
 
 from pipeline import BadInput
-from pipeline.batches import in_batches
+from pipeline.batches import errors_of_model, in_batches
+from pipeline.tokenization import context_length
 
+MOST_TOKENS = 512  # of a sentence, for a classifier without a limit of its own
 # What classifiers call an acceptable sentence; where labels have no names, CoLA's own 1.
 ACCEPTABLE_NAMES = {"acceptable", "grammatical", "label_1", "1"}
 SENTENCE_END = re.compile(r"""[.!?…]['"’”»)\]\s]*$""")
@@ -113,7 +115,7 @@ def acceptability(
     BadInput
         A probability is not finite, or the memory does not hold even one sentence.
     """
-    longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
+    longest = min(tokenizer.model_max_length, context_length(model) or MOST_TOKENS)
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
     judged = np.full((len(sentences), 2), np.nan) if known is None else known.copy()
 
@@ -126,7 +128,8 @@ def acceptability(
                 max_length=longest,
                 return_tensors="pt",
             ).to(model.device)
-            of_labels = model(**encoded).logits.float().softmax(dim=-1)  # (n_sentences, n_labels)
+            with errors_of_model(model, "judge sentences"):
+                of_labels = model(**encoded).logits.float().softmax(dim=-1)  # (n_sentences, n_labels)
             judged[batch, 0] = of_labels[:, label].cpu().numpy()
             judged[batch, 1] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
             if keep is not None:

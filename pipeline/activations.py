@@ -12,7 +12,9 @@ import torch
 from torch.nn.functional import embedding_bag
 
 from pipeline import BadInput
-from pipeline.batches import is_out_of_memory
+from pipeline.batches import errors_of_model, is_out_of_memory
+from pipeline.hidden_states import find_layers, read_states
+from pipeline.tokenization import check_token_ids, context_length
 
 # Windows of a run that is longer than the model's context advance by this many tokens.
 STEP_TOKENS = 64
@@ -33,7 +35,7 @@ def token_ranges(spans, offsets, text):
     Parameters
     ----------
     spans : int array of shape (n_words, 2)
-        Start and end character of each word, in order (see ``stimulus.align``).
+        Start and end character of each word, in order (see ``alignment.align``).
     offsets : int array of shape (n_tokens, 2)
         Start and end character of each token, as a fast tokenizer returns them.
     text : str
@@ -141,7 +143,8 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     ------
     BadInput
         ``max_length`` is beyond the model's context or leaves no room for a token, the text is
-        empty, or the states are not finite (a float16 overflow).
+        empty or has a token that the model does not know, the model's states cannot be read, or they
+        are not finite (a float16 overflow).
     """
     encoded = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
     is_special = np.array(encoded["special_tokens_mask"], dtype=bool)
@@ -152,14 +155,17 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     offsets = np.array(encoded["offset_mapping"]).reshape(-1, 2)[~is_special]
     ranges = token_ranges(spans, offsets, text)
 
-    context = getattr(model.config, "max_position_embeddings", None)
+    check_token_ids([*prefix, *token_ids], text, model, tokenizer)
+    context = context_length(model)
     if max_length is not None and context is not None and max_length > context:
         raise BadInput(f"--max_length {max_length} is beyond the model's context of {context} tokens")
     window_tokens = (max_length or context or len(prefix) + len(token_ids)) - len(prefix)
     if window_tokens < 1:
         raise BadInput(f"--max_length {max_length} leaves no room for a token of the text")
 
-    n_layers, n_units = len(_blocks(model)) + 1, model.config.hidden_size
+    with errors_of_model(model, "be read layer by layer"):
+        layout = find_layers(model, np.concatenate([prefix, token_ids])[: len(prefix) + window_tokens])
+    n_layers, n_units = layout.n_layers, layout.n_units
     vectors = torch.zeros(n_layers, len(spans), n_units, device=model.device)
     for start, new, end in windows(len(token_ids), window_tokens):
         ids = np.concatenate([prefix, token_ids[start:end]])
@@ -169,7 +175,8 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
         totals = torch.zeros(n_layers, device=model.device)
         add = partial(_add_words, vectors=vectors, totals=totals, n_new=end - new, shares=shares)
         try:
-            _read(model, ids, add)
+            with errors_of_model(model, f"read {len(ids)} tokens at once (--max_length sets how many)"):
+                read_states(model, ids, layout, add)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -206,38 +213,6 @@ def _add_words(layer, states, vectors, totals, n_new, shares):
         sums = embedding_bag(tokens, kept, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
         vectors[layer].index_add_(0, words, sums)
     totals[layer] = kept.sum()
-
-
-@torch.inference_mode()
-def _read(model, ids, add):
-    """Let a model read a window, and call ``add(layer, states)`` as it comes to the states of each layer.
-
-    Transformers would return the same states, of shape (n_tokens, n_units), of all layers at once, and hold
-    them all for as long: that takes more memory than the rest of the model's work. (Of Mamba and RWKV,
-    which have no attention, it returns no embedding.)
-    """
-    blocks = _blocks(model)
-
-    def before(layer):
-        return lambda block, args, kwargs: add(layer, (args[0] if args else kwargs["hidden_states"])[0])
-
-    hooks = [block.register_forward_pre_hook(before(layer), with_kwargs=True) for layer, block in enumerate(blocks)]
-    try:
-        output = model.base_model(input_ids=torch.tensor(ids, device=model.device)[None], use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    add(len(blocks), output.last_hidden_state[0])
-
-
-def _blocks(model):
-    """The layers of a model, each of which takes the states that the one before it left."""
-    n_layers = model.config.num_hidden_layers
-    lists = (module for module in model.base_model.modules() if isinstance(module, torch.nn.ModuleList))
-    blocks = next((blocks for blocks in lists if len(blocks) == n_layers), None)
-    if blocks is None:
-        raise BadInput(f"{type(model).__name__} keeps its {n_layers} layers where they cannot be found")
-    return blocks
 
 
 def _shares(words, ranges, new, end):

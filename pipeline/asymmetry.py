@@ -150,15 +150,22 @@ def atlas_regions(mask_img, atlas_img):
     Raises
     ------
     BadInput
-        The mask's grid is not symmetric (see ``mirrored``).
+        The mask's grid is not symmetric (see ``mirrored``), or the atlas has no region on the left of the mask.
     """
     atlas = np.asarray(atlas_img.dataobj)
     places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), voxel_positions(mask_img))).astype(int)
     on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
     labels = np.zeros(len(places), dtype=int)
     labels[on_grid] = np.rint(atlas[tuple(places[on_grid].T)]).astype(int)
+    if not labels.any():
+        raise BadInput("the atlas has no region in the mask: expected whole numbers at MNI positions, 0 elsewhere")
     mirror = mirrored(mask_img)
     labels[~hemispheres(mask_img)[0] | (mirror < 0)] = 0
+    if not labels.any():
+        raise BadInput(
+            "the atlas: no region lies left of the midline: mirror it. Only its left side counts; the right of a "
+            "region is its mirror image"
+        )
     regions = {}
     for label in np.unique(labels[labels != 0]):
         left, right = labels == label, np.zeros(len(labels), dtype=bool)
@@ -222,7 +229,7 @@ def brain_scores(correlations, best_layer="maximum"):
     best_layer : {"maximum", "nested"}
         Which layer is a voxel's best: the one with the highest average over runs, as in the paper;
         or in each run the one that is best on average over the other runs. The highest of several
-        noisy averages promises more than there is, a layer chosen on other runs does not.
+        noisy averages promises more than there is, a layer chosen on other runs less (see ``brain_curves``).
 
     Returns
     -------
@@ -405,60 +412,6 @@ def side_curves(scores, left, right, blocks, n_resamples=1000):
     }
 
 
-def asymmetry_curve(checkpoints, curves):
-    """Both sides and their difference over training, as a table.
-
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens.
-    curves : dict
-        As ``side_curves`` returns it.
-
-    Returns
-    -------
-    pandas.DataFrame with columns revision, tokens, left, right, left_minus_right, low, high
-        low and high enclose 95 % of the differences of studies with resampled runs and blocks; NaN
-        where only averages over runs are known.
-    """
-    columns = {name: curves[name][0] for name in ("left", "right", "left_minus_right")}
-    differences = curves["left_minus_right"][1]
-    known = np.isfinite(differences).all(axis=1)  # a few may lack a side of a small region
-    columns["low"], columns["high"] = (
-        np.percentile(differences[known], [2.5, 97.5], axis=0)
-        if known.any()
-        else np.full((2, len(checkpoints)), np.nan)
-    )
-    return checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
-
-
-def region_curves(checkpoints, scores, regions, blocks):
-    """Left minus right over training in each region.
-
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens.
-    scores, blocks
-        As for ``side_curves``.
-    regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
-        Regions of which a side has no voxel with a score are left out.
-
-    Returns
-    -------
-    pandas.DataFrame with columns region, revision, tokens, left, right, left_minus_right, low, high
-        A row per region and checkpoint. All voxels of a region count, reliable or not.
-    """
-    known = np.isfinite(scores).all(axis=(0, 1))
-    curves = [
-        asymmetry_curve(checkpoints, side_curves(scores, left, right, blocks)).assign(region=name)
-        for name, (left, right) in regions.items()
-        if (left & known).any() and (right & known).any()
-    ]
-    columns = ["region", "revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
-    return pd.concat(curves, ignore_index=True)[columns] if curves else pd.DataFrame(columns=columns)
-
-
 def layer_curves(checkpoints, correlations, left, right):
     """How well every layer of every checkpoint predicts either side.
 
@@ -472,7 +425,8 @@ def layer_curves(checkpoints, correlations, left, right):
     Returns
     -------
     pandas.DataFrame with columns revision, tokens, layer, left, right, left_minus_right
-        A row per checkpoint and layer; layer 0 is the embedding.
+        A row per checkpoint and layer; layer 0 is the embedding. same_weights_as comes last where the
+        checkpoints have it.
 
     Raises
     ------
@@ -488,7 +442,10 @@ def layer_curves(checkpoints, correlations, left, right):
             (revision, tokens, layer, *sides, sides[0] - sides[1])
             for layer, sides in enumerate(zip(lefts, rights, strict=True))
         ]
-    return pd.DataFrame(rows, columns=["revision", "tokens", "layer", "left", "right", "left_minus_right"])
+    table = pd.DataFrame(rows, columns=["revision", "tokens", "layer", "left", "right", "left_minus_right"])
+    if "same_weights_as" in checkpoints:
+        table["same_weights_as"] = table["revision"].map(checkpoints.set_index("revision")["same_weights_as"])
+    return table
 
 
 def voxel_table(mask_img, checkpoints, scores, differences, **columns):

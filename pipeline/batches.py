@@ -1,5 +1,7 @@
 """As much at once as the memory holds."""
 
+import contextlib
+
 import torch
 
 from pipeline import BadInput
@@ -39,6 +41,41 @@ def in_batches(items, batch_size, work, say):
             # Of the last batch, which may be small, less than batch_size may be at fault.
             batch_size = len(batch) // 2
             say(f"the memory of the device does not hold {len(batch)} at once; going on with {batch_size}")
+
+
+@contextlib.contextmanager
+def errors_of_model(model, doing):
+    """Raise what goes wrong inside a model as BadInput in one line; a lack of memory is raised as it is.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    doing : str
+        What the model was asked to do, after "cannot".
+
+    Raises
+    ------
+    BadInput
+        The model has failed, or has drawn random numbers (Reformer), so that no number could be had again.
+    """
+    name, before = type(model).__name__, _random_states(model)
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, BadInput) or is_out_of_memory(error):
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise BadInput(f"{name} cannot {doing} ({reason}). Use another model or device.") from error
+    if not all(map(torch.equal, before, _random_states(model))):
+        raise BadInput(f"{name}: expected the same numbers from every reading, got random ones. Use another model.")
+
+
+def _random_states(model):
+    """Return the states of the random generators that a model can draw from."""
+    states = [torch.get_rng_state()]
+    if getattr(model.device, "type", None) == "cuda":
+        states.append(torch.cuda.get_rng_state(model.device))
+    return states
 
 
 def is_out_of_memory(error):

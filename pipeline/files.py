@@ -9,18 +9,16 @@ import contextlib
 import functools
 import gzip
 import hashlib
-import io
 import math
 import os
 import pickle
 import re
-import warnings
+import zlib
 from pathlib import Path
 
 import joblib
 import lz4.frame
 import numpy as np
-import pandas as pd
 from filelock import FileLock, Timeout
 from joblib.compressor import BinaryZlibFile
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
@@ -69,6 +67,40 @@ def naming(path, remedy):
         raise BadInput(f"{path}: {remedy} ({reason[:200]})") from error
 
 
+@contextlib.contextmanager
+def prefixing(path):
+    """Put a path before the message of every BadInput that is raised inside, for ``with``."""
+    try:
+        yield
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from error
+
+
+# How files begin that users have put in the place of arrays; a NIfTI header begins with its own size.
+BEGINNINGS = {
+    b"\x5c\x01\x00\x00": "a NIfTI image",
+    b"\x00\x00\x01\x5c": "a NIfTI image",
+    b"\x1c\x02\x00\x00": "a NIfTI image",
+    b"\x00\x00\x02\x1c": "a NIfTI image",
+    b"\x93NUMPY": "a NumPy file (.npy)",
+    b"PK\x03\x04": "a zip archive (.npz, .zip)",
+    b"\x89HDF": "an HDF5 file",
+    b"MATLAB": "a MATLAB file",
+}
+
+
+def refuse_another_kind(path):
+    """Raise BadInput if a file, compressed or not, is of a known kind other than joblib's."""
+    with contextlib.suppress(OSError, EOFError, zlib.error), open(path, "rb") as file:
+        beginning = file.read(8)
+        if beginning[:2] == b"\x1f\x8b":
+            file.seek(0)
+            beginning = gzip.GzipFile(fileobj=file).read(8)
+        for known, kind in BEGINNINGS.items():
+            if beginning.startswith(known):
+                raise BadInput(f"{path}: expected arrays that joblib wrote, got {kind}. Write them with joblib.dump.")
+
+
 def read_arrays(path, use_list=None):
     """Read a joblib ``.gz`` (gzip or zlib) or ``.lz4`` file without running any code in it.
 
@@ -93,6 +125,7 @@ def read_arrays(path, use_list=None):
     BadInput
         The file is truncated, damaged, of another kind, or holds something else.
     """
+    refuse_another_kind(path)
     with naming(path, "it is truncated or no joblib file; get or make it again"), open(path, "rb") as file:
         start = file.read(4)
         file.seek(0)
@@ -255,81 +288,6 @@ def _number(number_type, content):
     return value.item()
 
 
-def read_lines(path):
-    """The lines of a text file in UTF-8, which must end with a whole one: a list of str without line ends.
-
-    Raises
-    ------
-    BadInput
-        The file is not there, is no text, is empty, or its last line has no end.
-    """
-    with naming(path, "it is no text in UTF-8; get it again"):
-        text = path.read_text(encoding="utf-8-sig")
-    *lines, rest = text.split("\n")
-    if rest or not lines:
-        raise BadInput(f"{path}: it is empty or cut short in line {len(lines) + 1}; get it again")
-    return lines
-
-
-def read_csv(path, columns):
-    """Some columns of a CSV file, as strings.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Compressed if its name ends in ``.gz``.
-    columns : list of str
-
-    Returns
-    -------
-    pandas.DataFrame of str
-        With these columns alone; an empty cell is an empty string.
-
-    Raises
-    ------
-    BadInput
-        The file is not there, is no CSV file in UTF-8, unpacks to far more than its size, or lacks a column.
-    """
-    with naming(path, "it is no CSV file in UTF-8; get it again"), warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
-        most = MOST_EXPANSION * path.stat().st_size + MOST_SMALL
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            content = file.read(most + 1)
-        if len(content) > most:
-            raise ValueError("it holds far more than one would expect of a file like this")
-        rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
-    missing = [column for column in columns if column not in rows]
-    if missing:
-        raise BadInput(f"{path}: it has no column {', '.join(missing)}; it needs {', '.join(columns)}")
-    return rows[columns]
-
-
-def numbers(column, path):
-    """A column of strings as numbers.
-
-    Parameters
-    ----------
-    column : pandas.Series of str
-        Of a table from ``read_csv``, with its index.
-    path : pathlib.Path
-        The table's, for the message.
-
-    Returns
-    -------
-    float64 array of shape (n_rows,)
-
-    Raises
-    ------
-    BadInput
-        A cell is no number; the message names the first line with one.
-    """
-    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
-    if np.isnan(numbers).any():
-        wrong = column.index[np.isnan(numbers)][0]
-        raise BadInput(f"{path}: line {wrong + 2}: {column.name} is {column[wrong]!r}, which is no number")
-    return numbers
-
-
 def hidden(path, what):
     """A hidden path beside another: ``.{name}.{what}``."""
     return path.with_name(f".{path.name}.{what}")
@@ -417,22 +375,6 @@ def write_arrays(path, value):
             compressed = gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0)
         with compressed:
             joblib.dump(value, compressed)
-
-
-def write_table(path, table):
-    """Write a pandas table as CSV, compressed if the name ends in ``.gz``.
-
-    Raises
-    ------
-    BadInput
-        It cannot be written (see ``new_file``).
-    """
-    with new_file(path) as temporary, open(temporary, "wb") as file:
-        if path.suffix == ".gz":
-            with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as compressed:
-                table.to_csv(compressed, index=False)
-        else:
-            table.to_csv(file, index=False)
 
 
 def sha256(path):

@@ -71,8 +71,13 @@ def make_image(values, affine, code):
 
 def deciding_form(image):
     """Return which affine of a header counts, ``sform`` or ``qform``, and its code, 0 where neither is set."""
-    forms = {form: int(image.header[f"{form}_code"]) for form in ("sform", "qform")}
-    return next(((form, code) for form, code in forms.items() if code > 0), ("sform", 0))
+    codes = orientation_codes(image)
+    return next(((form, code) for form, code in codes.items() if code > 0), ("sform", 0))
+
+
+def orientation_codes(image):
+    """Return the codes of both affines of a header, a dict from ``sform`` and ``qform`` to int."""
+    return {form: int(image.header[f"{form}_code"]) for form in ("sform", "qform")}
 
 
 def read_mask(path):
@@ -124,7 +129,13 @@ def read_labels(path):
         As for ``read_image``; there are several volumes, or a value is not a whole number.
     """
     image = read_image(path)
-    values = np.nan_to_num(_one_volume(image, path).astype(float), posinf=0, neginf=0)
+    values = np.asanyarray(image.dataobj)
+    if values.ndim != 3:
+        raise BadInput(
+            f"{path}: expected one volume of labels, got {values.shape[-1]} volumes. Take the atlas of labels (maximum "
+            "probability), not of probabilities"
+        )
+    values = np.nan_to_num(values.astype(float), posinf=0, neginf=0)
     labels = np.rint(values)
     is_wrong = (np.abs(values - labels) > 1e-3) | (np.abs(labels) >= 2**31)
     if is_wrong.any():
@@ -143,6 +154,19 @@ def _one_volume(image, path):
     return values
 
 
+def is_in_published_order(path):
+    """Return whether the voxels of an image are stored as those of the published masks: x, y and z increase (RAS).
+
+    The affine says where a voxel is. It cannot say whether arrays that lie elsewhere are in the same order.
+    """
+    return storage_order(nibabel.load(path)) == "RAS"
+
+
+def storage_order(image):
+    """Return to which side each axis of an image leads, three letters of L, R, P, A, I, S."""
+    return "".join(nibabel.aff2axcodes(image.affine))
+
+
 def describe_sides(path):
     """Return in words what decides which voxels of an image are left, for ``--check``.
 
@@ -157,8 +181,9 @@ def describe_sides(path):
     """
     image = nibabel.load(path)
     form, code = deciding_form(image)
-    words = f"left is x < 0 by its {form} (code {code}, {SPACES.get(code, 'another space')})"
+    space = SPACES.get(code, "another space")
+    words = f"left is x < 0 by its {form} (code {code}, {space}), stored in order {storage_order(image)}"
     handedness = [np.sign(np.linalg.det(getattr(image, f"get_{name}")()[:3, :3])) for name in ("sform", "qform")]
-    if form == "sform" and int(image.header["qform_code"]) > 0 and handedness[0] != handedness[1]:
+    if form == "sform" and orientation_codes(image)["qform"] > 0 and handedness[0] != handedness[1]:
         words += "; its qform, which is not used, has left and right exchanged"
     return words

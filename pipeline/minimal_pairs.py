@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 
 from pipeline import BadInput, prefix_trees
-from pipeline.batches import in_batches
+from pipeline.batches import errors_of_model, in_batches
+from pipeline.tokenization import context_length, encode_after_bos
 
 # About how many sentences are read in both ways to find out.
 N_TRIED = 32
@@ -108,17 +109,12 @@ def log_probabilities(
     Raises
     ------
     BadInput
-        The tokenizer has neither BOS nor EOS, a sentence has no token or does not fit in the
-        model's context or the memory, or a log-probability is not finite.
+        The tokenizer has neither BOS nor EOS, a sentence has no token or one that the model does not
+        know, it does not fit in the model's context or the memory, the model cannot read it, or a
+        log-probability is not finite.
     """
-    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    if bos is None:
-        raise BadInput("the tokenizer has neither BOS nor EOS to start a sentence with")
-    tokens_of = [
-        [bos, *ids[ids[:1] == [bos] :]]  # a sentence that is written with BOS has it already
-        for ids in tokenizer(list(sentences), add_special_tokens=False, verbose=False)["input_ids"]
-    ]
-    _check_lengths(sentences, tokens_of, getattr(model.config, "max_position_embeddings", None))
+    tokens_of = encode_after_bos(sentences, model, tokenizer)
+    _check_lengths(sentences, tokens_of, context_length(model))
 
     # Neighbours share a beginning; the last token of a sentence begins nothing.
     order = sorted(range(len(tokens_of)), key=lambda index: tokens_of[index][:-1])
@@ -126,7 +122,7 @@ def log_probabilities(
     plain = np.full(len(tokens_of), np.nan)
     _score_all(tried, tokens_of, model, _score_batch, batch_size, say, plain)
     _check_finite([sentences[index] for index in tried], plain[tried])
-    score_batch = prefix_trees.score
+    score_batch = _score_trees
     if reason := _why_not_as_trees(plain, tried, tokens_of, model, batch_size, say):
         say(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads plain batches, more slowly")
         score_batch = _score_batch
@@ -201,6 +197,12 @@ def _check_lengths(sentences, tokens_of, context):
             raise BadInput(f"{len(tokens)} tokens do not fit in the model's context of {context}: {sentence[:80]!r}")
 
 
+def _score_trees(tokens_of, model):
+    """Log-probabilities of a few sentences by a model that has read some as trees already."""
+    with errors_of_model(model, "read sentences"):
+        return prefix_trees.score(tokens_of, model)
+
+
 def _score_batch(tokens_of, model):
     """Log-probabilities of a few sentences, given as token ids that start with BOS."""
     n_tokens = max(map(len, tokens_of))
@@ -211,11 +213,29 @@ def _score_batch(tokens_of, model):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         is_token[row, : len(tokens)] = 1
     ids, is_token = ids.to(model.device), is_token.to(model.device)  # (n_sentences, n_tokens)
-    logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
+    with errors_of_model(model, "read sentences"):
+        logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
     of_tokens = -torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
     ).reshape(ids[:, 1:].shape)  # (n_sentences, n_tokens - 1)
     return (of_tokens * is_token[:, 1:]).sum(dim=1, dtype=torch.float64).cpu().numpy()
+
+
+def first_pairs(pairs, limit=None):
+    """Return the first pairs of each paradigm, for a trial.
+
+    Parameters
+    ----------
+    pairs : pandas.DataFrame with a column paradigm
+    limit : int, optional
+        Pairs of a paradigm; by default all.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same rows, or fewer, in the same order.
+    """
+    return pairs if limit is None else pairs.groupby("paradigm", sort=False).head(limit).reset_index(drop=True)
 
 
 def accuracies(pairs):

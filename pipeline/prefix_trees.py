@@ -14,6 +14,8 @@ import inspect
 import numpy as np
 import torch
 
+from pipeline.tokenization import context_length, text_config
+
 # Nodes in a row: longer rows share more, and cost more attention and memory. On BLiMP, Pythia-14M and
 # Pythia-160M are about as fast with 96 as with 256.
 ROW_TOKENS = 192
@@ -133,7 +135,7 @@ def score(tokens_of, model):
     float64 array of shape (n_sentences,), nats
     """
     beginnings = [tokens[:-1] for tokens in tokens_of]  # nothing follows the last token
-    context = getattr(model.config, "max_position_embeddings", None) or ROW_TOKENS
+    context = context_length(model) or ROW_TOKENS
     ids, depths, paths = pack(beginnings, max(min(ROW_TOKENS, context), *map(len, beginnings)))
     sees = torch.from_numpy(sight(paths, *ids.shape)).to(model.device)[:, None]  # (n_rows, 1, n_slots, n_slots)
     # As numbers to add to attention: not every way of computing it understands a mask of bools.
@@ -175,8 +177,9 @@ def why_not(model, longest):
     """
     if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
         return "it takes tokens by their place in the row, not by their position"
-    for name, value in model.config.to_dict().items():
-        if "window" in name and isinstance(value, int) and 0 < value < longest and not isinstance(value, bool):
+    for name, value in text_config(model).to_dict().items():
+        is_window = "window" in name or name == "attention_chunk_size"
+        if is_window and isinstance(value, int) and 0 < value < longest and not isinstance(value, bool):
             return f"{name} {value} is less than {longest} tokens"
     return None
 

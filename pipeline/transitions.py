@@ -20,8 +20,9 @@ from scipy.special import expit
 from scipy.stats import false_discovery_control
 
 from pipeline import BadInput
+from pipeline.intervals import interval
+from pipeline.plateaus import X0_STEP, closest_within, is_under_way, is_unfinished, possible_range
 
-X0_STEP = 0.01  # decades
 N_BETAS = 40
 N_NULL_CURVES = 2000
 N_NOISES = 500
@@ -29,7 +30,7 @@ FEWEST_CHECKPOINTS = 5
 MEASURES = ("alignment", "scaled_distance", "midpoint_difference", "lead")
 COLUMNS = [
     *["kind", "n_checkpoints", "is_flat", "p_flat", "is_monotonic", "x0", "x0_low", "x0_high"],
-    *["beta", "beta_low", "beta_high", "low", "high"],
+    *["beta", "beta_low", "beta_high", "low", "high", "at_limit", "at_start"],
     *[name for measure in MEASURES for name in (measure, f"{measure}_low", f"{measure}_high")],
     "p_shuffled",
 ]
@@ -44,7 +45,8 @@ FUNCTIONAL = {
 }
 
 LEVEL = 0.05  # of the test against a flat curve
-INTERVAL = (2.5, 97.5)  # percentiles
+# Left minus right with layers chosen on other runs, where runs are known; else at the published best layer.
+TARGETS = ("left_minus_right_nested", "left_minus_right")
 
 
 def resampled_means(values, groups, n_resamples=1000, seed=0):
@@ -128,7 +130,7 @@ def shapes(x):
     return x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
-def fit(x, curves):
+def fit(x, curves, bounds=None):
     """The sigmoid that is closest to each curve, by least squares, rising or falling.
 
     Parameters
@@ -136,6 +138,8 @@ def fit(x, curves):
     x : array of shape (n_checkpoints,)
         log10 of training tokens, increasing.
     curves : array of shape (..., n_checkpoints)
+    bounds : (float, float), optional
+        Range within which both plateaus must lie, as (0, 1) for shares and probabilities.
 
     Returns
     -------
@@ -147,21 +151,37 @@ def fit(x, curves):
     BadInput
         As for ``shapes``.
     """
-    x0, beta, values, units = shapes(x)
+    x0, beta, all_values, units = shapes(x)
     curves = np.asarray(curves, dtype=float)
     best, _ = _most_alike(curves, units)
-    values = values[best]  # (..., n_checkpoints)
+    values = all_values[best]  # (..., n_checkpoints)
     means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
     centred = values - means[1]
     slope = ((curves - means[0]) * centred).sum(axis=-1) / (centred**2).sum(axis=-1)
     low = means[0][..., 0] - slope * means[1][..., 0]
+    high = low + slope
+    if bounds is not None:
+        # A sigmoid that is closest of all and within bounds is closest of those within bounds.
+        is_beyond = (np.minimum(low, high) < bounds[0]) | (np.maximum(low, high) > bounds[1])
+        if is_beyond.any():
+            best, low, high = np.array(best), np.array(low), np.array(high)
+            within = _closest_within(tuple(x), curves[is_beyond].tobytes(), tuple(bounds))
+            best[is_beyond], low[is_beyond], high[is_beyond] = within
+            values = all_values[best]
     return {
         "x0": x0[best],
         "beta": beta[best],
         "low": low,
-        "high": low + slope,
-        "fitted": low[..., None] + slope[..., None] * values,
+        "high": high,
+        "fitted": low[..., None] + (high - low)[..., None] * values,
     }
+
+
+@functools.lru_cache(maxsize=8)
+def _closest_within(x, curves, bounds):
+    """Find the shapes closest to curves, given as bytes: each measure of a benchmark fits the same resamples."""
+    curves = np.frombuffer(curves).reshape(-1, len(x))
+    return closest_within(curves, shapes(np.array(x))[2], bounds)
 
 
 def _most_alike(curves, units, allowed=None):
@@ -330,7 +350,7 @@ def is_monotonic(curve, resamples, level=0.01):
     return bool(np.mean(by_noise >= against) > level)
 
 
-def transition(x, curve, resamples, null=None):
+def transition(x, curve, resamples, null=None, bounds=None):
     """Everything about the transition of one curve.
 
     Parameters
@@ -340,6 +360,8 @@ def transition(x, curve, resamples, null=None):
     curve : array of shape (n_checkpoints,)
     resamples : array of shape (n_resamples, n_checkpoints)
     null : what ``null_distributions`` returns, if that is known already
+    bounds : (float, float), optional
+        Of the plateaus, as for ``fit``. The test against a flat curve does without.
 
     Returns
     -------
@@ -347,21 +369,27 @@ def transition(x, curve, resamples, null=None):
         is_flat (a constant explains the curve as well), p_flat, is_monotonic (NaN for a flat one); x0,
         beta, low, high, and for x0 and beta a 95 % interval, x0_low, x0_high, beta_low, beta_high. A flat
         curve has NaN for all of these but low and high, which are its mean.
+        at_limit: the transition was not over at the last checkpoint, so that x0 is a lower bound (see
+        ``plateaus.is_unfinished``). at_start: it had begun before the first one, so that x0 is an upper
+        bound (see ``plateaus.is_under_way``). Both are False for a flat curve.
     """
     p_flat = flat_p_value(x, curve, null or null_distributions(x, resamples))
     found = {"is_flat": p_flat >= LEVEL, "p_flat": p_flat, "is_monotonic": is_monotonic(curve, resamples)}
     if found["is_flat"]:
         found["is_monotonic"] = np.nan
         names = ["x0", "x0_low", "x0_high", "beta", "beta_low", "beta_high"]
+        found |= {"at_limit": False, "at_start": False}
         return found | dict.fromkeys(names, np.nan) | dict.fromkeys(["low", "high"], float(np.mean(curve)))
-    best, again = fit(x, curve), fit(x, resamples)
+    best, again = fit(x, curve, bounds), fit(x, resamples, bounds)
     for name in ("x0", "beta"):
-        found[name] = float(best[name])
-        found[f"{name}_low"], found[f"{name}_high"] = np.percentile(again[name], INTERVAL)
+        low, high = interval(best[name], again[name])
+        found |= {name: float(best[name]), f"{name}_low": float(low), f"{name}_high": float(high)}
+    midpoints, slopes = (np.append(best[name], again[name]) for name in ("x0", "beta"))
+    found |= {"at_limit": is_unfinished(x, midpoints, slopes), "at_start": is_under_way(x, midpoints, slopes)}
     return found | {"low": float(best["low"]), "high": float(best["high"])}
 
 
-def alignment(x, curve, resamples, other, other_resamples, nulls):
+def alignment(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     """How much of one curve the transition of another one explains: 0 not at all, 1 all of it.
 
     The squared correlation of the curve with the sigmoid that is fitted to the other one, corrected
@@ -381,6 +409,8 @@ def alignment(x, curve, resamples, other, other_resamples, nulls):
     resamples, other_resamples : arrays of shape (n_resamples, n_checkpoints)
         Drawn jointly where the curves are made of the same things.
     nulls : pair of what ``null_distributions`` returns, of curve and other
+    bounds : (float, float), optional
+        Of the other curve's plateaus, as for ``fit``.
 
     Returns
     -------
@@ -388,17 +418,17 @@ def alignment(x, curve, resamples, other, other_resamples, nulls):
     of_resamples : array of shape (n_resamples,)
     """
     noise = np.cov(resamples - resamples.mean(axis=1, keepdims=True), rowvar=False)
-    shape = fit(x, other)["fitted"]
+    shape = fit(x, other, bounds)["fitted"]
     other_noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(x)), np.cov(other_resamples, rowvar=False), N_NOISES, method="eigh"
     )
 
     def explained(curves, others, n_noises):
         curves = curves - curves.mean(axis=-1, keepdims=True)
-        units = _unit_shape(x, others)
+        units = _unit_shape(x, others, bounds)
         part = np.maximum(0, (curves * units).sum(axis=-1)) ** 2 - n_noises * ((units @ noise) * units).sum(axis=-1)
-        again = _unit_shape(x, shape + np.sqrt(n_noises) * other_noise)
-        ceiling = np.mean(np.maximum(0, again @ _unit_shape(x, shape)) ** 2)
+        again = _unit_shape(x, shape + np.sqrt(n_noises) * other_noise, bounds)
+        ceiling = np.mean(np.maximum(0, again @ _unit_shape(x, shape, bounds)) ** 2)
         whole = ceiling * ((curves**2).sum(axis=-1) - n_noises * np.trace(noise))
         return np.clip(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 0, 1)
 
@@ -410,36 +440,39 @@ def alignment(x, curve, resamples, other, other_resamples, nulls):
     return value, again
 
 
-def _unit_shape(x, curves):
+def _unit_shape(x, curves, bounds=None):
     """The fitted sigmoid of each curve, with mean 0 and sum of squares 1; 0 where the curve does not vary."""
-    shape = fit(x, curves)["fitted"]
+    shape = fit(x, curves, bounds)["fitted"]
     shape = shape - shape.mean(axis=-1, keepdims=True)
     size = np.linalg.norm(shape, axis=-1, keepdims=True)
     return np.divide(shape, size, out=np.zeros_like(shape), where=size > 0)
 
 
-def scaled_distance(x, curve, other):
+def scaled_distance(x, curve, other, bounds=None):
     """Root mean square distance of two curves, each scaled from its own first plateau (0) to its last (1).
 
     Parameters
     ----------
     x : array of shape (n_checkpoints,)
     curve, other : arrays of shape (..., n_checkpoints)
+    bounds : (float, float), optional
+        Of the curve's plateaus, as for ``fit``.
 
     Returns
     -------
     array of shape (...)
+        NaN where the plateaus of a curve are equal.
     """
 
-    def scaled(curves):
-        plateaus = fit(x, curves)
+    def scaled(curves, bounds=None):
+        plateaus = fit(x, curves, bounds)
         low, high = plateaus["low"][..., None], plateaus["high"][..., None]
-        return (curves - low) / (high - low)
+        return np.divide(curves - low, high - low, out=np.full(curves.shape, np.nan), where=high != low)
 
-    return np.sqrt(np.mean((scaled(np.asarray(curve)) - scaled(np.asarray(other))) ** 2, axis=-1))
+    return np.sqrt(np.mean((scaled(np.asarray(curve), bounds) - scaled(np.asarray(other))) ** 2, axis=-1))
 
 
-def lead(x, curve, other):
+def lead(x, curve, other, bounds=None):
     """By how many decades of tokens one curve moves before another: the shift that aligns them best.
 
     The sigmoid of the curve is moved along the other one, up to where it leaves the checkpoints.
@@ -448,6 +481,8 @@ def lead(x, curve, other):
     ----------
     x : array of shape (n_checkpoints,)
     curve, other : arrays of shape (..., n_checkpoints)
+    bounds : (float, float), optional
+        Of the curve's plateaus, as for ``fit``.
 
     Returns
     -------
@@ -460,7 +495,7 @@ def lead(x, curve, other):
         As for ``shapes``.
     """
     x0, beta, _, units = shapes(x)
-    found = fit(x, curve)
+    found = fit(x, curve, bounds)
     allowed = beta == np.reshape(found["beta"], (-1, 1))  # (n_curves, n_shapes)
     return x0[_most_alike(np.asarray(other), units, allowed)[0]] - found["x0"]
 
@@ -486,41 +521,32 @@ def shuffled_steps_p_value(curve, other, n_shuffles=2000, seed=0):
     return float((1 + np.sum(_correlation(curve, shuffled) >= found - 1e-12)) / (1 + n_shuffles))
 
 
-def interval(of_resamples):
-    """The 95 % interval of a value, from its resamples.
-
-    Parameters
-    ----------
-    of_resamples : array of shape (n_resamples,)
-
-    Returns
-    -------
-    low, high : float
-    """
-    low, high = np.percentile(of_resamples, INTERVAL)
-    return float(low), float(high)
-
-
 def kind(curve, lang):
     """What kind of competence in a language a benchmark measures: formal, functional, or other."""
     return "formal" if curve in FORMAL[lang] else "functional" if curve in FUNCTIONAL[lang] else "other"
 
 
-def compare(tokens, curves, lang="en", target="left_minus_right"):
+def compare(tokens, curves, lang="en", target=None, unbounded=()):
     """The transition of every curve, and how it goes with that of one of them.
+
+    The plateaus of a benchmark whose scores are shares or probabilities lie between 0 and 1 (see
+    ``plateaus.possible_range``); those of left minus right may lie anywhere.
 
     Parameters
     ----------
     tokens : array of shape (n_checkpoints,)
         Training tokens, increasing; an untrained checkpoint (0) has no place on a logarithmic axis,
-        and is left out.
+        and is left out. So is one of NaN (see ``checkpoints.tokens_for_fits``).
     curves : dict from name to (curve, resamples)
         Of shapes (n_checkpoints,) and (n_resamples, n_checkpoints); NaN where a checkpoint has no value,
         or might have none had it been measured again.
     lang : {"en", "fr"}
         Of the story.
-    target : str
-        The curve that the others are compared with.
+    target : str, optional
+        The curve that the others are compared with: the first of TARGETS that is there, unless it is given.
+        Another one of TARGETS has a row in the table, without a comparison.
+    unbounded : collection of str
+        Other curves whose plateaus may lie anywhere, though their scores lie between 0 and 1.
 
     Returns
     -------
@@ -536,6 +562,10 @@ def compare(tokens, curves, lang="en", target="left_minus_right"):
     """
     tokens = np.asarray(tokens, dtype=float)
     x = np.log10(np.where(tokens > 0, tokens, np.nan))
+    target = target or next(name for name in TARGETS if name in curves)
+    bounds = {
+        name: None if name in (*TARGETS, *unbounded) else possible_range(curve) for name, (curve, _) in curves.items()
+    }
     measured = {
         name: np.isfinite(np.vstack([x, curve, resamples])).all(axis=0) for name, (curve, resamples) in curves.items()
     }
@@ -552,31 +582,34 @@ def compare(tokens, curves, lang="en", target="left_minus_right"):
         (curve, resamples), there = curves[name], measured[name]
         rows[name] = {"kind": kind(name, lang), "n_checkpoints": int(there.sum())}
         if there.sum() >= FEWEST_CHECKPOINTS:
-            rows[name] |= transition(x[there], curve[there], resamples[:, there], null(name, there))
+            rows[name] |= transition(x[there], curve[there], resamples[:, there], null(name, there), bounds[name])
         both = there & measured[target]
-        if name == target or both.sum() < FEWEST_CHECKPOINTS:
+        if name in (target, *TARGETS) or both.sum() < FEWEST_CHECKPOINTS:
             continue
         one, one_again, other, other_again = (values[..., both] for values in (*curves[target], *curves[name]))
-        of_both = measures(x[both], one, one_again, other, other_again, (null(target, both), null(name, both)))
+        nulls_of_both = null(target, both), null(name, both)
+        of_both = measures(x[both], one, one_again, other, other_again, nulls_of_both, bounds[name])
         for measure, (value, of_resamples) in of_both.items():
-            low, high = interval(of_resamples)
-            rows[name] |= {measure: float(value), f"{measure}_low": low, f"{measure}_high": high}
+            low, high = interval(value, of_resamples)
+            rows[name] |= {measure: float(value), f"{measure}_low": float(low), f"{measure}_high": float(high)}
             again[measure][name] = of_resamples
         rows[name]["p_shuffled"] = shuffled_steps_p_value(one, other)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=["curve", *COLUMNS])
+    for column in ("at_limit", "at_start"):  # not fitted: neither
+        table[column] = table[column].eq(True)
     table["p_shuffled"] = table["p_shuffled"].astype(float)
     if (known := table["p_shuffled"].notna()).any():
         table.loc[known, "p_shuffled"] = false_discovery_control(table.loc[known, "p_shuffled"])
     return table, again
 
 
-def measures(x, curve, resamples, other, other_resamples, nulls):
+def measures(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     """All measures of how another curve goes with one.
 
     Parameters
     ----------
-    x, curve, resamples, other, other_resamples, nulls
+    x, curve, resamples, other, other_resamples, nulls, bounds
         As for ``alignment``.
 
     Returns
@@ -584,15 +617,20 @@ def measures(x, curve, resamples, other, other_resamples, nulls):
     dict from measure (of MEASURES) to (value, of_resamples)
         A float and an array of shape (n_resamples,). Where either curve is flat, alignment alone.
     """
-    found = {"alignment": alignment(x, curve, resamples, other, other_resamples, nulls)}
+    found = {"alignment": alignment(x, curve, resamples, other, other_resamples, nulls, bounds)}
     if not any(flat_p_value(x, *one) >= LEVEL for one in zip((curve, other), nulls, strict=True)):
         for measure, function in [
             ("scaled_distance", scaled_distance),
-            ("midpoint_difference", lambda x, other, curve: fit(x, curve)["x0"] - fit(x, other)["x0"]),
+            ("midpoint_difference", _midpoint_difference),
             ("lead", lead),
         ]:
-            found[measure] = function(x, other, curve), function(x, other_resamples, resamples)
+            found[measure] = function(x, other, curve, bounds), function(x, other_resamples, resamples, bounds)
     return found
+
+
+def _midpoint_difference(x, curve, other, bounds):
+    """By how many decades the other curve's midpoint comes later."""
+    return fit(x, other)["x0"] - fit(x, curve, bounds)["x0"]
 
 
 def formal_minus_functional(table, alignments):
@@ -623,8 +661,9 @@ def formal_minus_functional(table, alignments):
         found[of_kind] = float(rows["alignment"].mean())
         found[f"{of_kind}_benchmarks"] = " ".join(rows["curve"])
         of_resamples[of_kind] = np.mean([alignments[name] for name in rows["curve"]], axis=0)
-    low, high = interval(of_resamples["formal"] - of_resamples["functional"])
-    return found | {"difference": found["formal"] - found["functional"], "low": low, "high": high}
+    difference = found["formal"] - found["functional"]
+    low, high = interval(difference, of_resamples["formal"] - of_resamples["functional"])
+    return found | {"difference": difference, "low": float(low), "high": float(high)}
 
 
 def points(checkpoints, curves, table):
@@ -642,15 +681,15 @@ def points(checkpoints, curves, table):
 
     Returns
     -------
-    pandas.DataFrame with columns curve, revision, tokens, value, low, high, scaled, scaled_low, scaled_high
+    pandas.DataFrame with columns curve, revision, tokens, value, low, high, scaled, scaled_low, scaled_high,
+    and same_weights_as where the checkpoints have it
         A row per curve and checkpoint.
     """
     rows, of_curve = [], table.set_index("curve").to_dict("index")
+    columns = [column for column in ("revision", "tokens", "same_weights_as") if column in checkpoints]
     for name, (curve, resamples) in curves.items():
-        low, high = np.full((2, len(curve)), np.nan)
-        if (known := np.isfinite(resamples).any(axis=0)).any():
-            low[known], high[known] = np.nanpercentile(resamples[:, known], INTERVAL, axis=0)
-        of_points = checkpoints[["revision", "tokens"]].reset_index(drop=True)
+        low, high = interval(curve, resamples)
+        of_points = checkpoints[columns].reset_index(drop=True)
         of_points = of_points.assign(curve=name, value=curve, low=low, high=high)
         plateaus = of_curve.get(name, {})
         first, last = plateaus.get("low", np.nan), plateaus.get("high", np.nan)
@@ -662,7 +701,8 @@ def points(checkpoints, curves, table):
             of_points[scaled] = (of_points[column] - first) / (last - first)
         rows.append(of_points)
     together = pd.concat(rows, ignore_index=True)
-    return together[["curve", *(column for column in together if column != "curve")]]
+    last = [column for column in ("same_weights_as",) if column in together]
+    return together[["curve", *(column for column in together if column not in ("curve", *last)), *last]]
 
 
 def _correlation(one, other):

@@ -6,6 +6,7 @@ its final name in one step, when it is whole. What is there under a final name i
 
 import contextlib
 import json
+import operator
 import os
 import shutil
 import time
@@ -16,11 +17,12 @@ from pipeline import BadInput
 from pipeline.files import hidden, naming, new_file
 
 KEEP_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
+LONGEST_VALUES = 120  # characters of two values that a message repeats
 NOTE, LATER_NOTE = "made_with.json", "made_of.json"  # beside the parts
 
 
 @contextlib.contextmanager
-def parts_folder(path, made_with, made_from, say=None):
+def parts_folder(path, made_with, made_from, say=None, command=None):
     """The hidden folder in which the parts of an output are kept until it is whole.
 
     It stays when the work is stopped, unless there is no part in it yet. To be used by one job at a
@@ -36,6 +38,8 @@ def parts_folder(path, made_with, made_from, say=None):
         Files that the parts depend on: parts that are of other ones, by size and time, are removed.
     say : callable, optional
         Called with a line for the user when parts are removed.
+    command : str, optional
+        The command line that begins the work, for the note beside the parts; it is not compared.
 
     Yields
     ------
@@ -44,14 +48,15 @@ def parts_folder(path, made_with, made_from, say=None):
     """
     folder = hidden(path, "parts")
     note = folder / NOTE
-    told = json.dumps({"with": made_with, "from": _signatures(made_from)}, sort_keys=True)
-    if folder.is_symlink() or not note.is_file() or note.read_text() != told:
+    now = json.loads(json.dumps({"with": made_with, "from": _signatures(made_from)}))
+    before = read_note(folder)
+    if folder.is_symlink() or any(before.get(key) != now[key] for key in now):
         if say is not None and _parts(folder):
-            say(f"{path} begins anew: parts of it were made with other options, inputs or versions")
+            say(f"{path} begins anew: parts of it were made with {', '.join(_what_differs(before, now))}")
         _remove(folder)
         folder.mkdir()
         with new_file(note) as temporary:
-            temporary.write_text(told)
+            temporary.write_text(json.dumps(now | {"command": command}, sort_keys=True))
     for unfinished in folder.glob(".*"):  # by a job that was killed
         unfinished.unlink()
     try:
@@ -63,28 +68,79 @@ def parts_folder(path, made_with, made_from, say=None):
     _remove(folder)
 
 
+def read_note(folder):
+    """Read what the parts in a folder were made with.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        As ``parts_folder`` yields it.
+
+    Returns
+    -------
+    dict with ``with`` and ``from``, as ``parts_folder`` takes them, and ``command``
+        Empty where there is no note, or a damaged one. Notes of earlier versions have no command.
+    """
+    try:
+        note = json.loads((folder / NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+    is_whole = isinstance(note, dict) and all(isinstance(note.get(key), dict) for key in ("with", "from"))
+    return note if is_whole else {}
+
+
+def _what_differs(before, now):
+    """Return in words what two notes differ in, a list of str."""
+    if not before:
+        return ["nobody knows what: their note is missing or damaged"]
+    differences = []
+    old_values, new_values = _flat(before["with"]), _flat(now["with"])
+    for key in dict.fromkeys([*new_values, *old_values]):
+        old, new = (json.dumps(values.get(key)) for values in (old_values, new_values))
+        if old != new and key[0] == "program":
+            differences.append(f"another version of {key[-1]}")
+        elif old != new:
+            is_short = len(old) + len(new) < LONGEST_VALUES
+            differences.append(f"{key[-1]} {old} (now {new})" if is_short else f"another value of {key[-1]}")
+    for path in dict.fromkeys([*now["from"], *before["from"]]):
+        if before["from"].get(path) != now["from"].get(path):
+            differences.append(f"another {os.path.basename(path)}")
+    return differences
+
+
+def _flat(nested):
+    """Return the values of a dict, and of dicts in it, by tuples of keys."""
+    values: dict[tuple, object] = {}
+    for key, value in nested.items():
+        inner = _flat(value) if isinstance(value, dict) else {(): value}
+        values |= {(key, *keys): leaf for keys, leaf in inner.items()}
+    return values
+
+
 def _parts(folder):
     return [path for path in folder.glob("*") if path.name not in (NOTE, LATER_NOTE)]
 
 
-def keep_if_same(parts, told, say):
-    """Remove the parts if they were made with something else, of which one knows only after work has begun.
+def keep_if_same(parts, made_of, say, is_same=operator.eq):
+    """Remove the parts unless they were made of the same, which is known only after work has begun.
 
     Parameters
     ----------
     parts : pathlib.Path
-    told : dict
+    made_of : dict
         For JSON.
     say : callable
         Called with a line for the user when parts are removed.
+    is_same : callable
+        Called with what parts were made of before and with ``made_of``. Parts are kept if it returns True.
     """
-    note, told = parts / LATER_NOTE, json.dumps(told, sort_keys=True)
-    if _parts(parts) and (not note.is_file() or note.read_text() != told):
+    note = parts / LATER_NOTE
+    if _parts(parts) and not (note.is_file() and is_same(json.loads(note.read_text()), made_of) is True):
         say(f"{parts} begins anew: what is in it was made of another checkpoint")
         for path in _parts(parts):
             path.unlink()
     with new_file(note) as temporary:
-        temporary.write_text(told)
+        temporary.write_text(json.dumps(made_of, sort_keys=True))
 
 
 def is_left_behind(path):

@@ -1,4 +1,4 @@
-"""A study at a glance: what is there, what is missing, what to run next, and whether it is right.
+"""A study at a glance: what is there, what is missing, and how far every checkpoint has come.
 
 ``python llm_brain_asym.py`` prints it. A checkpoint is known once any stage has left something of it.
 """
@@ -7,52 +7,17 @@ import llm_brain_asym as study
 
 import collections
 import contextlib
-import inspect
 import json
-import shlex
 
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, asymmetry, files, work
-from report import progress
+from pipeline import BadInput, asymmetry, files, lm_eval_files, lm_eval_results, work
+from pipeline.benchmarks import describe_part, is_whole
+from report import inputs, notices
 
-LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
+MOST_NAMES = 6  # in a message
 STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
-
-
-def inputs(lang):
-    """What a study needs from elsewhere.
-
-    Returns
-    -------
-    list of dict with what, path, is_there, source, command
-        The command puts it in its place, in the study folder.
-    """
-    folder, name = study.study_folder(), lang.upper()
-    of_average = study.average_subject_path(lang, 0).parent
-    clone = f"[ -d lpp_published ] || git clone --depth 1 {LPP} lpp_published"
-    rows = [
-        ("text of the story", study.text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
-        (
-            *("word timings", study.word_timings_path(lang), f"{DS003643} (annotation/{name})"),
-            "curl --fail -O "
-            f"https://s3.amazonaws.com/openneuro.org/ds003643/annotation/{name}/lpp{name}_word_information.csv",
-        ),
-        ("brain mask", study.mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
-        ("ISC", study.isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
-        (
-            *("average subject", of_average, LPP),
-            f"{clone}; cp -r lpp_published/{of_average.name} .  # or made by its compute_average_subject_fmri.py",
-        ),
-        ("BLiMP", folder / "blimp" / "data", study.BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
-        (
-            *("Zorro", folder / "Zorro" / "sentences" / "babyberta", study.ZORRO),
-            "git clone --depth 1 https://github.com/phueb/Zorro",
-        ),
-    ]
-    keys = "what", "path", "source", "command"
-    return [dict(zip(keys, row, strict=True)) | {"is_there": row[1].exists()} for row in rows]
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -62,6 +27,11 @@ def outputs(stem, lang):
     """Where each stage leaves what it makes of a checkpoint: the file that comes last."""
     paths = {"activations": study.activations_path(stem, lang), "fit": study.run_correlations_path(stem, lang)}
     return paths | {benchmark: study.benchmark_path(stem, benchmark) for benchmark in study.BENCHMARKS}
+
+
+def texts_begun_path(stem):
+    """Return the path whose hidden folder of parts shows that texts of a checkpoint are being made."""
+    return study.generated_texts_folder() / f"{stem}_gen"
 
 
 def find_checkpoints(lang):
@@ -76,26 +46,31 @@ def find_checkpoints(lang):
     patterns = outputs("*", lang)
     patterns["averages"] = study.layer_correlations_path("*", 0, lang)
     patterns["texts"] = study.generated_text_path("*", 0, 0, study.generated_texts_folder())
+    patterns["begun texts"] = texts_begun_path("*")
     for pattern in patterns.values():
         before, after = pattern.name.split("*")
         for path in sorted(pattern.parent.glob(pattern.name)):
             if path.name.startswith((".", "onsets_offsets_")):
                 continue
             stem = path.name.removeprefix(before).removesuffix(after)
-            checkpoint = study.read_record(path).get("checkpoint") or {"model": None, "revision": None}
+            checkpoint = record_or_nothing(path).get("checkpoint") or {"model": None, "revision": None}
             if found.get(stem, {"model": None})["model"] is None:
                 found[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
         for folder in pattern.parent.glob(files.hidden(pattern, "parts").name):  # work that was stopped
-            note = folder / work.NOTE
-            with files.naming(note, f"remove {folder}"):
-                made_with = (
-                    json.loads(note.read_text())["with"] if note.is_file() else {"model": None, "parameters": {}}
-                )
-                name = folder.name.removeprefix(".").removesuffix(".parts")
-                stem = name.removeprefix(before).removesuffix(after)
-                revision = made_with["parameters"].get("revision")
-            found.setdefault(stem, {"model": made_with["model"], "revision": revision})
+            made_with = work.read_note(folder).get("with", {})  # a damaged note: the stage begins from its start
+            name = folder.name.removeprefix(".").removesuffix(".parts")
+            stem = name.removeprefix(before).removesuffix(after)
+            revision = made_with.get("parameters", {}).get("revision")
+            found.setdefault(stem, {"model": made_with.get("model"), "revision": revision})
     return found
+
+
+def record_or_nothing(path):
+    """Return the record of an output, empty where it is damaged: one file must not hide all others."""
+    try:
+        return study.read_record(path)
+    except BadInput:
+        return {}
 
 
 def tokens_of(stem, checkpoint):
@@ -108,8 +83,14 @@ def tokens_of(stem, checkpoint):
     return np.nan if tokens is None else tokens
 
 
-def states(lang):
+def states(lang, lm_eval=None):
     """How far every checkpoint has come.
+
+    Parameters
+    ----------
+    lang : str
+    lm_eval : optional
+        As ``study.read_lm_eval_files`` returns it, for callers that have read the files.
 
     Returns
     -------
@@ -118,9 +99,11 @@ def states(lang):
         name is the model's in file names, model as on the command line that is on record.
         A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``); ``other
         options`` where most checkpoints of the model were made with others; ``outdated`` where what it was
-        made from has changed since.
+        made from has changed since; ``damaged`` where its record or table cannot be read. same_weights_as
+        names others of the model (see ``study.mark_same_weights``).
     """
-    rows = []
+    rows: list[dict] = []
+    fingerprints: dict[str, set] = {}
     most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
         name = None if checkpoint["model"] is None else study.name_on_record(stem, checkpoint)
@@ -132,19 +115,37 @@ def states(lang):
         row["texts"] = len(list(study.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
         rows.append(row)
         most_texts[name] = max(most_texts[name], row["texts"])
+    lm_eval = lm_eval or study.read_lm_eval_files()
+    tasks = {name: lm_eval_tasks(name, lm_eval) for name in {row["name"] for row in rows} - {None}}
+    sides = None
+    with contextlib.suppress(BadInput):  # ``llm_brain_asym.main`` ends with what is wrong
+        sides = reliable_sides(lang)
     for row in rows:
-        n, most = row["texts"], most_texts[row["name"]]
-        row["texts"] = "missing" if n == 0 else "done" if n == most else f"{n} of {most}"
-        row["acceptability"], row["lm_eval"] = judged(row), harnessed(row)
-        row["left_minus_right"] = np.nan
+        row["acceptability"] = or_damaged(judged, row, row["texts"])
+        row["lm_eval"] = harnessed(row, tasks)
+        row["texts"] = state_of_texts(row["stem"], row["texts"], most_texts[row["name"]])
+        row["left_minus_right"], correlations = np.nan, None
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(BadInput):  # of damaged files, --check tells
-                row["left_minus_right"] = left_minus_right(row["stem"], lang)
+                correlations = study.read_correlations(row["stem"], lang)
+                row["left_minus_right"] = left_minus_right(correlations, sides)
+        fingerprints[row["stem"]] = set()
+        with contextlib.suppress(BadInput):
+            fingerprints[row["stem"]] = study.read_fingerprints(row["stem"], lang, correlations)
     columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right"]
     table = pd.DataFrame(rows, columns=columns)
     for stage in ("activations", "fit", *study.BENCHMARKS):
         mark_other_options(table, stage, lang)
-    return table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+    table = table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
+    return notices.mark_same_weights(table, fingerprints)
+
+
+def or_damaged(function, *arguments):
+    """Return what a function returns, or ``damaged``; ``--check`` shows what is wrong."""
+    try:
+        return function(*arguments)
+    except BadInput:
+        return "damaged"
 
 
 def state(path):
@@ -159,34 +160,72 @@ def state(path):
     return "begun" if parts.is_dir() else "missing"
 
 
-def judged(row):
-    """Whether the texts of a checkpoint have been judged."""
+def state_of_texts(stem, n_texts, most):
+    """Return how far the texts of a checkpoint have come; most is the number of texts of a sister."""
+    begun = state(texts_begun_path(stem))
+    if n_texts == 0:
+        return begun
+    if n_texts < most:
+        return f"{n_texts} of {most}"
+    return "done" if begun == "missing" else f"{n_texts} so far"
+
+
+def judged(row, n_texts):
+    """Return whether the texts of a checkpoint have been judged, in words."""
     path = study.acceptability_path(row["name"] or row["stem"], study.generated_texts_folder())
     if not path.is_file():
         return "missing"
     table = study.read_acceptability(path)
-    n = (table["revision"] == (row["revision"] or "")).sum()
-    return "done" if n else "missing"
+    table = table[table["revision"] == (row["revision"] or "")]
+    n_judged = len(table.drop_duplicates(["prompt", "sample"]))
+    if n_judged == 0:
+        return "missing"
+    return "done" if n_judged >= n_texts else f"{n_judged} of {n_texts}"
 
 
-def harnessed(row):
-    """The tasks that lm_eval has run for a checkpoint, in words."""
+def lm_eval_tasks(name, lm_eval):
+    """Return the tasks that lm_eval ran for a model: those in curves, and all, each a dict from revision to a set."""
+    runs = study.read_lm_eval_runs(name, files=lm_eval)
+    runs = runs[~runs["is_limited"].astype(bool)]
+    curves = lm_eval_results.choose_curves(runs)[0]
+    return [rows.groupby("revision")["task"].agg(set).to_dict() for rows in (curves, runs)]
+
+
+def harnessed(row, tasks):
+    """Return the tasks that lm_eval ran for a checkpoint, in words; tasks is a dict from name to ``lm_eval_tasks``."""
     if row["name"] is None:
         return "missing"
-    results = study.read_lm_eval(row["name"])
-    tasks = results["task"][results["revision"] == (row["revision"] or "")].nunique()
-    return f"{tasks} task{'s' * (tasks > 1)}" if tasks else "missing"
+    revision = row["revision"] or ("" if lm_eval_files.is_local_folder(row["model"]) else "main")
+    in_curves, run = (by_revision.get(revision, set()) for by_revision in tasks[row["name"]])
+    n, n_others = len(in_curves), len(run - in_curves)
+    words = [f"{n} task{'s' * (n > 1)}"] if n else []
+    return ", ".join([*words, f"{n_others} with other options"] if n_others else words) or "missing"
 
 
-def left_minus_right(stem, lang):
-    """Mean brain score of the reliable voxels on the left minus that on the right, NaN without mask or ISC."""
+def reliable_sides(lang):
+    """Return the reliable voxels of the left and of the right, bool arrays of shape (n_voxels,).
+
+    They are None where the mask or the ISC is missing.
+
+    Raises
+    ------
+    BadInput
+        The mask or the ISC cannot be used, so that left and right are not known.
+    """
     if not (study.mask_path(lang).is_file() and study.isc_path(lang).is_file()):
-        return np.nan
+        return None
     left, right = asymmetry.hemispheres(study.read_mask(lang))
     reliable = asymmetry.reliable_voxels(study.read_isc(lang, n_voxels=len(left)))
-    scores = asymmetry.brain_scores([study.read_correlations(stem, lang)])[0].mean(axis=0)  # (n_voxels,)
-    of_left, of_right = asymmetry.left_right(scores, left & reliable, right & reliable)
-    return float(of_left - of_right)
+    return left & reliable, right & reliable
+
+
+def left_minus_right(correlations, sides):
+    """Return the mean brain score of the left minus that of the right, NaN without ``reliable_sides``."""
+    if sides is None:
+        return np.nan
+    scores = asymmetry.brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
+    left, right = asymmetry.left_right(scores, *sides)
+    return float(left - right)
 
 
 def mark_other_options(table, stage, lang):
@@ -196,16 +235,19 @@ def mark_other_options(table, stage, lang):
         options = {row: options_on_record(path) for row, path in paths.items()}
         usual = most_common(options.values())
         for row, path in paths.items():
-            if usual is not None and options[row] not in (usual, None):
+            if or_damaged(study.read_record, path) == "damaged":
+                table.loc[row, stage] = "damaged"
+            elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
             elif study.changed_input(path, made_from(stage, table.loc[row, "stem"], lang), or_copied=False):
                 table.loc[row, stage] = "outdated"
 
 
 def options_on_record(path):
-    """What an output was made with, as JSON, but for the revision; None where nothing tells."""
-    parameters = study.read_record(path).get("parameters")
-    return None if parameters is None else json.dumps({**parameters, "revision": None}, sort_keys=True)
+    """Return what an output was made with, as JSON, without revision and sample; None where no record shows it."""
+    parameters = record_or_nothing(path).get("parameters")
+    same = {"revision": None, "sample": None}
+    return None if parameters is None else json.dumps(parameters | same, sort_keys=True)
 
 
 def most_common(options):
@@ -228,191 +270,108 @@ def made_from(stage, stem, lang):
     }.get(stage, [])
 
 
-# ---------------------------------------------------------------- what to run next
-
-
-def to_do(stage, table, lang):
-    """The commands that are still to be run for a stage.
-
-    Parameters
-    ----------
-    stage : str
-        One of STAGES but lm_eval.
-    table : pandas.DataFrame
-        As ``states`` returns it.
-
-    Returns
-    -------
-    list of str
-        A line for a shell each, with the options that most other checkpoints of the model were made with.
-    without_model : list of str
-        Checkpoints whose files do not tell which model they are of.
-    """
-    if stage == "acceptability":
-        names = table["name"][(table[stage] == "missing") & (table["texts"] != "missing")].dropna().unique()
-        return [shlex.join(["python", "evaluate_linguistic_acceptability.py", "--model", name]) for name in names], []
-    commands, without_model = [], []
-    for row in table[~table[stage].isin(["done", "other options"])].to_dict("records"):  # those may be meant
-        if stage == "activations" and row["fit"] == "done":
-            continue  # of the fit, nothing else needs them
-        if stage == "fit" and row["activations"] not in ("done", "other options", "outdated"):
-            continue
-        if row["model"] is None and stage != "fit":
-            without_model.append(row["stem"])
-            continue
-        script = {"activations": "extract_llm_activations", "fit": "fit_average_subject", "texts": "generate_texts"}
-        words = ["python", f"{script.get(stage, f'evaluate_llm_{stage}')}.py"]
-        words += ["--model", row["stem"] if stage == "fit" else row["model"]]
-        if row["revision"] and stage != "fit":
-            words += ["--revision", row["revision"]]
-        words += ["--lang", lang] if stage in ("activations", "fit") else []
-        words += usual_options(stage, table[table["name"] == row["name"]]["stem"], lang)
-        words += ["--overwrite"] if row[stage] == "outdated" else []
-        commands.append(shlex.join(words))
-    return commands, without_model
-
-
-def usual_options(stage, stems, lang):
-    """The options, as on a command line, with which most of some checkpoints were made, where they are not usual."""
-    if stage == "texts":
-        paths = [study.generated_text_path(stem, 0, 0, study.generated_texts_folder()) for stem in stems]
-    else:
-        paths = [outputs(stem, lang)[stage] for stem in stems]
-    usual = most_common(map(options_on_record, paths))
-    options = []
-    for name, value in json.loads(usual or "{}").items():
-        if value is True:
-            options.append(f"--{name}")
-        elif name == "alphas":
-            options += ["--alphas", *[f"{number:g}" for number in value]]
-        elif name in ("dtype", "max_length", "seed", "max_new_tokens", "temperature") and value is not None:
-            options += [f"--{name}", str(value)]
-    return options
-
-
-# ---------------------------------------------------------------- whether it is right
-
-
-def check(table, lang):
-    """What is wrong in a study, a list of str: damaged files, and files that do not agree with each other."""
-    wrong: list = []
-
-    def attempt(function, *arguments):
-        """Read something, or let a check yield what is wrong."""
-        try:
-            found = function(*arguments)
-            wrong.extend(found if inspect.isgenerator(found) else [])
-        except BadInput as error:
-            wrong.append(str(error))
-
-    for read in (study.read_texts, study.read_word_timings, study.read_average_subject, study.read_mask):
-        attempt(read, lang)
-    attempt(study.published, study.isc_path(lang), LPP)
-    attempt(check_voxels, table, lang)
-    with progress.bar(len(table), "checking", "checkpoint") as bar:
-        for row in table.to_dict("records"):
-            for stage, path in outputs(row["stem"], lang).items():
-                if stage == "activations" and row["fit"] == "done" and not path.is_file():
-                    continue  # deleted, since they are fitted
-                attempt(check_record, path)
-                if row[stage] == "outdated":
-                    wrong.append(f"{path} was made from other files than are there now")
-                if row[stage] == "other options":
-                    wrong.append(f"{path} was made with other options than those of most checkpoints")
-            if row["activations"] not in ("missing", "begun") and study.activations_path(row["stem"], lang).is_file():
-                attempt(study.read_activations, row["stem"], lang, lambda run, layers: None)
-            for benchmark in study.BENCHMARKS:
-                attempt(check_benchmark, row["stem"], benchmark)
-            bar.update()
-    if list(study.generated_texts_folder().glob("*_gen_*.txt")):
-        attempt(study.read_generated_texts, study.generated_texts_folder())
-    return wrong
-
-
-def check_record(path):
-    """Whether an output is the file that was written."""
-    written = study.read_record(path).get("sha256", {})
-    for name, checksum in written.items():
-        file = path.with_name(name)
-        if not file.is_file():
-            yield f"{file} is missing, though {path.name}.json tells of it: make it again"
-        elif files.sha256(file) != checksum:
-            yield f"{file} is not as it was written: make it again with --overwrite"
-
-
-def check_voxels(table, lang):
-    """Whether mask, ISC, fMRI and correlations have as many voxels, and checkpoints as many layers."""
-    if not study.mask_path(lang).is_file():
-        return
-    n_voxels = len(asymmetry.voxel_positions(study.read_mask(lang)))
-    if study.isc_path(lang).is_file():
-        study.read_isc(lang, n_voxels)
-    for path in study.average_subject_files(lang)[:1]:
-        if files.read_arrays(path).shape[1] != n_voxels:
-            yield f"{path} has other voxels than {study.mask_path(lang).name} ({n_voxels})"
-    n_layers: dict[str, dict[str, int]] = {}  # model: checkpoint: layers
-    for row in table[table["fit"] != "missing"].to_dict("records"):
-        if row["fit"] not in ("done", "averages", "other options", "outdated"):
-            continue
-        correlations = study.read_correlations(row["stem"], lang)
-        n_layers.setdefault(row["name"], {})[row["stem"]] = len(correlations)
-        if correlations.shape[2] != n_voxels:
-            yield f"correlations of {row['stem']}: {correlations.shape[2]} voxels, but {n_voxels} in the mask"
-        for layer, of_runs in enumerate(correlations):
-            path = study.layer_correlations_path(row["stem"], layer, lang)
-            average = files.read_arrays(path) if path.is_file() else None
-            if average is None or not np.allclose(average, of_runs.mean(axis=0), atol=1e-5, equal_nan=True):
-                yield f"{path} is not the average of the runs in {study.run_correlations_path(row['stem'], lang).name}"
-    for model, of_model in n_layers.items():
-        if len(set(of_model.values())) > 1:
-            yield f"checkpoints of {model} have {' and '.join(map(str, sorted(set(of_model.values()))))} layers"
-
-
-def check_benchmark(stem, benchmark):
-    """Whether accuracies are those of the pairs."""
-    path, pairs_path = study.benchmark_path(stem, benchmark), study.benchmark_pairs_path(stem, benchmark)
-    if not (path.is_file() and pairs_path.is_file()):
-        return
-    accuracies = files.read_csv(path, ["paradigm", "accuracy"])
-    told = pd.Series(files.numbers(accuracies["accuracy"], path), index=accuracies["paradigm"])
-    pairs = files.read_csv(pairs_path, ["paradigm", "logprob_good", "logprob_bad"])
-    good, bad = (files.numbers(pairs[column], pairs_path) for column in ("logprob_good", "logprob_bad"))
-    counted = pd.Series(good > bad).groupby(pairs["paradigm"]).mean()
-    if set(told.index) != set(counted.index) or not np.allclose(told, counted[told.index]):
-        yield f"{path} is not what {pairs_path.name} gives"
-
-
 # ---------------------------------------------------------------- in words
 
 
 def in_words(lang):
     """The overview as text."""
     lines = [study.where(), ""]
-    needed = inputs(lang)
-    for row in needed:
-        lines.append(f"{'there  ' if row['is_there'] else 'MISSING'}  {row['what']:<18} {row['path']}")
-    if missing := [row for row in needed if not row["is_there"]]:
-        lines += ["", f"to get what is missing, in {study.study_folder()}:"]
-        steps = [step for row in missing for step in row["command"].split("; ")]
-        lines += [f"    {step}" for step in dict.fromkeys(steps)]
-    table = states(lang)
+    needed = inputs.find_inputs(lang)
+    width = max(len(row["state"]) for row in needed)
+    lines += [f"{row['state']:<{width}}  {row['what']:<18} {row['path']}" for row in needed]
+    for is_optional, heading in ((False, "to get what is missing"), (True, "to get what is optional")):
+        missing = [
+            row for row in needed if row["is_optional"] == is_optional and not row["is_there"] and row["command"]
+        ]
+        if missing:
+            lines += ["", f"{heading}, in {study.study_folder()}:"]
+            steps = [step for row in missing for step in row["command"].split("; ")]
+            lines += [f"    {step}" for step in dict.fromkeys(steps)]
+    lm_eval = study.read_lm_eval_files()
+    table = states(lang, lm_eval)
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
-    shown = table.drop(columns=["name", "model", "revision"]).rename(columns={"left_minus_right": "L-R"})
-    shown["tokens"] = shown["tokens"].map(lambda tokens: "?" if np.isnan(tokens) else f"{tokens:.3g}")
+    shown = table.drop(columns=["name", "model", "revision", "same_weights_as"]).rename(
+        columns={"stem": "checkpoint", "left_minus_right": "L-R"}
+    )
+    is_part, parts = parts_of_benchmarks(table)
+    for benchmark, is_part_of in is_part.items():
+        shown[benchmark] = shown[benchmark].mask(is_part_of & (shown[benchmark] == "done"), "part")
+    shown["tokens"] = shown["tokens"].map(tokens_in_words)
     shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
     shown = shown.replace("missing", "-")
     lines.append(shown.to_string(index=False))
     lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
+    if shown["L-R"].any():
+        lines.append("L-R: left minus right at each voxel's best layer, as published")
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
+    if (table[list(STAGES)] == "damaged").any(axis=None):
+        lines.append("damaged: a file cannot be read; --check shows which one, and why")
+    lines += [*parts, *lm_eval_lines(table, lm_eval), *notices.about_weights(table)]
     return "\n".join(lines)
+
+
+def lm_eval_lines(table, lm_eval):
+    """Return a line for each thing in lm_eval's files that is not used."""
+    return [f"lm_eval: {note}" for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
+
+
+def parts_of_benchmarks(table):
+    """Find the checkpoints that have a part of a benchmark only.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``states`` returns it.
+
+    Returns
+    -------
+    is_part : pandas.DataFrame of bool, a row per checkpoint, with a column per benchmark
+    sentences : list of str
+        Which part of which benchmark, for each model; which checkpoints have another part than most.
+    """
+    is_part = pd.DataFrame(False, index=table.index, columns=list(study.BENCHMARKS))
+    sentences = []
+    for name, rows in table.groupby("name", dropna=False):
+        which_model = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
+        for benchmark in study.BENCHMARKS:
+            with contextlib.suppress(BadInput):  # --check names damaged files
+                parts, usual = study.parts_of_checkpoints(benchmark, rows["stem"])
+                is_part.loc[rows.index, benchmark] = [
+                    part is not None and not is_whole(benchmark, part) for part in parts
+                ]
+                words = [] if usual is None else [describe_part(benchmark, usual)]
+                words += study.other_parts(benchmark, rows["stem"], parts, usual)
+                sentences += [f"{sentence}{which_model}" for sentence in words if sentence]
+    return is_part, sentences
+
+
+def tokens_in_words(tokens):
+    """Return training tokens as revisions write them (``1477B``, ``16.8M``), or ``?`` where they are unknown."""
+    if np.isnan(tokens):
+        return "?"
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        scaled = float(f"{tokens / size:.3g}") if tokens < 100 * size else round(tokens / size)
+        if scaled >= 1:
+            return f"{scaled:g}{letter}" if scaled < 1e5 else f"{scaled:.0f}{letter}"
+    return f"{tokens:g}"
+
+
+def shortened(names):
+    """Return names with commas, a few of many."""
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def as_json(lang):
     """The overview for other programs."""
-    told = [row | {"path": str(row["path"])} for row in inputs(lang)]
-    checkpoints = json.loads(states(lang).to_json(orient="records"))
+    told = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
+    lm_eval = study.read_lm_eval_files()
+    table = states(lang, lm_eval)
+    checkpoints = json.loads(table.to_json(orient="records"))
     content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
+    content["lm_eval"] = study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)
+    content |= {"parts_of_benchmarks": parts_of_benchmarks(table)[1], "notices": notices.about_weights(table)}
     return json.dumps(content, indent=1)

@@ -29,7 +29,6 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-import pandas as pd
 from nibabel.affines import apply_affine
 from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_img
@@ -37,18 +36,20 @@ from nilearn.plotting import view_img
 
 from pipeline import BadInput, files, images
 from pipeline.asymmetry import reliable_voxels
-from pipeline.summary import tokens_in_words
+from pipeline.intervals import decimals, tokens_in_words, with_interval
+from pipeline.tables import read_values
+from pipeline.texts import read_lines
 
 NOTEBOOK = "analyze_results.ipynb makes it"
 ANATOMY_MM = 2  # resolution of the brain behind the map
 ONE_COLUMN_PIXELS = 1200  # figures of several panels are wider
 FIGURES = """
 brain_scores | Both hemispheres
-Brain score (mean correlation r of measured and predicted signal) of both hemispheres over training. Bands, here and
-below, are 95 % intervals.
+Brain score (mean correlation r of measured and predicted signal) of both hemispheres over training, with each voxel's
+layer chosen on other runs and, lighter, at its best layer. Bands, here and below, are 95 % intervals.
 
 left_minus_right | Left minus right
-Their difference over training, at the best layer and at the best layer on other runs.
+Their difference over training, with each voxel's layer chosen on other runs and, lighter, at its best layer.
 
 benchmarks | What the model can do
 Left minus right, in black, over every benchmark, each scaled from the plateau before it rises (0) to the one after it
@@ -58,8 +59,9 @@ acceptability | Generated texts
 Acceptability of generated texts by prompt and by judge.
 
 transitions | When it happens
-When every curve rises (its midpoint) and how sharply, and which ones are flat; how much of left minus right the
-transition of each benchmark explains (alignment: 0 nothing, 1 all), and by how much it moves first (lead).
+When every curve rises (its midpoint) and how sharply, and where no transition is shown; how much of left minus right
+the transition of each benchmark explains (alignment: 0 nothing, 1 all), and by how much it moves first (lead). An
+arrow: the rise is not over, or had begun before the first checkpoint, and the true value may lie further on.
 
 regions | Regions
 Left minus right in seven language regions (TP temporal pole, aSTS and pSTS superior temporal sulcus, AG/TPJ angular
@@ -75,11 +77,17 @@ asymmetry | Left minus mirror image
 Each voxel of the left minus its mirror image on the right, at the last checkpoint.
 
 emergence | When a difference emerges
-The log10 of training tokens at which a difference between mirrored voxels emerges, where one does beyond chance.
+The training tokens at which a difference between mirrored voxels has risen by half, where it rises beyond chance. It
+may have appeared before.
 
 layers | Layers
 Either hemisphere at every layer.
 """
+NESTED = ["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"]
+LAYERS = {
+    True: "with layers chosen, in each run, on the other runs; the maps show all voxels, likewise",
+    False: "each at its best layer; the maps show all voxels, likewise, which flatters them all alike",
+}
 
 
 def main():
@@ -119,7 +127,7 @@ def fill(name, lang):
     """
     prefix = f"{name}_{lang}"
     curves = read_curves(study.figure_path(f"{prefix}_curves.csv"))
-    summary = "\n".join(files.read_lines(made(study.figure_path(f"{prefix}_summary.txt"))))
+    summary = "\n".join(read_lines(made(study.figure_path(f"{prefix}_summary.txt"))))
     mask = study.read_mask(lang)
     brain, asymmetry = (
         read_volumes(study.figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves))
@@ -134,7 +142,7 @@ def fill(name, lang):
         "to_voxel": np.linalg.inv(mask.affine).tolist(),
         "maps": viewers(brain, asymmetry, mask, reliable),
     }
-    note = " ".join(files.read_lines(study.note_path())) if study.note_path().is_file() else ""
+    note = " ".join(read_lines(study.note_path())) if study.note_path().is_file() else ""
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"{name} ({lang})"),
@@ -142,6 +150,8 @@ def fill(name, lang):
         summary=html.escape(summary),
         last=len(curves) - 1,
         table=table(curves),
+        layers=LAYERS["left_nested" in curves],
+        columns=columns_in_words(curves),
         figures="\n".join(figures(prefix)),
         content=json.dumps(content).replace("<", "\\u003c"),  # which would end the script
     )
@@ -158,14 +168,22 @@ def made(path):
 
 
 def read_curves(path):
-    """The curves, a row per checkpoint; all columns but the revision are floats."""
+    """The curves, a row per checkpoint; all columns but revision and same_weights_as are floats.
+
+    Left and right with layers chosen on other runs come first, where they are there.
+    """
     with files.naming(made(path), f"{NOTEBOOK} again"):
-        curves = pd.read_csv(path, dtype={"revision": str}, keep_default_na=False, na_values=[""])
-        first = curves[["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]]
+        words = ["revision", "same_weights_as"]
+        curves = read_values(path, text=words)
+        published = ["left", "right", "left_minus_right", "low", "high"]
+        nested = NESTED if "left_nested" in curves else []
+        first = curves[["revision", "tokens", *nested, *published]]
         curves = first.join(curves.drop(columns=first.columns))
         if curves.empty:
             raise ValueError("no checkpoint")
-        return curves.astype(dict.fromkeys(curves.columns[1:], float))
+        if "same_weights_as" in curves:
+            curves["same_weights_as"] = curves["same_weights_as"].fillna("")
+        return curves.astype({name: float for name in curves if name not in words})
 
 
 def read_volumes(path, mask, n_checkpoints):
@@ -184,24 +202,40 @@ def read_volumes(path, mask, n_checkpoints):
 
 
 def checkpoint_in_words(row):
-    """What stands beside the slider at a checkpoint."""
-    interval = f"95 % interval {row['low']:.4f} to {row['high']:.4f}"
+    """What stands next to the slider at a checkpoint."""
+    left, right, difference, low, high = (
+        NESTED if "left_nested" in row else [name.removesuffix("_nested") for name in NESTED]
+    )
+    words = with_interval(row[difference], row[low], row[high]).rstrip(")")
+    same = row.get("same_weights_as", "")
     return {
-        "revision": row["revision"],
+        "revision": row["revision"] + (f" (the same weights as {same})" if same else ""),
         "tokens": f"{tokens_in_words(row['tokens'])} training tokens",
-        "left": f"{row['left']:.4f}",
-        "right": f"{row['right']:.4f}",
-        "difference": f"{row['left_minus_right']:.4f}",
-        "interval": interval if np.isfinite([row["low"], row["high"]]).all() else "no interval is known",
+        "left": decimals(4)(row[left]),
+        "right": decimals(4)(row[right]),
+        "difference": words.partition(" (")[0],
+        "interval": words.partition(" (")[2],
     }
 
 
 def table(curves):
     """The curves as an HTML table."""
-    shown = curves.assign(tokens=curves["tokens"].map(tokens_in_words)).rename(
-        columns={"left_minus_right": "left minus right", "low": "95 % low", "high": "95 % high"}
-    )
+    names: dict[str, str] = {}
+    for suffix, words in [("_nested", ""), ("", ", best layer")] if "left_nested" in curves else [("", "")]:
+        names |= {f"left{suffix}": f"left{words}", f"right{suffix}": f"right{words}"}
+        names |= {f"left_minus_right{suffix}": f"left minus right{words}"}
+        names |= {f"low{suffix}": f"95 % low{words}", f"high{suffix}": f"95 % high{words}"}
+    names["same_weights_as"] = "same weights as"
+    shown = curves.assign(tokens=curves["tokens"].map(tokens_in_words)).rename(columns=names)
     return shown.to_html(index=False, border=0, float_format="{:.4f}".format, na_rep="", escape=True)
+
+
+def columns_in_words(curves):
+    """What the columns of the table are."""
+    words = "training tokens, brain score left and right, left minus right, its 95 % interval, "
+    if "left_nested" in curves:
+        words += "the same at each voxel's best layer (as published, which flatters both sides), "
+    return f"{words}and a column per benchmark"
 
 
 def figures(prefix):

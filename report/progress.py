@@ -10,9 +10,14 @@ SECONDS_BETWEEN_LINES = 60
 class _Lines:
     """Standard error, where what tqdm draws over its last bar becomes a line of its own."""
 
+    def __init__(self):
+        self.last_line = ""
+
     def write(self, text):
-        if text.strip():
-            sys.stderr.write(f"{text.strip()}\n")
+        line = text.strip()
+        if line and line != self.last_line:  # tqdm draws a full bar once more when it is closed
+            sys.stderr.write(f"{line}\n")
+            self.last_line = line
 
     def flush(self):
         sys.stderr.flush()

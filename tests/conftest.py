@@ -43,6 +43,7 @@ FRENCH = (
 
 def pytest_addoption(parser):
     parser.addoption("--soak", action="store_true", help="kill at every step, race again and again: half an hour")
+    parser.addoption("--architectures", action="store_true", help="every causal architecture: a quarter of an hour")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -50,10 +51,18 @@ def pytest_terminal_summary(terminalreporter):
     survived = {}
     for report in terminalreporter.getreports("passed"):
         for what, number in report.user_properties:
+            if what == "outcome":
+                continue
             survived[what] = survived.get(what, 0) + number
     if survived:
         told = ", ".join(f"{number} {what}" for what, number in sorted(survived.items()))
         terminalreporter.write_line(f"survived: {told}")
+    if terminalreporter.config.getoption("--architectures"):
+        reports = [report for kind in ("passed", "skipped", "failed") for report in terminalreporter.getreports(kind)]
+        for report in sorted(reports, key=lambda report: report.nodeid):
+            for what, outcome in report.user_properties:
+                if what == "outcome":
+                    terminalreporter.write_line(outcome)
 
 
 def pytest_collection_modifyitems(items):
@@ -155,6 +164,17 @@ def tiny_study(study_folder):
     for run in range(4):
         files.write_arrays(study.average_subject_path("en", run), rng.standard_normal((60 + run, 24)))
     return study_folder
+
+
+@pytest.fixture
+def fitting_study(tiny_study):
+    """The tiny study, its fMRI z-scored and ending soon after the last word, as a published one does."""
+    study = importlib.import_module("llm_brain_asym")
+    for run, (_, _, offsets) in enumerate(study.read_word_timings("en")):
+        path = study.average_subject_path("en", run)
+        scans = np.random.default_rng(run).standard_normal((int(offsets[-1] / 2) + 5, 24))
+        files.write_arrays(path, (scans - scans.mean(axis=0)) / scans.std(axis=0))
+    return tiny_study
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,11 @@ import pytest
 import torch
 import transformers
 from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
+from tiny_models import tiny_model
 
 from pipeline import BadInput
-from pipeline.activations import _read, token_ranges, windows, word_vectors
+from pipeline.activations import token_ranges, windows, word_vectors
+from pipeline.hidden_states import find_layers, read_states
 
 ARCHITECTURES = ["olmo2", "gpt_neox"]
 
@@ -105,12 +107,104 @@ def test_states_are_those_that_transformers_returns(architecture):
     config = transformers.AutoConfig.for_model(architecture, vocab_size=300, **sizes)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     ids, states = np.arange(20), {}
-    _read(model, ids, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
+    layout = find_layers(model, ids)
+    assert layout.blocks is not None  # no need to hold all layers at once
+    read_states(model, ids, layout, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
     assert list(states) == [0, 1, 2, 3]
     for layer, of_layer in enumerate(expected):
         torch.testing.assert_close(states[layer], of_layer[0])
+
+
+def states_of(model, ids):
+    """What is read, an array of shape (n_layers, n_tokens, n_units)."""
+    layout, states = find_layers(model, ids), {}
+    read_states(model, ids, layout, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
+    assert list(states) == list(range(layout.n_layers))
+    assert {tuple(of_layer.shape) for of_layer in states.values()} == {(len(ids), layout.n_units)}
+    return torch.stack(list(states.values()))
+
+
+def test_the_last_layer_of_opt_350m_is_taken_before_its_projection():
+    model = tiny_model("opt", 300, word_embed_proj_dim=16, do_layer_norm_before=False)
+    ids = np.arange(3, 40)
+    with torch.no_grad():
+        expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
+    assert [of_layer.shape[-1] for of_layer in expected] == [32, 32, 32, 16]
+    states = states_of(model, ids)
+    torch.testing.assert_close(states[:3], torch.cat(expected[:3]))
+    torch.testing.assert_close(model.model.decoder.project_out(states[3]), expected[3][0])
+
+
+def test_layers_are_those_that_read_the_text_and_not_those_of_a_vision_tower():
+    model = tiny_model("gemma3", 300)
+    vision = model.config.vision_config
+    assert vision.num_hidden_layers != 3
+    model = tiny_model("gemma3", 300, vision_config=vision.to_dict() | {"num_hidden_layers": 3, "hidden_size": 32})
+    ids = np.arange(3, 40)
+    with torch.no_grad():
+        expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
+    torch.testing.assert_close(states_of(model, ids), torch.cat(expected))
+    assert find_layers(model, ids).blocks is model.base_model.language_model.layers
+
+
+@pytest.mark.parametrize("architecture", ["bart", "gpt2"])
+def test_the_decoder_s_number_of_layers_counts(architecture):
+    """BART's num_hidden_layers is the encoder's."""
+    settings = {"encoder_layers": 1, "decoder_layers": 2} if architecture == "bart" else {"n_layer": 2}
+    assert len(states_of(tiny_model(architecture, 300, **settings), np.arange(3, 40))) == 3
+
+
+@pytest.mark.parametrize("architecture", ["mamba", "rwkv"])
+def test_recurrent_models_begin_with_the_embedding(architecture):
+    """Of which Transformers returns none; and it returns the last layer with and without its normalisation."""
+    model, ids = tiny_model(architecture, 300), np.arange(3, 40)
+    states = states_of(model, ids)
+    with torch.no_grad():
+        returned = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
+        embedding = model.get_input_embeddings()(torch.tensor(ids))
+    torch.testing.assert_close(states[0], embedding)
+    torch.testing.assert_close(states[1:3], torch.cat(returned[:2]))
+    torch.testing.assert_close(states[3], returned[3][0])
+
+
+@pytest.mark.parametrize("architecture", ["llama4_text", "hrm_text"])
+def test_where_layers_do_not_take_the_states_one_by_one_transformers_returns_them(architecture):
+    model, ids = tiny_model(architecture, 300), np.arange(3, 40)
+    assert find_layers(model, ids).blocks is None
+    with torch.no_grad():
+        expected = model.base_model(torch.tensor(ids)[None], use_cache=False, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(states_of(model, ids), torch.cat(expected))
+
+
+def test_states_of_other_shapes_are_one_line():
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model("gemma3n_text", len(tokenizer))  # four streams of states
+    with pytest.raises(BadInput, match=r"expected hidden states of 16 tokens .*, got \(4, 1, 16, 32\)"):
+        word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
+
+
+def test_a_layer_that_is_not_read_leaves_no_zeros():
+    model, ids = tiny_model("gpt2", 300), np.arange(3, 40)
+    layout = find_layers(model, ids)._replace(blocks=tiny_model("gpt2", 300).transformer.h)
+    with pytest.raises(BadInput, match=r"expected states of layers 0 to 3, got \[3\]"):
+        read_states(model, ids, layout, lambda layer, states: None)
+
+
+def test_what_a_model_cannot_read_is_one_line():
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model("ctrl", len(tokenizer), n_positions=40)
+    model.config.n_positions = 80  # more than its table of sines has
+    with pytest.raises(BadInput, match=r"CTRLLMHeadModel cannot read 80 tokens at once .*Error: "):
+        word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
+
+
+def test_random_states_are_an_error():
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model("reformer", len(tokenizer))  # hashes at random
+    with pytest.raises(BadInput, match="expected the same numbers from every reading, got random ones"):
+        word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
 
 
 def test_a_special_token_after_the_text_belongs_to_no_word():
@@ -187,8 +281,12 @@ def test_a_window_that_memory_does_not_hold_is_an_error(monkeypatch):
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
     model = random_model("olmo2", len(tokenizer), context=64)
 
-    def out_of_memory(**_):
-        raise torch.OutOfMemoryError("CUDA out of memory.")
+    read = model.base_model.forward
+
+    def out_of_memory(input_ids, **more):
+        if input_ids.numel() > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return read(input_ids=input_ids, **more)
 
     monkeypatch.setattr(model.base_model, "forward", out_of_memory)
     with pytest.raises(BadInput, match=r"does not hold the model's work on 64 tokens: .* \(--max_length\)"):

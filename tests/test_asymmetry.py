@@ -12,7 +12,6 @@ import pytest
 from pipeline import BadInput
 from pipeline.asymmetry import (
     LANGUAGE_REGIONS,
-    asymmetry_curve,
     atlas_regions,
     brain_scores,
     cerebellum,
@@ -20,7 +19,6 @@ from pipeline.asymmetry import (
     left_right,
     mirrored,
     mirrored_difference,
-    region_curves,
     reliable_voxels,
     resampled_left_right,
     side_curves,
@@ -28,6 +26,7 @@ from pipeline.asymmetry import (
     voxel_blocks,
     voxel_positions,
 )
+from pipeline.brain_curves import asymmetry_table
 
 
 def of_language(lang, published):
@@ -140,7 +139,7 @@ def planted(difference=0.05, noise=0.02, seed=0):
 
 
 def test_a_planted_difference_is_found_with_its_interval():
-    curve = asymmetry_curve(CHECKPOINTS, side_curves(*planted()))
+    curve = asymmetry_table(CHECKPOINTS, side_curves(*planted()))
     assert list(curve.columns) == ["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
     assert curve["left_minus_right"].tolist() == pytest.approx([0, 0.05], abs=0.005)
     assert curve["left"].tolist() == pytest.approx([0.3, 0.35], abs=0.005)
@@ -153,32 +152,15 @@ def test_voxels_without_a_score_do_not_count():
     scores[0, 2, 7] = np.nan
     for of_checkpoint, expected in zip(scores, (0.3, 0.35), strict=True):
         assert left_right(of_checkpoint.mean(axis=0), left, right) == (pytest.approx(expected), pytest.approx(0.3))
-    curve = asymmetry_curve(CHECKPOINTS, side_curves(scores, left, right, blocks))
+    curve = asymmetry_table(CHECKPOINTS, side_curves(scores, left, right, blocks))
     np.testing.assert_allclose(curve[["left_minus_right", "low", "high"]], [[0] * 3, [0.05] * 3], atol=1e-9)
 
 
 def test_without_single_runs_there_is_no_interval():
     scores, *voxels = planted()
-    curve = asymmetry_curve(CHECKPOINTS, side_curves(scores.mean(axis=1, keepdims=True), *voxels))
+    curve = asymmetry_table(CHECKPOINTS, side_curves(scores.mean(axis=1, keepdims=True), *voxels))
     assert curve["left_minus_right"][1] == pytest.approx(0.05, abs=0.005)
     assert curve[["low", "high"]].isna().all(axis=None)
-
-
-def test_every_region_has_a_curve_and_an_interval():
-    scores, left, right, blocks = planted()
-    back = voxel_positions(BRAIN)[:, 1] < -40
-    nowhere = np.zeros(len(left), dtype=bool)
-    regions = {"back": (left & back, right & back), "all": (left, right), "one-sided": (left, nowhere)}
-    curves = region_curves(CHECKPOINTS, scores, regions, blocks)
-    assert curves["region"].tolist() == ["back", "back", "all", "all"]
-    whole = asymmetry_curve(CHECKPOINTS, side_curves(scores, left, right, blocks))
-    pd.testing.assert_frame_equal(
-        curves[curves["region"] == "all"].drop(columns="region").reset_index(drop=True), whole
-    )
-    in_the_back = scores[1].mean(axis=0)[left & back].mean() - scores[1].mean(axis=0)[right & back].mean()
-    assert curves["left_minus_right"][1] == pytest.approx(in_the_back, abs=1e-6)
-    scores[0, 3, left & back] = np.nan
-    assert region_curves(CHECKPOINTS, scores, regions, blocks)["region"].tolist() == ["all", "all"]
 
 
 def test_voxels_of_another_brain_are_an_error():
@@ -239,6 +221,18 @@ def test_regions_of_an_atlas_are_mirrored_whatever_it_calls_the_right():
         for side, sign in [(left, -1), (right, 1)]:
             expected = (np.sign(positions[:, 0]) == sign) & ((positions[:, 1] < -42) == in_the_back)
             np.testing.assert_array_equal(side, expected)
+
+
+def test_an_atlas_without_a_region_on_the_left_is_refused():
+    labels = np.zeros((10, 8, 6), np.int16)
+    affine = np.diag([5.0, 5, 5, 1])
+    affine[:3, 3] = -22.5, -62.5, -42.5
+    with pytest.raises(BadInput, match="the atlas has no region in the mask"):
+        atlas_regions(BRAIN, nibabel.Nifti1Image(labels, affine))
+    labels[5:] = 4
+    with pytest.raises(BadInput, match="no region lies left of the midline: mirror it"):
+        atlas_regions(BRAIN, nibabel.Nifti1Image(labels, affine))
+    assert list(atlas_regions(BRAIN, nibabel.Nifti1Image(labels[::-1].copy(), affine))) == [4]
 
 
 def test_a_grid_that_is_not_symmetric_cannot_be_mirrored():

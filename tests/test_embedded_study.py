@@ -12,7 +12,7 @@ import pytest
 from demo import endings, judge, listener, make_study, pairs
 from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence
 from pipeline.asymmetry import hemispheres, reliable_voxels, voxel_positions
-from pipeline.encoding import TRIM_SCANS
+from pipeline.encoding.signals import TRIM_SCANS
 
 # ---------------------------------------------------------------- the language
 

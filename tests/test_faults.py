@@ -23,6 +23,7 @@ from conftest import add_blimp, all_files
 from test_study import Reduced
 
 from pipeline import BadInput, files
+from pipeline.tables import write_table
 
 STEM = "tiny-pythia_step8"
 
@@ -343,13 +344,13 @@ def fitted(tiny_study):
         files.write_arrays(study.layer_correlations_path(STEM, layer, "en"), rng.random(24))
     path = study.run_correlations_path(STEM, "en")
     np.savez_compressed(path, correlations=rng.random((2, 4, 24)), alphas=np.ones((2, 4)))
-    files.write_table(study.benchmark_path(STEM, "blimp"), pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
+    write_table(study.benchmark_path(STEM, "blimp"), pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
     pairs = pd.DataFrame({"paradigm": ["p"], "pair": [0], "logprob_good": [-1.0], "logprob_bad": [-2.0]})
-    files.write_table(study.benchmark_pairs_path(STEM, "blimp"), pairs)
+    write_table(study.benchmark_pairs_path(STEM, "blimp"), pairs)
     study.tokens_table_path().write_text("model,revision,tokens\ntiny-pythia,step8,16777216\n")
     table = pd.DataFrame({"revision": ["step8"], "tokens": [1.0], "prompt": [0], "sample": [0], "classifier": ["c"]})
     table = table.assign(n_sentences=1, mean_probability=0.5, share_acceptable=1.0)
-    files.write_table(study.acceptability_path("tiny-pythia", study.generated_texts_folder()), table)
+    write_table(study.acceptability_path("tiny-pythia", study.generated_texts_folder()), table)
     results = {"config": {"model_args": "pretrained=tiny-pythia,revision=step8"}, "date": 1.0}
     results["results"] = {"arc_easy": {"acc,none": 0.5, "acc_stderr,none": 0.1}}
     (tiny_study / "lm_eval_results").mkdir()
@@ -380,7 +381,7 @@ def only_averages(damage):
 
 def without(column):
     def damage(path):
-        files.write_table(path, pd.read_csv(path).drop(columns=column))
+        write_table(path, pd.read_csv(path).drop(columns=column))
 
     damage.__name__ = f"without {column}"
     return damage
@@ -388,7 +389,7 @@ def without(column):
 
 def with_words(column):
     def damage(path):
-        files.write_table(path, pd.read_csv(path).astype(object).assign(**{column: "many"}))
+        write_table(path, pd.read_csv(path).astype(object).assign(**{column: "many"}))
 
     damage.__name__ = f"words for {column}"
     return damage
@@ -461,9 +462,8 @@ RESULTS = {
     ),
     "acceptability": (
         lambda: study.acceptability_path("tiny-pythia", study.generated_texts_folder()),
-        [empty, noise, without("mean_probability")],
+        [empty, noise, without("mean_probability"), with_words("mean_probability")],
     ),
-    "lm_eval": (lambda: study.lm_eval_folder() / "step8.json", [*ANY[:3], as_of_another_program, nested_json]),
     "training tokens": (lambda: study.tokens_table_path(), [empty, noise, without("tokens"), with_words("tokens")]),
 }
 
@@ -482,6 +482,17 @@ def test_a_damaged_result_is_named_in_the_notebook(fitted, tmp_path, monkeypatch
         read_everything()
     assert path.name in str(error.value)
     assert not (tmp_path / "hostile").exists()
+
+
+@pytest.mark.parametrize("damage", [*ANY[:3], as_of_another_program, nested_json], ids=lambda value: value.__name__)
+def test_a_damaged_result_of_lm_eval_is_named_and_keeps_nothing_from_being_read(fitted, tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    path = study.lm_eval_folder() / "step8.json"
+    damage(path)
+    read_everything()
+    (note,) = study.lm_eval_notes(["tiny-pythia"])
+    assert note.startswith(f"{path}: expected results of lm_eval, got ")
+    assert "remove" not in note
 
 
 # ---------------------------------------------------------------- what is harmless

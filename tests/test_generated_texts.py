@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers
 from conftest import ENGLISH, all_files, byte_level_tokenizer, random_model
+from tiny_models import tiny_model
 
 from pipeline import BadInput, generation
 from pipeline.acceptability import acceptability, acceptable_label, written_sentences
@@ -60,6 +61,51 @@ def test_close_choices_are_made_by_the_text_alone(writer, monkeypatch):
     texts = continue_prompts(*writer, prompts, seeds, 15)
     monkeypatch.setattr("pipeline.generation.CLOSE_CHOICE", 1e9)
     assert continue_prompts(*writer, prompts, seeds, 15) == texts
+
+
+@pytest.mark.parametrize(
+    ("architecture", "what"),
+    [
+        ("gpt2", None),
+        ("mamba", None),
+        ("recurrent_gemma", None),
+        ("bart", "depends on the padding before a prompt: one length at a time"),
+        ("rwkv", "depends on the other texts in a batch: one text at a time"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_texts_of_models_that_ignore_the_padding_do_not_depend_on_the_batch(architecture, what, scale):
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model(architecture, len(tokenizer))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= scale
+    prompts, seeds, said, n_written = [*OPENINGS, *OPENINGS[:2]], list(range(5)), [], []
+    expected = [plain_text(model, tokenizer, *text, 12, 1.0) for text in zip(prompts, seeds, strict=True)]
+    assert continue_prompts(model, tokenizer, prompts, seeds, 12, 1.0, n_written.append, said.append) == expected
+    again = continue_prompts(model, tokenizer, prompts[::-1], seeds[::-1], 12, 1.0, None, said.append)
+    assert again[::-1] == expected
+    assert [line.split("what it writes ")[1] for line in said] == ([] if what is None else [what])  # once
+    assert sum(n_written) <= 12 * 5
+
+
+def test_in_half_precision_texts_are_kept_apart_where_padding_counts(monkeypatch):
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    starts = [[0, *ids] for ids in tokenizer(OPENINGS)["input_ids"]]
+    for dtype in (torch.bfloat16, torch.float16):
+        for architecture, n_groups in (("gpt2", 1), ("bart", 3), ("rwkv", 3)):
+            model = tiny_model(architecture, len(tokenizer)).to(dtype)
+            groups = generation._texts_to_write_together(model, starts, lambda line: None)
+            assert sorted(text for group in groups for text in group) == [0, 1, 2]
+            assert len(groups) == n_groups
+
+
+def test_what_cannot_write_is_one_line():
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model("gpt2", len(tokenizer))
+    model.transformer.h[1].mlp.c_fc = torch.nn.Linear(7, 7)
+    with pytest.raises(BadInput, match=r"GPT2LMHeadModel cannot .* \(RuntimeError: "):
+        continue_prompts(model, tokenizer, ["It is"], [1], 5)
 
 
 def test_tokens_are_drawn_with_the_probabilities_of_the_model(writer):
@@ -192,10 +238,11 @@ def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
         return model(**encoded)
 
     scarce.config, scarce.device = model.config, model.device
+    scarce.get_input_embeddings = model.get_input_embeddings
     probabilities, accepted = acceptability(sentences, scarce, tokenizer, 1, batch_size=9, say=said.append)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     np.testing.assert_array_equal(accepted, expected_accepted)
-    assert n_sentences_of_calls == [2, 2, 2, 2, 1]
+    assert n_sentences_of_calls == [1, 2, 2, 2, 2, 1]  # the first shows how many tokens it can read
     assert [line.split()[-1] for line in said] == ["4", "2"]
 
 
@@ -277,6 +324,39 @@ def judges(tmp_path_factory):
         transformers.DebertaV2ForSequenceClassification(config).save_pretrained(folder / name)
         tokenizer.save_pretrained(folder / name)
     return folder
+
+
+def test_a_classifier_that_promises_more_positions_than_it_has_cuts_sentences_in_time():
+    """RoBERTa: 514 positions in its configuration, 512 that it can use."""
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    tokenizer.pad_token = "<bos>"
+    torch.manual_seed(0)
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=34, pad_token_id=1, initializer_range=1.0,
+    )  # fmt: skip
+    model = transformers.RobertaForSequenceClassification(config).eval()
+    long_sentence = "The snake said the people are lonely. " * 9
+    ids = torch.tensor([tokenizer(long_sentence)["input_ids"][:32]])
+    with torch.no_grad():
+        expected = model(ids).logits[0].softmax(dim=-1)[1].item()
+    probabilities, _ = acceptability([long_sentence, "It is."], model, tokenizer, 1)
+    assert probabilities[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_classifier_judges_the_tokens_of_tokenizer_json(judges, tmp_path):
+    shutil.copytree(judges / "one", tmp_path / "judge")
+    for name, values in (
+        ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}),
+        ("tokenizer_config.json", {"tokenizer_class": "GPT2TokenizerFast", "backend": None}),
+    ):
+        content = json.loads((tmp_path / "judge" / name).read_text()) | values
+        (tmp_path / "judge" / name).write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    said = []
+    _, tokenizer, checkpoint = study.load_classifier(str(tmp_path / "judge"), "cpu", ["It is."], said.append)
+    assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
+    assert len(said) == 1
+    assert checkpoint["tokenizer"].startswith("tokenizer.json")
 
 
 def write_text(folder, name, prompt, text, model="me_lm", revision="tokens5B"):

@@ -54,7 +54,10 @@ def test_a_qform_that_contradicts_is_said(tmp_path):
     assert images.describe_sides(tmp_path / "mask.nii.gz").endswith("has left and right exchanged")
     image.set_qform(AFFINE, code=1)
     nibabel.save(image, tmp_path / "mask.nii.gz")
-    assert images.describe_sides(tmp_path / "mask.nii.gz") == "left is x < 0 by its sform (code 4, MNI 152)"
+    assert (
+        images.describe_sides(tmp_path / "mask.nii.gz")
+        == "left is x < 0 by its sform (code 4, MNI 152), stored in order RAS"
+    )
 
 
 FLIPPED = {
@@ -173,3 +176,13 @@ def test_maps_keep_the_space_of_the_mask(study_folder):
     assert int(maps.header["sform_code"]) == 4
     np.testing.assert_allclose(maps.get_fdata()[INSIDE].T, values, atol=1e-6)
     np.testing.assert_array_equal(maps.affine, mask.affine)
+
+
+def test_another_storage_order_than_the_published_one_is_seen(tmp_path):
+    """Arrays next to a mask that was stored in another order later would be mirrored; its affine cannot show it."""
+    image = nibabel.Nifti1Image(INSIDE.astype("i1"), AFFINE)
+    nibabel.save(image, tmp_path / "mask.nii.gz")
+    assert images.is_in_published_order(tmp_path / "mask.nii.gz")
+    nibabel.save(image.as_reoriented([[0, -1], [1, 1], [2, 1]]), tmp_path / "mask.nii.gz")
+    assert not images.is_in_published_order(tmp_path / "mask.nii.gz")
+    assert images.describe_sides(tmp_path / "mask.nii.gz").endswith("stored in order LAS")

@@ -224,7 +224,7 @@ def test_a_job_that_is_killed_again_and_again_comes_to_its_end(prepared, run, st
 # What does a unit of a job's work, and how many there are.
 UNITS = {
     "extract": ("pipeline.activations.word_vectors", 4),
-    "fit": ("pipeline.encoding.fit_left_out_runs", 4),
+    "fit": ("fit_average_subject.cross_validate", 4),
     "texts": ("pipeline.generation.continue_prompts", 6 // 2),
 }
 
@@ -241,12 +241,12 @@ def test_finished_parts_are_not_made_again(prepared, models, call, stage, monkey
     module, _, function = name.rpartition(".")
     does, n_done, most = getattr(importlib.import_module(module), function), 0, 2
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         nonlocal n_done
         if n_done == most:
             raise Killed
         n_done += 1
-        return does(*arguments)
+        return does(*arguments, **options)
 
     monkeypatch.setattr(name, counted)
     with pytest.raises(Killed):
@@ -301,7 +301,8 @@ def test_parts_of_other_work_are_not_used(prepared, run):
     assert len(list(parts.glob("layer-*.npz"))) > 1
     answer = run("fit", study_folder, *other)
     assert answer["status"] == 0
-    assert "begins anew: parts of it were made with other options, inputs or versions" in answer["printed"]
+    differ = "alphas [0.0, 5.0, 6.0] (now [1.0, 4.0, 4.0])"
+    assert f"begins anew: parts of it were made with {differ}\n" in answer["printed"]
     assert contents(study_folder) == expected
 
 

@@ -182,7 +182,7 @@ RECORD = {"sentence_good": "a b", "sentence_bad": "b a", "linguistics_term": "t"
         ("blimp", json.dumps({"sentence_good": "a"}) + "\n", "p.jsonl: line 1 is no record"),
         ("blimp", "[1, 2]\n", "p.jsonl: line 1 is no record"),
         ("blimp", "", "p.jsonl: it is empty"),
-        ("blimp", b"\xff\xfe\x00", "p.jsonl: it is no text in UTF-8"),
+        ("blimp", b"\xff\xfe\x00", "p.jsonl: expected text in UTF-8, got UTF-16"),
         ("zorro", "b a .\na b .\nb b .\n", "x-p.txt: 3 lines make no pairs: line 3 lacks"),
         ("zorro", "b a .\na b", "x-p.txt: it is empty or cut short in line 2"),
         ("zorro", "b a .\n\n", "x-p.txt: line 2 is empty"),

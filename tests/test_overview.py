@@ -4,7 +4,7 @@ import llm_brain_asym as study
 
 import json
 import os
-import shlex
+import re
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ import pytest
 from conftest import add_blimp
 
 from pipeline import files
+from pipeline.tables import write_table
 from report import overview
 
 STEM = "tiny-pythia_step8"
@@ -24,9 +25,9 @@ def overview_of(call):
 
 
 @pytest.fixture
-def stages(tiny_study, tiny_checkpoint, call, tmp_path):
+def stages(fitting_study, tiny_checkpoint, call, tmp_path):
     """Run the stages of the tiny checkpoint: stages(name, ...)."""
-    add_blimp(tiny_study)
+    add_blimp(fitting_study)
     (tmp_path / "prompts.txt").write_text("The prince asked.\n")
     checkpoint = ["--model", tiny_checkpoint, "--revision", "step8", "--device", "cpu"]
     commands = {
@@ -50,7 +51,11 @@ def stages(tiny_study, tiny_checkpoint, call, tmp_path):
 def test_an_empty_study_tells_what_is_missing_and_how_to_get_it(study_folder, overview_of):
     status, told, _ = overview_of()
     assert status == 0
-    assert told.count("MISSING") == 7
+    assert (told.count("MISSING"), told.count("not there (optional)")) == (5, 4)
+    assert [line for line in told.splitlines() if line.startswith("to get")] == [
+        f"to get what is missing, in {study_folder}:",
+        f"to get what is optional, in {study_folder}:",
+    ]
     assert "git clone --depth 1 https://github.com/phueb/Zorro" in told
     assert told.count("git clone --depth 1 https://github.com/l-bg/") == 1  # for three of them
     assert "lppEN_word_information.csv" in told
@@ -69,14 +74,16 @@ def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, ov
     stages("activations", "fit", "blimp", "texts")
     status, told, _ = overview_of()
     assert status == 0
-    assert told.count("MISSING") == 1  # Zorro
+    assert (told.count("MISSING"), told.count("not there (optional)")) == (0, 3)  # Zorro, atlas, tokens
     row = next(line for line in told.splitlines() if STEM in line).split()
-    assert row[:9] == [STEM, "1.68e+07", "done", "done", "done", "-", "-", "-", "done"]
+    assert row[:9] == [STEM, "1.68e+07", "done", "done", "part", "-", "-", "-", "done"]
+    assert told.splitlines()[-1] == "blimp is a part: 2 of 67 paradigms, 20 of 67,000 pairs"
     left_minus_right = float(row[-1])
+    assert "checkpoint tokens activations" in told
     content = json.loads(overview_of("--json")[1])
     (checkpoint,) = content["checkpoints"]
     assert checkpoint["left_minus_right"] == pytest.approx(left_minus_right, abs=1e-4)
-    assert checkpoint["zorro"] == "missing"
+    assert (checkpoint["zorro"], checkpoint["tokens"]) == ("missing", 8 * 2_097_152)
     assert sum(row["is_there"] for row in content["inputs"]) == 6
     correlations = study.read_correlations(STEM, "en").mean(axis=1).max(axis=0)
     isc = files.read_arrays(study.isc_path("en")).mean(axis=0)
@@ -86,53 +93,11 @@ def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, ov
     assert checkpoint["left_minus_right"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_is_to_be_run_can_be_run(tiny_study, stages, overview_of, call, tiny_checkpoint):
-    stages("activations")
-    for stage in ("fit", "blimp"):
-        status, told, _ = overview_of("--todo", stage)
-        assert (status, told.count("\n")) == (0, 1)
-        python, script, *options = shlex.split(told)
-        assert python == "python"
-        assert call(script.removesuffix(".py"), *options)[0] == 0
-        assert overview_of("--todo", stage) == (0, "", f"{stage}: nothing is left to be run\n")
-    assert overview_of("--todo", "fit", "dyck", "arithmetic")[1].count("\n") == 2
-    assert overview_of("--todo", "dyck")[1] == (
-        f"python evaluate_llm_dyck.py --model {tiny_checkpoint} --revision step8\n"
-    )
-
-
-def test_what_is_to_be_run_has_the_options_of_the_others(tiny_study, overview_of):
-    for revision in ("step1", "step2", "step4"):
-        path = study.activations_path(f"me_lm_{revision}", "en")
-        files.write_table(path, pd.DataFrame({"a": [1]}))
-        checkpoint = {"model": "me/lm", "revision": revision}
-        study.write_record(path, {"revision": revision, "dtype": "bfloat16"}, [], 0, checkpoint)
-    for revision, alphas in (("step1", [0, 7, 16]), ("step2", [0, 7, 16]), ("step4", [2, 7, 16])):
-        path = study.run_correlations_path(f"me_lm_{revision}", "en")
-        files.write_table(path, pd.DataFrame({"a": [1]}))
-        study.write_record(path, {"alphas": alphas}, [], 0, {"model": "me/lm", "revision": revision})
-    table = pd.DataFrame(
-        {"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "name": "me_lm", "model": "me/lm", "fit": "done"}
-    )
-    overview.mark_other_options(table, "fit", "en")
-    assert table["fit"].tolist() == ["done", "done", "other options"]
-    table = table.assign(activations="done", revision=[f"step{k}" for k in (1, 2, 4)], texts="missing")
-    assert overview.to_do("fit", table, "en") == ([], [])  # other options may be meant
-    table.loc[2, "fit"] = "missing"
-    assert overview.to_do("fit", table, "en") == (
-        ["python fit_average_subject.py --model me_lm_step4 --lang en --alphas 0 7 16"],
-        [],
-    )
-    table["activations"], table["fit"] = ["done", "missing", "done"], "missing"
-    commands, _ = overview.to_do("activations", table, "en")
-    assert commands == ["python extract_llm_activations.py --model me/lm --revision step2 --lang en --dtype bfloat16"]
-
-
 def test_activations_may_be_deleted_when_they_are_fitted(tiny_study, stages, overview_of):
     stages("activations", "fit")
     study.activations_path(STEM, "en").unlink()
-    (tiny_study / "Zorro").mkdir()
-    assert overview_of("--check")[:2] == (0, "nothing is wrong\n")
+    status, told, _ = overview_of("--check")
+    assert (status, told.splitlines()[-1]) == (0, "nothing is wrong")
     assert overview_of("--todo", "activations") == (0, "", "activations: nothing is left to be run\n")
     run_correlations = study.run_correlations_path(STEM, "en")
     run_correlations.unlink()
@@ -171,7 +136,7 @@ def flip(path):
 def change_pairs(folder):
     path = study.benchmark_pairs_path(STEM, "blimp")
     pairs = pd.read_csv(path)
-    files.write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
+    write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
 
 
 WRONG = {
@@ -197,7 +162,8 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_whatever_is_wrong_is_found(tiny_study, stages, overview_of, fault):
     stages("activations", "fit", "blimp", "texts")
-    assert overview_of("--check") == (0, "nothing is wrong\n", "")
+    status, told, error = overview_of("--check")
+    assert (status, told.splitlines()[-1], error) == (0, "nothing is wrong", "")
     damage, said = WRONG[fault]
     damage(tiny_study)
     status, told, _ = overview_of("--check")
@@ -217,20 +183,59 @@ def test_work_that_was_stopped_is_told(tiny_study, stages, overview_of):
     assert "3 layers" in overview_of()[1]
 
 
-def test_an_extraction_that_was_stopped_is_known_and_can_be_run(study_folder, overview_of):
-    path = study.activations_path("me_lm_step4", "en")
-    path.parent.mkdir()
-    with pytest.raises(KeyboardInterrupt), study.parts_of(path, {"revision": "step4"}, "me/lm") as parts:
-        (parts / "run-1.npz").write_bytes(b"")
-        raise KeyboardInterrupt
-    assert "1 run" in overview_of()[1]
-    assert overview_of("--todo", "activations") == (
-        *(0, "python extract_llm_activations.py --model me/lm --revision step4 --lang en\n"),
-        "",
-    )
-
-
 def test_options_that_are_as_frequent_as_others_are_not_other_options(study_folder):
     assert overview.most_common(["a", "b", None]) is None
     assert overview.most_common(["a", "b", "a"]) == "a"
     assert overview.most_common([None]) is None
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [(0, "0"), (512, "512"), (1000, "1K"), (2048, "2.05K"), (999_999, "1M"), (16_777_216, "16.8M"), (32e9, "32B"),
+     (30.72e9, "30.7B"), (558e9, "558B"), (1477e9, "1477B"), (3896e9, "3896B"), (15e12, "15000B"), (np.nan, "?")],
+)  # fmt: skip
+def test_tokens_are_written_as_revisions_write_them(tokens, words):
+    assert overview.tokens_in_words(tokens) == words
+
+
+def test_what_is_no_file_or_no_folder_is_not_there(fitting_study, overview_of):
+    timings = fitting_study / "lppEN_word_information.csv"
+    timings.unlink()
+    timings.mkdir()
+    (fitting_study / "blimp" / "data").mkdir(parents=True)
+    (fitting_study / "Zorro" / "sentences" / "babyberta").mkdir(parents=True)
+    (fitting_study / "Zorro" / "sentences" / "babyberta" / "README").touch()
+    study.mask_path("en").unlink()
+    study.mask_path("en").symlink_to(fitting_study / "nowhere")
+    (fitting_study / "atlas.nii.gz").touch()
+    states = {row["what"]: (row["state"], row["is_there"]) for row in json.loads(overview_of("--json")[1])["inputs"]}
+    assert states == {
+        "text of the story": ("there", True),
+        "word timings": ("is a folder (expected a file)", False),
+        "brain mask": ("is a link to nothing", False),
+        "ISC": ("there", True),
+        "average subject": ("there", True),
+        "BLiMP": ("is an empty folder", False),
+        "Zorro": ("is a folder of other files", False),
+        "atlas": ("there", True),
+        "training tokens": ("not there (optional)", False),
+    }
+    printed = overview_of()[1]
+    assert re.search(rf"^is a folder \(expected a file\)  word timings +{timings}$", printed, re.M)
+    assert "MISSING" not in printed
+
+
+def test_a_damaged_file_does_not_hide_the_others(tiny_study, stages, overview_of):
+    stages("activations", "blimp")
+    study.lm_eval_folder().mkdir()
+    (study.lm_eval_folder() / "x.json").write_text("{")
+    record = files.record_path(study.benchmark_path(STEM, "blimp"))
+    record.write_text("{")
+    status, told, _ = overview_of()
+    assert status == 0
+    row = next(line for line in told.splitlines() if STEM in line).split()
+    assert row[:5] == [STEM, "16.8M", "done", "-", "damaged"]
+    assert "damaged: a file cannot be read; --check shows which one, and why" in told
+    status, told, _ = overview_of("--check")
+    assert status == 1
+    assert f"error: {record}: remove it" in told

@@ -96,6 +96,29 @@ def loaded_by(page):
     return places
 
 
+def test_layers_chosen_on_other_runs_come_first(notebook_outputs, make_page):
+    path = notebook_outputs / "fig" / "small_lm_en_curves.csv"
+    curves = pd.read_csv(path)
+    published = curves.copy()
+    for name in ("left", "right", "left_minus_right", "low", "high"):
+        curves[f"{name}_nested"] = published[name] - 0.01
+    curves["same_weights_as"] = ["", "", "step1-tokens1K"]
+    curves.to_csv(path, index=False)
+    assert make_page()[0] == 0
+    page = (notebook_outputs / "fig" / "report.html").read_text()
+    content = json.loads(page.partition('<script id="content" type="application/json">')[2].partition("</script>")[0])
+    assert content["checkpoints"][1] | {"revision": ""} == {
+        **{"revision": "", "tokens": "1 thousand training tokens", "left": "0.0900", "right": "0.0900"},
+        **{"difference": "-0.0100", "interval": "95 % interval -0.0200 to 0.0000"},
+    }
+    assert content["checkpoints"][2]["revision"].endswith("(the same weights as step1-tokens1K)")
+    heads = re.findall(r"<th>(.*?)</th>", page)
+    assert heads[:8] == [
+        *["revision", "tokens", "left", "right", "left minus right", "95 % low", "95 % high", "left, best layer"]
+    ]
+    assert "chosen, in each run, on the other runs" in " ".join(page.split())
+
+
 def test_the_same_study_makes_the_same_bytes(notebook_outputs, make_page):
     path = notebook_outputs / "fig" / "report.html"
     make_page()

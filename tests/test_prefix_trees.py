@@ -1,5 +1,6 @@
 """Sentences read as trees: how they are laid, that the numbers are the plain ones, and who cannot read them."""
 
+import re
 import weakref
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 import transformers
 from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
+from tiny_models import sizes_for, tiny_model
 
 from pipeline import BadInput, minimal_pairs, prefix_trees
 from pipeline.batches import in_batches
@@ -200,6 +202,26 @@ def test_scaled_logits_are_seen_whatever_the_weights_and_the_precision(architect
     said = []
     minimal_pairs.log_probabilities(["the people", "the prince"], model.bfloat16(), tokenizer, say=said.append)
     assert "its logits are more than those of a linear layer" in said[0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("architecture", "settings", "name"),
+    [
+        ("gemma3", {"text_config": {"sliding_window": 3}}, "sliding_window 3"),
+        ("llama4_text", {"attention_chunk_size": 3}, "it takes tokens by|attention_chunk_size 3"),
+    ],
+)
+def test_windows_in_the_part_for_text_are_seen(architecture, settings, name, dtype, tokenizer):
+    if "text_config" in settings:
+        settings = {"text_config": sizes_for(transformers.Gemma3TextConfig, len(tokenizer)) | settings["text_config"]}
+    model = tiny_model(architecture, len(tokenizer), **settings).to(dtype)
+    sentences, said = random_sentences(30), []
+    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
+    np.testing.assert_allclose(
+        scores, plain(sentences, model, tokenizer), rtol=1e-5 if dtype == torch.float32 else 2e-2
+    )
+    assert re.search(name, said[0])
 
 
 def test_one_line_in_warnings_where_nobody_listens(tokenizer):

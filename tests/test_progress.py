@@ -29,6 +29,17 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch):
     assert lines[-1].startswith("me_lm: 100 %")
 
 
+def test_a_log_gets_the_last_line_once(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.001)
+    with progress.bar(3, "me_lm", "word") as bar:
+        for _ in range(3):
+            time.sleep(0.01)
+            bar.update()
+    assert log.getvalue().count("100 %") == 1
+
+
 def test_what_is_quick_says_nothing_in_a_log(monkeypatch):
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)

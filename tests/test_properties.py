@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import BadInput, acceptability, activations, files, lm_eval_results
+from pipeline import BadInput, acceptability, activations, files, lm_eval_files
 from pipeline.words.alignment import align
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -178,7 +178,7 @@ json_values = st.recursive(
     max_leaves=12,
 )
 metrics = st.dictionaries(st.sampled_from(["acc,none", "acc_stderr,none", "alias", "a", "x,"]), json_values, max_size=4)
-lm_eval_files = st.fixed_dictionaries(
+results_files = st.fixed_dictionaries(
     {
         "config": st.fixed_dictionaries({"model_args": st.text(max_size=20) | json_values}) | json_values,
         "results": st.dictionaries(st.text(max_size=5), metrics, max_size=3) | json_values,
@@ -188,16 +188,16 @@ lm_eval_files = st.fixed_dictionaries(
 
 
 @lasting
-@given(json_values | lm_eval_files)
+@given(json_values | results_files)
 def test_any_results_of_lm_eval_are_read_or_an_error(tmp_path, value):
     path = tmp_path / "results.json"
     path.write_text(json.dumps(value))
     try:
-        table = lm_eval_results.read_results(path)
+        table = lm_eval_files.read_results(path)
     except BadInput as error:
         assert "results.json" in str(error)
     else:
-        assert list(table.columns) == lm_eval_results.COLUMNS
+        assert list(table.columns) == lm_eval_files.COLUMNS
 
 
 @lasting

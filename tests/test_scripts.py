@@ -7,6 +7,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import joblib
@@ -14,12 +16,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import all_files
+from conftest import ROOT, all_files
+from encoding_reference import published_method
 from nilearn.glm.first_level import compute_regressor
-from test_encoding import published_method
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline import files
+from pipeline.tables import write_table
 
 STEM = "tiny-pythia_step8"
 
@@ -103,6 +106,27 @@ def test_finished_work_is_left_alone_unless_told_otherwise(tiny_study, extract, 
     }
 
 
+def test_rows_that_are_not_used_are_counted(tiny_study, extract):
+    assert f"units in {study.activations_path(STEM, 'en')}\n" in extract()[1]
+    edit_timings(tiny_study, lambda rows: pd.concat([rows, rows[:7].assign(word=" ")]))
+    _, printed, error = extract("--overwrite")
+    n_words = len(pd.read_csv(study.word_timings_path("en"))) - 7
+    assert error == ""
+    unused = rf"; 7 of {n_words + 7} rows of lppEN_word_information\.csv have no word"
+    assert re.search(rf"^{n_words} words, .*_en\.lz4{unused}$", printed, re.M)
+
+
+def test_two_penalties_are_told_to_be_ends(tiny_study, extract, fit):
+    assert extract()[0] == 0
+    assert "both penalties of --alphas 3 5 2 are ends of the range" in fit("--alphas", 3, 5, 2)[1]
+    assert "ends of the range" not in fit("--alphas", 3, 5, 3, "--overwrite")[1]
+
+
+def test_the_judge_that_is_asked_by_default_is_in_the_help(call):
+    status, printed, _ = call("evaluate_linguistic_acceptability", "--help")
+    assert (status, "(default: yiiino/deberta-v3-large-" in printed) == (0, True)
+
+
 def test_a_fit_in_tf32_is_not_taken_for_another(tiny_study, extract, fit):
     assert extract()[0] == fit()[0] == 0
     record = tiny_study / "llms_brain_correlations" / f"{STEM}_runs_en.npz.json"
@@ -118,7 +142,7 @@ def test_a_device_that_is_too_small_for_the_fit_is_told_in_one_line(tiny_study, 
     def out_of_memory(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
 
-    monkeypatch.setattr("pipeline.encoding.prepare", out_of_memory)
+    monkeypatch.setattr("report.story_inputs.trim_and_zscore", out_of_memory)
     refuses(tiny_study, fit, "the memory does not hold it: --device cpu may have more")
 
 
@@ -174,11 +198,11 @@ def test_a_voxel_that_does_not_vary_is_nan_and_counted(tiny_study, extract, fit)
 # ---------------------------------------------------------------- bad input
 
 
-def replace_text(folder, run, text):
+def replace_text(folder, run, text, encoding="utf-8"):
     path = folder / "lpp_en_text.zip"
     with zipfile.ZipFile(path) as archive:
         texts = {name: archive.read(name) for name in archive.namelist()}
-    texts[f"lpp_en_text/text_en_run{run}.txt"] = text.encode()
+    texts[f"lpp_en_text/text_en_run{run}.txt"] = text.encode(encoding)
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in texts.items():
             archive.writestr(name, content)
@@ -200,21 +224,25 @@ EXTRACTION_FAULTS = {
         lambda folder: replace_text(folder, 2, "It was the best of times, it was the worst of times. " * 12),
         r"section 2, does not fit .*lpp_en_text\.zip: only .* from word 1 on, '.*' was heard where the text reads '",
     ),
+    "a text in Latin-1": (
+        lambda folder: replace_text(folder, 2, "Il est allé dans le désert", "latin-1"),
+        r"lpp_en_text\.zip: expected text in UTF-8 in lpp_en_text/text_en_run2\.txt, got byte 0xe9 at place 11\. Save",
+    ),
     "another number of sections": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] < 4]),
         r"lpp_en_text\.zip has 4 runs, .*lppEN_word_information\.csv 3 sections",
     ),
     "a section left out": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
-        r"lppEN_word_information\.csv: its sections are .*1.*3.*4",
+        r"lppEN_word_information\.csv: expected the sections 1, 2, 3 \.\.\., got 1, 3, 4\.",
     ),
     "no column of words": (
         lambda folder: edit_timings(folder, lambda rows: rows.rename(columns={"word": "token"})),
-        r"lppEN_word_information\.csv: it has no column word",
+        r"lppEN_word_information\.csv: expected .*, got 'Unnamed: 0,token,onset,offset,section': there is no word",
     ),
     "an onset that is no number": (
         lambda folder: edit_timings(folder, lambda rows: rows.astype(str).replace({"onset": {"3.0": "soon"}})),
-        r"lppEN_word_information\.csv: line 4: onset is 'soon', which is no number",
+        r"lppEN_word_information\.csv: line 4: expected a number as onset, got 'soon'",
     ),
     "a word that ends before it begins": (
         lambda folder: edit_timings(
@@ -232,7 +260,7 @@ EXTRACTION_FAULTS = {
         lambda folder: edit_timings(
             folder, lambda rows: rows.assign(section=rows["section"].astype(float).where(rows.index > 0, np.inf))
         ),
-        r"lppEN_word_information\.csv: its sections are .*inf",
+        r"lppEN_word_information\.csv: expected the sections .*inf",
     ),
     "rows with a field too many": (
         lambda folder: (folder / "lppEN_word_information.csv").write_text(
@@ -309,6 +337,17 @@ FIT_FAULTS = {
             study.average_subject_path("en", 1).read_bytes()[:-100]
         ),
         r"average_subject_run-1\.gz: it is truncated",
+    ),
+    "two runs of fmri": (
+        lambda folder: (
+            [study.average_subject_path("en", run).unlink() for run in (2, 3)],
+            files.write_arrays(study.onsets_offsets_path("en"), files.read_arrays(study.onsets_offsets_path("en"))[:2]),
+        ),
+        r"lpp_en_average_subject: 2 runs are too few: one is left out",
+    ),
+    "an image in the place of fmri": (
+        lambda folder: shutil.copy(study.mask_path("en"), study.average_subject_path("en", 1)),
+        r"average_subject_run-1\.gz: expected arrays that joblib wrote, got a NIfTI image\. Write them with joblib",
     ),
     "foreign fmri": (
         lambda folder: study.average_subject_path("en", 1).write_bytes(gzip.compress(b"some other file")),
@@ -420,6 +459,7 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
     ("script", "options", "said"),
     [
         ("extract_llm_activations", ["--model", "x", "--lang", "de"], r"invalid choice: 'de' \(choose from .*en.*fr"),
+        ("extract_llm_activations", ["--model", "x", "--lang", "de"], "CONTRIBUTING.md explains how to add a language"),
         ("extract_llm_activations", [], "required: --model"),
         ("extract_llm_activations", ["--model", "/nowhere/at/all"], "--model /nowhere/at/all: there is no such folder"),
         ("fit_average_subject", ["--model", "x", "--lang", "zz"], "invalid choice: 'zz'"),
@@ -526,11 +566,12 @@ def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
     for make in (study.activations_path, study.run_correlations_path, study.benchmark_path):
         for name, value in ((STEM, 1), (stem, 2)):
             path = make(name, "dyck" if make is study.benchmark_path else "en")
-            files.write_table(path, pd.DataFrame({"paradigm": ["p"] * value, "accuracy": 0.5}))
+            write_table(path, pd.DataFrame({"paradigm": ["p"] * value, "accuracy": 0.5}))
             study.write_record(path, {"revision": name, "seed": value, "dtype": "float32"}, [], 0)
     checkpoints = pd.DataFrame({"stem": [STEM, stem], "revision": ["step8", "step16"]})
     assert study.what_differs("tiny-pythia", checkpoints, "en") == [
-        "dyck has [1, 2] paradigms at different checkpoints",
+        "dyck is another part at step8 (1 of 7 paradigms) than in the rest of the curve (2 of 7 paradigms), "
+        "and is left out there",
         "the fit: made with seed 1 and 2 at different checkpoints",
         "activations: made with seed 1 and 2 at different checkpoints",
         "dyck: made with seed 1 and 2 at different checkpoints",
@@ -549,3 +590,17 @@ def test_nothing_happens_when_a_script_is_imported(study_folder):
     assert extract_llm_activations.__doc__.strip().splitlines()[2].startswith("    python extract_llm_activations.py")
     assert fit_average_subject.__doc__.strip().splitlines()[2].startswith("    python fit_average_subject.py")
     assert not list(study_folder.iterdir())
+
+
+def test_where_the_reader_of_the_output_is_gone_a_script_ends_quietly(tmp_path):
+    """``python llm_brain_asym.py | head``: once all is printed at the end, and once in the middle."""
+    code = "import sys; sys.argv = ['x.py']; import llm_brain_asym as s; s.run_script(lambda: {})"
+    for what in ("print('x')", "[print('x' * 99) for _ in range(9999)]", "(print('x'), sys.exit(1))"):
+        read, write = os.pipe()
+        os.close(read)
+        run = subprocess.run(
+            [sys.executable, "-c", code.format(what)],
+            **{"cwd": ROOT, "stdout": write, "stderr": subprocess.PIPE, "text": True},
+        )
+        os.close(write)
+        assert (run.returncode, run.stderr) == (141, "")

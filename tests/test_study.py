@@ -18,6 +18,7 @@ import torch
 from conftest import ENGLISH, byte_level_tokenizer, random_model
 
 from pipeline import BadInput, files, work
+from pipeline.tables import write_table
 
 ACTIVATIONS = [[np.arange(6, dtype=np.float32).reshape(3, 2) + run + layer for layer in range(2)] for run in range(2)]
 
@@ -290,7 +291,7 @@ def test_gaps_of_a_study_are_told(study_folder):
     files.write_arrays(study.activations_path("lm_tokens4B", "en"), ACTIVATIONS)
     for stem in (stems[0], "lm_tokens4B"):
         path = study.benchmark_path(stem, "blimp")
-        files.write_table(path, pd.DataFrame({"paradigm": ["a", "b"], "accuracy": [0.25, 0.75]}))
+        write_table(path, pd.DataFrame({"paradigm": ["a", "b"], "accuracy": [0.25, 0.75]}))
     checkpoints, _ = study.fitted_checkpoints("lm", "en")
     checkpoints, correlations, unfinished = study.read_all_correlations(checkpoints, "en")
     assert unfinished == ["tokens2B"]
@@ -314,9 +315,7 @@ def test_acceptability_is_told_apart_by_prompt_and_by_judge(study_folder):
         for judge in ("one", "two")
     ]
     columns = "revision tokens prompt sample classifier n_sentences mean_probability share_acceptable".split()
-    files.write_table(
-        study.acceptability_path("lm", study.generated_texts_folder()), pd.DataFrame(rows, columns=columns)
-    )
+    write_table(study.acceptability_path("lm", study.generated_texts_folder()), pd.DataFrame(rows, columns=columns))
     checkpoints = pd.DataFrame({"revision": ["early", "late", "later"]})
     items = {(by, which): values for by, which, values in study.read_acceptability_items("lm", checkpoints)}
     assert list(items) == [("prompt", "prompt 0"), ("prompt", "prompt 1"), ("judge", "one"), ("judge", "two")]
@@ -349,7 +348,7 @@ def test_timings_in_windows_clothes_are_read(tiny_study):
 def test_rows_without_a_word_are_dropped_and_null_is_a_word(tiny_study):
     path = study.word_timings_path("en")
     header, first, *others = path.read_text().splitlines()
-    rows = ["0,,0.1,0.2,1", "0, ,0.1,0.2,1", "0,null,0.1,0.2,1", "0,nan,0.1,0.2,1"]
+    rows = ["0,,0.1,0.2,1", "0, ,0.1,0.2,1", "0,null,0,0.2,1", "0,nan,0,0.2,1"]
     n_before = len(study.read_word_timings("en")[0][0])
     path.write_text("\n".join([header, *rows, first, *others]) + "\n")
     words = study.read_word_timings("en")[0][0]

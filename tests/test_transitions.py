@@ -6,6 +6,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from pipeline import BadInput, transitions
+from pipeline.intervals import interval
 
 # Checkpoints of OLMo-2 7B: 1, 3, 5 ... 3896 billion tokens.
 X = np.log10(np.array([1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896]) * 1e9)
@@ -118,7 +119,7 @@ def test_a_flat_noisy_curve_explains_nothing_however_it_correlates():
         values[name], of_resamples = transitions.alignment(
             X, asymmetry, resamples, other, others, nulls(resamples, others)
         )
-        low, high = transitions.interval(of_resamples)
+        low, high = interval(values[name], of_resamples)
         assert low - 1e-9 <= values[name] <= high + 1e-9
     assert values["flat"] == values["opposite"] == 0
     assert values["same"] > 0.98
@@ -141,7 +142,7 @@ def test_alignment_is_that_of_the_curves_without_their_noise(noise):
         benchmark, benchmarks = noisy(other, 0.01, rng, 200)
         value, again = transitions.alignment(X, curve, resamples, benchmark, benchmarks, of_nulls)
         values.append(value)
-        low, high = transitions.interval(again)
+        low, high = interval(value, again)
         covered += low <= expected <= high
     assert np.median(values) == pytest.approx(expected, abs=0.02)
     assert covered / 60 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
@@ -238,8 +239,9 @@ def test_who_moves_first_and_by_how_much(shift):
     rng = np.random.default_rng(5)
     first, first_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.4), 0.01, rng)
     second, second_resamples = noisy(sigmoid(X, 0, 0.1, 4, 10.4 + shift), 0.003, rng)
-    assert transitions.lead(X, first, second) == pytest.approx(shift, abs=0.1)
-    low, high = transitions.interval(transitions.lead(X, first_resamples, second_resamples))
+    lead = transitions.lead(X, first, second)
+    assert lead == pytest.approx(shift, abs=0.1)
+    low, high = interval(lead, transitions.lead(X, first_resamples, second_resamples))
     assert low - 0.02 < shift < high + 0.02
     assert high - low < 0.3
 
@@ -297,7 +299,7 @@ def test_a_model_that_has_all_pairs_right_is_not_sure_of_all_others():
     for share in np.repeat([0.9, 0.995, 0.999, 0.9998], 40):
         right = rng.random((1, 900)) < share
         curve, resamples = transitions.resampled_means(right.astype(float), np.repeat(["a", "b", "c"], 300), 1000)
-        low, high = transitions.interval(resamples[:, 0])
+        low, high = interval(curve[0], resamples[:, 0])
         assert low < curve[0] <= high + 1e-12
         covered.append(low <= share <= high)
     assert np.mean(covered) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 160)

@@ -58,9 +58,12 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     null = pd.read_csv(folder / "null" / "fig" / "small_lm_en_curves.csv")
     assert curve["tokens"].tolist() == [0, *[1024 * 2**k for k in range(11)]]
     assert abs(curve["left_minus_right"].iloc[0]) < 0.01
-    assert curve["left_minus_right"].iloc[-1] > 0.05
-    assert curve["low"].iloc[-1] > 0.05
     assert null["left_minus_right"].abs().max() < 0.01
+    for end in ("", "_nested"):
+        assert curve[f"left_minus_right{end}"].iloc[-1] > 0.05
+        assert curve[f"low{end}"].iloc[-1] > 0.05
+        for row in (curve.iloc[0], null.iloc[0], null.iloc[-1]):
+            assert row[f"low{end}"] <= 0 <= row[f"high{end}"]
 
     # The hard pairs are written as BLiMP's, the easy ones as Zorro's.
     hard, easy = curve["blimp"].to_numpy(), curve["zorro"].to_numpy()
@@ -76,19 +79,21 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     assert curve["small_endings"].iloc[0] == pytest.approx(0.25, abs=0.1)
     assert curve["small_endings"].iloc[-1] > 0.7
     tokens = curve["tokens"].to_numpy()[1:]  # the untrained checkpoint has no logarithm
-    x0_of_asymmetry = midpoint(tokens, curve["left_minus_right"].to_numpy()[1:])
+    x0_of_asymmetry = midpoint(tokens, curve["left_minus_right_nested"].to_numpy()[1:])
     x0_of_hard_pairs = midpoint(tokens, hard[1:])
     assert abs(x0_of_asymmetry - x0_of_hard_pairs) < 0.05
     table = pd.read_csv(folder / "fig" / "small_lm_en_table.csv").set_index("curve")
     assert table.index[table["is_flat"]].tolist() == ["arithmetic", "dyck"]
-    assert table.loc["left_minus_right", "x0"] == pytest.approx(x0_of_asymmetry, abs=0.05)
+    assert table.index[:2].tolist() == ["left_minus_right_nested", "left_minus_right"]
+    assert table.loc["left_minus_right_nested", "x0"] == pytest.approx(x0_of_asymmetry, abs=0.05)
+    assert not table[["at_limit", "at_start"]].any(axis=None)
     assert table.loc["blimp", "x0"] == pytest.approx(x0_of_hard_pairs, abs=0.05)
     assert table.loc["blimp", "midpoint_difference_low"] < 0 < table.loc["blimp", "midpoint_difference_high"]
     # The easy pairs are learnt long before the hard ones, which the asymmetry goes with.
     assert table.loc["zorro", "lead_low"] > 0.5
-    assert table["alignment"].drop("left_minus_right").idxmax() == "blimp"
+    assert table["alignment"].idxmax() == "blimp"
     null_table = pd.read_csv(folder / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
-    assert null_table.loc["left_minus_right", "is_flat"]
+    assert null_table.loc["left_minus_right_nested", "is_flat"]
     assert printed.count("\nfound: ") == 7
     assert "NOT FOUND" not in printed
     assert "It is no evidence about brains." in printed
@@ -136,7 +141,7 @@ def test_a_study_with_gaps_leaves_notes_and_no_errors(whole_study, tmp_path, mon
     assert curve.set_index("revision")["blimp"].isna().sum() == 1
     table = pd.read_csv(tmp_path / "fig" / "small_lm_en_table.csv").set_index("curve")
     assert table.loc["blimp", "n_checkpoints"] == 8
-    assert table.loc["left_minus_right", "n_checkpoints"] == 9
+    assert table.loc["left_minus_right_nested", "n_checkpoints"] == 9
     assert table.loc["blimp", "x0"] == pytest.approx(whole_table(folder).loc["blimp", "x0"], abs=0.05)
     assert "dyck" not in table.index
     words = (tmp_path / "fig" / "small_lm_en_summary.txt").read_text()

@@ -48,7 +48,8 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
     x, y = as_float32(features, device), as_float32(targets, device)
     _check_folds(x, y, folds)
     parts = [_as_slice(samples) for samples in split_into_parts(folds, len(x))]
-    by_features = ridge.is_cheaper_by_features(*x.shape, alphas)
+    n_samples, n_features = x.shape
+    by_features = ridge.is_cheaper_by_features(n_samples, n_features, alphas)
     products = ridge.inner_products(x, parts, by_features)
     compute_weights = ridge.feature_weights if by_features else ridge.sample_weights
 

@@ -41,11 +41,14 @@ def hold_out_runs(n_samples_of_runs):
     BadInput
         There are fewer than three runs.
     """
-    if len(n_samples_of_runs) < 3:
-        raise BadInput(
-            f"{len(n_samples_of_runs)} runs are too few: one is held out, one chooses alpha, the others train"
-        )
+    check_n_runs(len(n_samples_of_runs))
     return hold_out_groups(np.repeat(np.arange(len(n_samples_of_runs)), n_samples_of_runs))
+
+
+def check_n_runs(n_runs):
+    """Check that there are runs to hold out, to choose alpha on, and to train on; raise BadInput otherwise."""
+    if n_runs < 3:
+        raise BadInput(f"{n_runs} runs are too few: one is held out, one chooses alpha, the others train")
 
 
 def hold_out_groups(groups, n_folds=None):

@@ -9,6 +9,7 @@ TR_S = 2.0  # seconds from one scan to the next
 # nilearn builds a regressor at 50 points a scan, from 24 s before the first scan on.
 POINTS_PER_SCAN = 50
 FIRST_POINT_S = -24.0
+LONGEST_EVENT_S = 10.0  # median duration above which wrong times are probably in milliseconds
 
 
 def hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
@@ -90,4 +91,6 @@ def check_times(onsets, offsets, n_scans, tr_s=TR_S):
     ]:
         if is_wrong.any():
             word = np.flatnonzero(is_wrong)[0]
-            raise BadInput(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {reason}")
+            is_slow = reason.startswith("begins after") and np.median(offsets - onsets) > LONGEST_EVENT_S
+            hint = "; are the times in milliseconds? They must be in seconds" if is_slow else ""
+            raise BadInput(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {reason}{hint}")

@@ -46,9 +46,14 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
     BadInput
         Fewer than two scans are left.
     """
-    if len(signal) <= 2 * trim_scans + 1:
-        raise BadInput(f"{len(signal)} scans are too few: {trim_scans} are cut off at each end")
+    check_n_scans(len(signal), trim_scans)
     return zscore(signal[trim_scans : len(signal) - trim_scans])
+
+
+def check_n_scans(n_scans, trim_scans=TRIM_SCANS):
+    """Check that two scans or more are left when the ends of a run are cut off; raise BadInput otherwise."""
+    if n_scans <= 2 * trim_scans + 1:
+        raise BadInput(f"{n_scans} scans are too few: {trim_scans} are cut off at each end")
 
 
 def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from encoding_reference import published_method
 from sklearn.linear_model import Ridge
 
 from pipeline import BadInput
@@ -15,29 +16,6 @@ def cross_validate_runs(regressors, fmri, alphas=ALPHAS, **options):
     """Cross-validate lists over runs, each run held out in turn."""
     runs = folds.hold_out_runs([len(run) for run in regressors])
     return cross_validate(np.concat(regressors), np.concat(fmri), runs, alphas, **options)
-
-
-def published_method(regressors, fmri, alphas):
-    """Bonnasse-Gahot & Pallier's nested cross-validation, one solver call per alpha, one voxel at a time."""
-    regressors = [run.astype(np.float64) for run in regressors]
-    fmri = [run.astype(np.float64) for run in fmri]
-    n_voxels = fmri[0].shape[1]
-
-    def correlations(train, test, alpha):
-        model = Ridge(alpha=alpha, fit_intercept=False)
-        model.fit(np.vstack([regressors[run] for run in train]), np.vstack([fmri[run] for run in train]))
-        predicted = model.predict(regressors[test]).reshape(-1, n_voxels)
-        return [np.corrcoef(fmri[test][:, voxel], predicted[:, voxel])[0, 1] for voxel in range(n_voxels)]
-
-    results, chosen = [], []
-    for run_test in range(len(regressors)):
-        runs_train = np.setdiff1d(np.arange(len(regressors)), run_test)
-        run_validation = runs_train[0]
-        runs_fitted = np.setdiff1d(runs_train, run_validation)
-        scores = [np.mean(correlations(runs_fitted, run_validation, alpha)) for alpha in alphas]
-        chosen.append(alphas[np.argmax(scores)])
-        results.append(correlations(runs_train, run_test, chosen[-1]))
-    return np.array(results), np.array(chosen)
 
 
 def simulated(n_units, n_scans_of_runs, n_voxels, signal, seed=0):

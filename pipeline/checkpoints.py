@@ -1,0 +1,55 @@
+"""Which checkpoints have a place in a fit over training."""
+
+import numpy as np
+
+
+def has_own_weights(checkpoints):
+    """Return which checkpoints have weights of their own.
+
+    Where several revisions of a model hold the same weights, nobody knows how long these were trained.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        Any table with a row per checkpoint. Its column ``same_weights_as``, where there is one, is empty
+        (or NaN) for a checkpoint with weights of its own.
+
+    Returns
+    -------
+    bool array of shape (n_rows,)
+    """
+    if "same_weights_as" not in checkpoints:
+        return np.ones(len(checkpoints), dtype=bool)
+    return (checkpoints["same_weights_as"].fillna("").astype(str) == "").to_numpy()
+
+
+def tokens_for_fits(checkpoints):
+    """Return the training tokens of the checkpoints that count in fits over training.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        With the column tokens, and ``same_weights_as`` where it is known.
+
+    Returns
+    -------
+    float array of shape (n_checkpoints,)
+        NaN for a checkpoint that has the weights of another one. 0 for an untrained one.
+    """
+    return np.where(has_own_weights(checkpoints), checkpoints["tokens"].to_numpy(dtype=float), np.nan)
+
+
+def last_to_report(checkpoints):
+    """Return the tokens of the last checkpoint with weights of its own, or of the last one where none has.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        As for ``tokens_for_fits``; several rows per checkpoint are fine.
+
+    Returns
+    -------
+    float
+    """
+    tokens = tokens_for_fits(checkpoints)
+    return float(np.nanmax(tokens) if np.isfinite(tokens).any() else checkpoints["tokens"].max())

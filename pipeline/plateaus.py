@@ -1,0 +1,131 @@
+"""The two plateaus of a transition: within what is possible, and whether they have been seen."""
+
+import numpy as np
+from scipy.special import expit
+
+SHARE = (0, 1)  # what a share of pairs, or a probability, can be
+PLATEAU_REACHED = 0.9  # share of the fitted rise
+X0_STEP = 0.01  # decades between midpoints that are tried
+ONE_SIDE = 0.025  # share of resamples beyond one end of a 95 % interval
+
+
+def possible_range(curve):
+    """Return the range within which the plateaus of a benchmark lie.
+
+    Parameters
+    ----------
+    curve : array of shape (n_checkpoints,)
+        Its scores. NaN does not count.
+
+    Returns
+    -------
+    (0, 1) where all scores lie in it, as shares of right pairs and probabilities do; else None
+        A perplexity, or a score in percent, has no such range.
+    """
+    scores = np.asarray(curve, dtype=float)
+    scores = scores[np.isfinite(scores)]
+    return SHARE if len(scores) and scores.min() >= 0 and scores.max() <= 1 else None
+
+
+def closest_within(curves, shapes, bounds):
+    """Find the shape that is closest to each curve, by least squares, with both plateaus within bounds.
+
+    The model of a curve is low + (high - low) * shape. For one shape, that is least squares with two
+    coefficients in a square. Either the minimum without bounds lies in it, or the minimum is on one of the
+    four sides, where it is known in closed form. So the result is exact, for each shape.
+
+    Parameters
+    ----------
+    curves : array of shape (n_curves, n_checkpoints)
+    shapes : array of shape (n_shapes, n_checkpoints)
+        From 0 to 1. Each must vary, and be neither 0 nor 1 throughout.
+    bounds : (float, float)
+        Of both plateaus.
+
+    Returns
+    -------
+    best : int array of shape (n_curves,)
+        Number of the shape.
+    low, high : arrays of shape (n_curves,)
+        Plateau before and after the transition.
+    """
+    gram = np.stack([((1 - shapes) ** 2).sum(axis=1), ((1 - shapes) * shapes).sum(axis=1), (shapes**2).sum(axis=1)])
+    best, low, high = np.empty(len(curves), dtype=int), *np.empty((2, len(curves)))
+    for number, curve in enumerate(curves):
+        products = np.stack([(1 - shapes) @ curve, shapes @ curve])
+        least = _errors_without_bounds(gram, products)
+        # A bound only adds to the error of a shape: most shapes are worse without it than one is with it.
+        good = least.argmin()
+        limit = _plateaus_within(gram[:, good], products[:, good], bounds)[2]
+        tried = np.flatnonzero(least <= limit + 1e-12 * abs(limit))
+        before, after, error = _plateaus_within(gram[:, tried], products[:, tried], bounds)
+        place = error.argmin()
+        best[number], low[number], high[number] = tried[place], before[place], after[place]
+    return best, low, high
+
+
+def _errors_without_bounds(gram, products):
+    """Return the least error of each shape, but for the sum of squares of the curve."""
+    (a, b, c), (p, q) = gram, products
+    return (2 * b * p * q - c * p**2 - a * q**2) / (a * c - b**2)
+
+
+def _plateaus_within(gram, products, bounds):
+    """Minimise a l^2 + 2 b l h + c h^2 - 2 p l - 2 q h over l and h within bounds: l, h, and the minimum."""
+    (a, b, c), (p, q) = gram, products
+    determinant = a * c - b**2
+    low, high = (c * p - b * q) / determinant, (a * q - b * p) / determinant
+    is_inside = (np.minimum(low, high) >= bounds[0]) & (np.maximum(low, high) <= bounds[1])
+    error = np.where(is_inside, _errors_without_bounds(gram, products), np.inf)
+    for bound in bounds:
+        for before, after in [
+            (bound, np.clip((q - b * bound) / c, *bounds)),
+            (np.clip((p - b * bound) / a, *bounds), bound),
+        ]:
+            on_side = (a * before + 2 * b * after - 2 * p) * before + (c * after - 2 * q) * after
+            is_better = ~is_inside & (on_side < error)
+            error = np.where(is_better, on_side, error)
+            low, high = np.where(is_better, before, low), np.where(is_better, after, high)
+    return low, high, error
+
+
+def is_unfinished(x, midpoints, slopes):
+    """Return whether a transition was not over at the last checkpoint.
+
+    Less than 90 % of the fitted rise (or fall) is reached there, so that the last plateau is an extrapolation.
+    Or only one checkpoint lies beyond the midpoint, which does not make a plateau. Or the 95 % interval of the
+    midpoint ends at the last checkpoint, beyond which no midpoint is tried. The midpoint is then a lower bound.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+        log10 of training tokens, increasing.
+    midpoints, slopes : arrays of shape (1 + n_resamples,)
+        x0 and beta of the curve, then of its resamples.
+
+    Returns
+    -------
+    bool
+    """
+    reached = expit(slopes[0] * (x[-1] - midpoints[0]))
+    is_at_end = np.mean(midpoints[1:] >= x[-1] - X0_STEP) > ONE_SIDE
+    return bool(reached < PLATEAU_REACHED or midpoints[0] > x[-2] or is_at_end)
+
+
+def is_under_way(x, midpoints, slopes):
+    """Return whether a transition had begun before the first checkpoint.
+
+    As ``is_unfinished``, with training turned around: more than 10 % of the rise is over at the first
+    checkpoint, or only one checkpoint lies before the midpoint, or its interval begins at the first one. The
+    midpoint is then an upper bound.
+
+    Parameters
+    ----------
+    x, midpoints, slopes
+        As for ``is_unfinished``.
+
+    Returns
+    -------
+    bool
+    """
+    return is_unfinished(-x[::-1], -midpoints, slopes)

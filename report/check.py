@@ -1,0 +1,244 @@
+"""Every check that a later stage would make, before it costs days: ``python llm_brain_asym.py --check``.
+
+The checks call the functions that the stages call, and show what is there: a study may be whole, and
+yet not be the one that was meant.
+"""
+
+import llm_brain_asym as study
+
+import numpy as np
+from nibabel.affines import voxel_sizes
+
+from pipeline import BadInput, asymmetry, files, images
+from pipeline.encoding.hrf import TR_S
+from pipeline.encoding.signals import TRIM_SCANS
+from pipeline.tables import numbers, read_csv
+from report import check_outputs, inputs, notices, overview, story_inputs
+
+# Words that fill less of the scans than this, and leave a longer rest, hint at scans of another TR. A rest
+# of 20 s is harmless in any case: as much is cut off.
+LEAST_SHARE_FILLED, LONGEST_REST_S = 0.85, 20.0
+LEAST_SHARE_MIRRORED = 0.8
+
+
+class Results:
+    """Results of checks: lines on what is there, warnings, and errors, lists of str."""
+
+    def __init__(self):
+        self.lines, self.warnings, self.errors = [], [], []
+
+    def attempt(self, function, *arguments):
+        """Return what a function returns; what it refuses is an error, and None is returned."""
+        try:
+            return function(*arguments)
+        except BadInput as error:
+            self.error(str(error))
+            return None
+
+    def line(self, what, function, *arguments):
+        """Add the line that a function returns, if any; what it refuses is an error."""
+        text = self.attempt(function, *arguments)
+        if text:
+            self.lines.append(f"{what:<15} {text}")
+
+    def warn(self, text):
+        """Add a warning, unless it was given."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    def error(self, text):
+        """Add an error, unless it was given: several checks may read the same file."""
+        text = " ".join(text.split())
+        if text not in self.errors:
+            self.errors.append(text)
+
+    def in_words(self):
+        """Return everything as text: lines, warnings, errors, and the sum of it."""
+        lines = [*self.lines, *[f"warning: {text}" for text in self.warnings]]
+        lines += [f"error: {text}" for text in self.errors]
+        if not self.errors:
+            n = len(self.warnings)
+            lines.append(f"no error, {n} warning{'s' * (n > 1)}" if n else "nothing is wrong")
+        return "\n".join(lines)
+
+
+def check_study(lang):
+    """Check all inputs and outputs of a study in one language.
+
+    Parameters
+    ----------
+    lang : str
+
+    Returns
+    -------
+    Results
+        A further check is one more call of ``line`` or ``attempt`` in here or in what is called here.
+    """
+    results = Results()
+    for read in (study.read_texts, study.read_word_timings):  # each for itself: one must not hide the other
+        results.attempt(read, lang)
+    results.line("story", describe_story, lang)
+    results.line("fMRI", describe_fmri, results, lang)
+    results.line("mask", describe_mask, results, lang)
+    results.line("ISC", describe_isc, lang)
+    if study.mask_path(lang).is_file():
+        results.line("regions", describe_regions, lang)
+    for row in inputs.find_inputs(lang):
+        if row["is_optional"]:
+            results.line(row["what"], describe_optional, row, lang)
+    lm_eval = study.read_lm_eval_files()
+    for sentence in lm_eval[1]:
+        results.error(sentence)
+    table = results.attempt(overview.states, lang, lm_eval)
+    if table is not None:
+        for sentence in [*overview.parts_of_benchmarks(table)[1], *notices.about_weights(table)]:
+            results.warn(sentence)
+        for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval):
+            if note not in results.errors:
+                results.warn(f"lm_eval: {note}")
+        if study.tokens_table_path().is_file():
+            results.attempt(check_tokens_table, results, table)
+        results.line("checkpoints", check_outputs.check_outputs, results, table, lang, lm_eval)
+    return results
+
+
+def describe_story(lang):
+    """Return in words how much of the story there is, and where its words are; as extraction reads it."""
+    texts, words_of_runs, onsets_offsets = story_inputs.read_story(lang)
+    spans = np.concatenate(story_inputs.place_words(words_of_runs, texts, lang))
+    story_inputs.check_same_timings(onsets_offsets, lang)
+    n_lost = int((spans[:, 0] == spans[:, 1]).sum())
+    places = f"{n_lost:,} of them not in the text" if n_lost else "all placed in the text"
+    return f"{len(texts)} runs, {len(spans):,} words of {study.count_timing_rows(lang):,} rows, {places}"
+
+
+def describe_fmri(results, lang):
+    """Return in words how much fMRI there is, and where the story ends in it; as the fit reads it."""
+    fmri = study.read_average_subject(lang)
+    n_scans, n_voxels = [len(run) for run in fmri], fmri[0].shape[1]
+    line = f"{len(fmri)} runs, {sum(n_scans):,} scans of {n_voxels:,} voxels"
+    if study.mask_path(lang).is_file():
+        results.attempt(check_same_voxels, n_voxels, lang)
+    if min(n_scans) > 2 * TRIM_SCANS + 1 and study.word_timings_path(lang).is_file():
+        ends = results.attempt(compare_ends, results, n_scans, lang)
+        line += f"; {ends}" if ends else ""
+    if not all(np.allclose(run.mean(axis=0), 0, atol=0.01) for run in fmri):
+        line += "; not z-scored, which the fit does"
+    results.attempt(story_inputs.prepare_fmri, fmri, lang)
+    return line
+
+
+def check_same_voxels(n_voxels, lang):
+    """Check that the mask has as many voxels as the fMRI; raise BadInput otherwise."""
+    inside = len(asymmetry.voxel_positions(study.read_mask(lang)))
+    if n_voxels != inside:
+        path = study.average_subject_path(lang, 0)
+        raise BadInput(f"{path} has other voxels ({n_voxels:,}) than {study.mask_path(lang)} ({inside:,})")
+
+
+def compare_ends(results, n_scans, lang):
+    """Return in words where the story ends in the scans; warn where the words fill too little of them."""
+    timings = study.read_word_timings(lang)
+    onsets_offsets = [(onsets, offsets) for _, onsets, offsets in timings]
+    story_inputs.hrf_matrices(onsets_offsets, study.word_timings_path(lang), n_scans, lang)
+    last_s = np.array([offsets.max() for _, offsets in onsets_offsets])
+    end_s = np.array(n_scans) * TR_S
+    is_short = (last_s / end_s < LEAST_SHARE_FILLED) & (end_s - last_s > LONGEST_REST_S)
+    folder = study.average_subject_path(lang, 0).parent
+    share = last_s / end_s
+    where = f"{share[0]:.0%}" if np.ptp(share) < 0.005 else f"{share.min():.0%} to {share.max():.0%}"
+    if np.median(share) < LEAST_SHARE_FILLED and is_short.mean() > 0.5:
+        results.warn(
+            f"{folder}: the words fill only {where} of the scans. Is the TR {np.median(last_s / n_scans):.2f} s? The "
+            f"fit takes {TR_S:g} s: resample the fMRI to that, or cut off the scans after the story."
+        )
+    else:
+        for run in np.flatnonzero(is_short):
+            results.warn(
+                f"{study.average_subject_path(lang, run)}: its last word ends at {last_s[run]:.0f} of "
+                f"{end_s[run]:.0f} s. Are rows missing in section {run + 1} of {study.word_timings_path(lang).name}?"
+            )
+    return f"the story ends at {where} of the scans ({last_s[0]:.0f} of {end_s[0]:.0f} s in run-0)"
+
+
+def describe_mask(results, lang):
+    """Return in words how many voxels the mask has on either side, and where; as the notebook reads it."""
+    path, mask = study.mask_path(lang), study.read_mask(lang)
+    with files.prefixing(path):
+        left, right = asymmetry.hemispheres(mask)
+        mirror = asymmetry.mirrored(mask)
+    share = (mirror >= 0).mean()
+    if not images.is_in_published_order(path):
+        results.warn(
+            f"{path}: its voxels are not stored from left to right, back to front, below to above (RAS), as those of "
+            "the published masks are. fMRI, ISC and correlations must be in its order, or sides are wrong."
+        )
+    if share < LEAST_SHARE_MIRRORED:
+        results.warn(f"{path}: only {share:.0%} of its voxels have a mirror image in it. Is a hemisphere missing?")
+    sizes = [f"{size:.3g}" for size in voxel_sizes(mask.affine)]
+    size = sizes[0] if len(set(sizes)) == 1 else " x ".join(sizes)
+    sides = f"{left.sum():,} left, {right.sum():,} right, {(~left & ~right).sum():,} on the midline"
+    return f"{len(left):,} voxels of {size} mm; {sides}; {images.describe_sides(path)}"
+
+
+def describe_isc(lang):
+    """Return in words which voxels are reliable; as the notebook reads them."""
+    study.published(study.isc_path(lang), study.LATERALIZATION)
+    left, right = asymmetry.hemispheres(study.read_mask(lang))
+    isc = study.read_isc(lang, n_voxels=len(left))
+    with files.prefixing(study.isc_path(lang)):
+        reliable = asymmetry.reliable_voxels(isc)
+        asymmetry.left_right(isc, left & reliable, right & reliable)
+    sides = f"{(reliable & left).sum():,} left, {(reliable & right).sum():,} right"
+    return f"{len(isc)} trials; {reliable.sum():,} reliable voxels, {sides}"
+
+
+def describe_regions(lang):
+    """Return in words which language regions lie in the mask."""
+    mask = study.read_mask(lang)
+    regions = asymmetry.spheres(mask) | {"cerebellum": asymmetry.cerebellum(mask)}
+    empty = [name for name, sides in regions.items() if not all(side.any() for side in sides)]
+    without = f"; without: {', '.join(empty)}" if empty else ""
+    return f"{len(regions) - len(empty)} of {len(regions)} regions have voxels on both sides{without}"
+
+
+def describe_optional(row, lang):
+    """Return in words what an optional input holds; row as in ``inputs.find_inputs``."""
+    # A clone without its data is damaged; an input that the user does not want is not there at all.
+    top = study.study_folder() / row["path"].relative_to(study.study_folder()).parts[0]
+    if row["state"] == "not there (optional)" and (top == row["path"] or not top.is_dir()):
+        return row["state"]
+    if row["what"] in ("BLiMP", "Zorro"):
+        pairs = study.read_blimp() if row["what"] == "BLiMP" else study.read_zorro()
+        return f"{pairs['paradigm'].nunique()} paradigms, {len(pairs):,} pairs"
+    if not row["is_there"]:
+        raise BadInput(f"{row['path']} {row['state']}. Move it away, or put the file there.")
+    if row["what"] == "atlas":
+        return describe_atlas(lang)
+    rows = read_csv(row["path"], ["model", "revision", "tokens"])
+    numbers(rows["tokens"], row["path"])
+    return f"{len(rows)} rows in {row['path'].name}"
+
+
+def describe_atlas(lang):
+    """Return in words how many regions of the atlas lie in the mask; as the notebook reads them."""
+    atlas = study.read_atlas()
+    if not study.mask_path(lang).is_file():
+        return "there"
+    with files.prefixing(study.atlas_path()):
+        regions = asymmetry.atlas_regions(study.read_mask(lang), atlas)
+    n_voxels = np.median([left.sum() for left, _ in regions.values()])
+    sides = images.describe_sides(study.atlas_path())
+    return f"{len(regions)} regions on the left of the mask, of {n_voxels:g} voxels (median); {sides}"
+
+
+def check_tokens_table(results, table):
+    """Warn of rows of training_tokens.csv that are of no checkpoint."""
+    checkpoints = zip(table["name"], table["revision"].fillna(""), strict=True)
+    rows = study.unused_token_rows(checkpoints)
+    if len(rows):
+        unused = [f"{model} {revision}" for model, revision in rows[["model", "revision"]].to_numpy()]
+        results.warn(
+            f"{study.tokens_table_path()}: rows of no checkpoint so far: {overview.shortened(unused)}. The model is "
+            "its name on the hub, or the name of its folder; the revision is written as in --revision."
+        )

@@ -1,0 +1,132 @@
+"""Checks of what the stages have made: is every file as it was written, and do files agree?
+
+``check.check_study`` calls ``check_outputs``.
+"""
+
+import llm_brain_asym as study
+
+import numpy as np
+
+from pipeline import BadInput, benchmark_tables, files
+from pipeline.benchmarks import is_same_part
+from report import overview, progress, story_inputs
+
+FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit that has left correlations
+
+
+def check_outputs(results, table, lang, lm_eval):
+    """Check the outputs of every checkpoint, and whether those of a model agree; return their number in words."""
+    is_to_be_fitted = [
+        study.activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]
+    ]
+    # Where inputs are wrong, that is what to mend first.
+    matrices = results.attempt(fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
+    with progress.bar(len(table), "checking", "checkpoint") as bar:
+        for row in table.to_dict("records"):
+            for stage, path in overview.outputs(row["stem"], lang).items():
+                if stage == "activations" and row["fit"] == "done" and not path.is_file():
+                    continue  # deleted, since they are fitted
+                results.attempt(check_record, results, path)
+                if row[stage] == "outdated":
+                    results.error(f"{path} was made from other files than are there now")
+                if row[stage] == "other options":
+                    results.error(f"{path} was made with other options than those of most checkpoints")
+            if study.activations_path(row["stem"], lang).is_file():
+                results.attempt(check_activations, row, lang, matrices)
+            for benchmark in study.BENCHMARKS:
+                results.attempt(check_benchmark, row["stem"], benchmark)
+            bar.update()
+    check_correlations(results, table, lang)
+    if list(study.generated_texts_folder().glob("*_gen_*.txt")):
+        results.attempt(study.read_generated_texts, study.generated_texts_folder())
+    for model, rows in table.dropna(subset="name").groupby("name"):
+        judgements = study.acceptability_path(model, study.generated_texts_folder())
+        if judgements.is_file():
+            results.attempt(study.read_acceptability, judgements)
+        results.attempt(check_curve, results, model, rows, lang, lm_eval)
+    return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
+
+
+def fit_matrices(lang):
+    """Return the matrices with which the fit turns word vectors into regressors."""
+    n_scans = [len(run) for run in study.read_average_subject(lang)]
+    return story_inputs.hrf_matrices(study.read_onsets_offsets(lang), study.onsets_offsets_path(lang), n_scans, lang)
+
+
+def check_record(results, path):
+    """Check that an output, and those that came with it, are the files that were written."""
+    written = study.read_record(path).get("sha256", {})
+    for name, checksum in written.items():
+        file = path.with_name(name)
+        if not file.is_file():
+            results.error(f"{file} is missing, though {path.name}.json tells of it: make it again")
+        elif files.sha256(file) != checksum:
+            results.error(f"{file} is not as it was written: make it again with --overwrite")
+
+
+def check_activations(row, lang, matrices):
+    """Check the word vectors of a checkpoint; where they are not fitted yet, make the regressors of the fit."""
+    path = study.activations_path(row["stem"], lang)
+
+    def check_run(run, layers):
+        if matrices is None or row["fit"] in FITTED:
+            return
+        for layer, regressors in enumerate(story_inputs.layer_regressors(layers, matrices[run], path, run)):
+            if not regressors.any():
+                raise BadInput(f"{path}: layer {layer}: no unit varies in run {run}")
+
+    study.read_activations(row["stem"], lang, check_run)
+
+
+def check_correlations(results, table, lang):
+    """Check that correlations have the voxels of the mask, are averages of runs, and agree within a model."""
+    mask = results.attempt(study.read_mask, lang) if study.mask_path(lang).is_file() else None
+    shapes: dict = {}  # of a model: the layers and runs of its checkpoints
+    for row in table[table["fit"].isin(FITTED)].to_dict("records"):
+        correlations = results.attempt(study.read_correlations, row["stem"], lang)
+        if correlations is None:
+            continue
+        n_layers, n_runs, n_voxels = correlations.shape
+        shapes.setdefault(row["name"], []).append((n_layers, n_runs))
+        if mask is not None and n_voxels != (inside := int((np.asarray(mask.dataobj) != 0).sum())):
+            results.error(f"correlations of {row['stem']}: {n_voxels} voxels, but {inside} in the mask")
+        for layer, of_runs in enumerate(correlations):
+            path = study.layer_correlations_path(row["stem"], layer, lang)
+            average = results.attempt(files.read_arrays, path) if path.is_file() else None
+            expected = of_runs.mean(axis=0)
+            is_array = isinstance(average, np.ndarray) and average.shape == expected.shape
+            if not is_array or not np.allclose(np.asarray(average), expected, atol=1e-5, equal_nan=True):
+                runs = study.run_correlations_path(row["stem"], lang).name
+                results.error(f"{path} is not the average of the runs in {runs}")
+    for model, of_model in shapes.items():
+        for what, numbers in zip(("layers", "runs"), map(set, zip(*of_model, strict=True)), strict=True):
+            numbers -= {1} if what == "runs" else set()  # averages, of which single runs are not known
+            if len(numbers) > 1:
+                results.error(f"checkpoints of {model} have {' and '.join(map(str, sorted(numbers)))} {what}")
+
+
+def check_benchmark(stem, benchmark):
+    """Check that accuracies are those of the pairs; raise BadInput otherwise."""
+    path, pairs_path = study.benchmark_path(stem, benchmark), study.benchmark_pairs_path(stem, benchmark)
+    if not (path.is_file() and pairs_path.is_file()):
+        return
+    accuracies, right = benchmark_tables.read_accuracies(path), benchmark_tables.read_right(pairs_path)
+    part = benchmark_tables.count_by_paradigm(right.index.get_level_values(0))
+    counted = right.groupby(level=0).mean()
+    is_same = is_same_part(benchmark_tables.read_part(path, pairs_path), part)
+    if not is_same or not np.allclose(accuracies, counted[accuracies.index]):
+        raise BadInput(f"{path} is not what {pairs_path.name} gives")
+
+
+def check_curve(results, model, rows, lang, lm_eval):
+    """Check what the notebook reads of a model: its checkpoints, benchmarks and texts."""
+    fitted = rows[rows["fit"].isin(FITTED)]
+    if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
+        results.warn(f"left out of curves, since their training tokens are not known: {overview.shortened(unknown)}")
+    if fitted["tokens"].notna().any():
+        checkpoints, _ = study.fitted_checkpoints(model, lang)
+        study.read_benchmarks(model, checkpoints, lm_eval)
+        study.read_acceptability_items(model, checkpoints)
+        for sentence in study.what_differs(model, checkpoints, lang, lm_eval):
+            if not any(warning.endswith(sentence) for warning in results.warnings):
+                results.warn(f"{model}: {sentence}")

@@ -1,0 +1,69 @@
+"""What a study reads that it does not make itself: where it belongs, whether it is there, how to get it."""
+
+import llm_brain_asym as study
+
+LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
+
+
+def find_inputs(lang):
+    """Return what a study reads that it does not make itself.
+
+    Parameters
+    ----------
+    lang : str
+
+    Returns
+    -------
+    list of dict with what, path, source, command, is_optional, is_there, state
+        The command puts the input in its place, in the study folder; it is empty for the user's own
+        files. The state is ``there``, or says in words why the input cannot be used.
+    """
+    folder, name = study.study_folder(), lang.upper()
+    average_subject = study.average_subject_path(lang, 0).parent
+    blimp, zorro = folder / "blimp" / "data", folder / "Zorro" / "sentences" / "babyberta"
+    clone = f"[ -d lpp_published ] || git clone --depth 1 {LPP} lpp_published"
+    timings = "https://s3.amazonaws.com/openneuro.org/ds003643/annotation"
+    rows = [
+        ("text of the story", study.text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
+        (
+            *("word timings", study.word_timings_path(lang), f"{DS003643} (annotation/{name})"),
+            f"curl --fail -O {timings}/{name}/lpp{name}_word_information.csv",
+        ),
+        ("brain mask", study.mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
+        ("ISC", study.isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
+        (
+            *("average subject", average_subject, LPP),
+            f"{clone}; cp -r lpp_published/{average_subject.name} .  # or made by its compute_average_subject_fmri.py",
+        ),
+        ("BLiMP", blimp, study.BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
+        ("Zorro", zorro, study.ZORRO, "git clone --depth 1 https://github.com/phueb/Zorro"),
+        ("atlas", study.atlas_path(), "your own", ""),
+        ("training tokens", study.tokens_table_path(), "your own", ""),
+    ]
+    files_in = {
+        average_subject: study.average_subject_files(lang),
+        blimp: study.blimp_files(),
+        zorro: study.zorro_files(),
+    }
+    optional = ("BLiMP", "Zorro", "atlas", "training tokens")
+    keys = "what", "path", "source", "command"
+    needed = [dict(zip(keys, row, strict=True)) | {"is_optional": row[0] in optional} for row in rows]
+    for row in needed:
+        row["state"] = state_of_input(row["path"], files_in.get(row["path"]), row["is_optional"])
+        row["is_there"] = row["state"] == "there"
+    return needed
+
+
+def state_of_input(path, files_in_it, is_optional):
+    """Return in words whether an input can be used; files_in_it is None where a file is expected."""
+    if path.is_symlink() and not path.exists():
+        return "is a link to nothing"
+    if files_in_it is None and path.is_dir():
+        return "is a folder (expected a file)"
+    if files_in_it is not None and path.is_file():
+        return "is a file (expected a folder)"
+    if files_in_it == [] and path.is_dir():
+        return "is an empty folder" if not any(path.iterdir()) else "is a folder of other files"
+    if path.exists():
+        return "there"
+    return "not there (optional)" if is_optional else "MISSING"

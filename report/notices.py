@@ -1,0 +1,33 @@
+"""What readers of a study must know about its checkpoints, though no file is damaged."""
+
+import llm_brain_asym as study
+
+import pandas as pd
+
+
+def mark_same_weights(table, fingerprints):
+    """Return the overview's table with a column that names checkpoints of the same model with the same weights.
+
+    Only checkpoints whose training tokens are known are compared: no other has a place on a curve.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``overview.states`` makes it.
+    fingerprints : dict of str to set
+        By stem (see ``study.read_fingerprints``).
+    """
+    table = table.assign(same_weights_as="")
+    for _, rows in table[table["tokens"].notna()].groupby("name", dropna=False):
+        marked = study.mark_equal(rows, [fingerprints[stem] for stem in rows["stem"]])
+        table.loc[marked.index, "same_weights_as"] = marked["same_weights_as"]
+    return table
+
+
+def about_weights(table):
+    """Return a sentence for everything that is strange about the weights of checkpoints, a list of str."""
+    sentences = []
+    for name, rows in table.groupby("name", dropna=False):
+        prefix = "" if pd.isna(name) or table["name"].nunique(dropna=False) == 1 else f"{name}: "
+        sentences += [prefix + sentence for sentence in study.describe_weights(rows)]
+    return sentences

@@ -1,0 +1,68 @@
+"""A study whose fMRI is nothing but noise, encoded and analysed as a real one."""
+
+import numpy as np
+import pandas as pd
+from scipy.signal import lfilter
+
+from demo.listener import brain_mask, smoothing
+from pipeline import asymmetry, brain_curves, regions, summary, transitions
+from pipeline.encoding.cross_validation import cross_validate
+from pipeline.encoding.folds import hold_out_runs
+from pipeline.encoding.signals import zscore
+
+TOKENS = 1e9 * 2.0 ** np.arange(6)
+N_RUNS, N_SCANS, N_LAYERS, N_UNITS = 9, 80, 4, 12
+CHECKPOINTS = pd.DataFrame({"revision": [f"step{k}" for k in range(len(TOKENS))], "tokens": TOKENS})
+
+
+def slow_noise(rng, shape):
+    """Noise whose neighbours in time resemble each other, as those of fMRI and of regressors do."""
+    return zscore(lfilter([1], [1, -0.5], rng.standard_normal(shape), axis=0)).astype(np.float32)
+
+
+def noise_correlations(seed, smooth):
+    """Correlations of six checkpoints, which change little from one to the next, with noise."""
+    rng = np.random.default_rng(seed)
+    fmri = [slow_noise(rng, (N_SCANS, len(smooth))) @ smooth for _ in range(N_RUNS)]
+    fmri = [zscore(run).astype(np.float32) for run in fmri]
+    states = rng.standard_normal((N_LAYERS, N_RUNS, N_SCANS, N_UNITS))
+    checkpoints = []
+    for _ in TOKENS:
+        states = np.sqrt(0.8) * states + np.sqrt(0.2) * rng.standard_normal(states.shape)
+        regressors = [[slow_filtered(run) for run in layer] for layer in states]
+        folds = hold_out_runs([N_SCANS] * N_RUNS)
+        alphas, targets = np.logspace(0, 5, 4), np.concatenate(fmri)
+        fits = [cross_validate(np.concatenate(layer), targets, folds, alphas)[0] for layer in regressors]
+        checkpoints.append(np.stack(fits))
+    return checkpoints
+
+
+def slow_filtered(values):
+    return zscore(lfilter([1], [1, -0.5], values, axis=0)).astype(np.float32)
+
+
+def analyse(seed, smooth=None):
+    """Analyse a study of noise as the notebook does: the tables, and what is said."""
+    mask = brain_mask()
+    smooth = smoothing(asymmetry.voxel_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
+    correlations = noise_correlations(seed, smooth)
+    left, right = asymmetry.hemispheres(mask)
+    reliable = np.random.default_rng([seed, 1]).random(len(left)) < 0.25
+    scores = brain_curves.scores_by_choice(correlations)
+    sides = brain_curves.brain_curves(scores, left & reliable, right & reliable, asymmetry.voxel_blocks(mask))
+    targets = {name: sides[name] for name in transitions.TARGETS}
+    table, again = transitions.compare(TOKENS, targets)
+    points = transitions.points(CHECKPOINTS, sides, table)
+    spheres = asymmetry.spheres(mask) | {"cerebellum": asymmetry.cerebellum(mask)}
+    curves = regions.region_curves(CHECKPOINTS, scores, spheres)
+    claim = transitions.formal_minus_functional(table, again["alignment"])
+    words = summary.in_words("OLMo", "en", points, table, claim, curves)
+    return {
+        "words": words,
+        "table": table,
+        "points": points,
+        "regions": curves,
+        "scores": scores,
+        "mask": mask,
+        "reliable": reliable,
+    }

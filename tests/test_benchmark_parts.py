@@ -1,0 +1,253 @@
+"""A part of a benchmark is called a part, and parts of several sizes are not one curve."""
+
+import llm_brain_asym as study
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import add_blimp
+
+from pipeline import BadInput, benchmarks, dyck, minimal_pairs
+from pipeline.arithmetic import DIGITS, OPERATIONS
+from pipeline.tables import write_table
+
+WHOLE = {
+    "blimp": [(f"p{k}", 1000) for k in range(67)],
+    "zorro": [(f"p{k}", 2000) for k in range(23)],
+    "dyck": [(f"p{k}", 1000) for k in range(7)],
+    "arithmetic": [
+        ("addition_1_digit", 78),
+        ("subtraction_1_digit", 44),
+        ("multiplication_1_digit", 78),
+        *((f"p{k}", 1000) for k in range(6)),
+    ],
+}
+
+
+def test_sizes_are_those_of_the_benchmarks():
+    assert {name: (size.n_paradigms, size.n_pairs) for name, size in benchmarks.SIZES.items()} == {
+        "blimp": (67, 67_000),
+        "zorro": (23, 46_000),
+        "arithmetic": (9, 6_200),
+        "dyck": (7, 7_000),
+    }
+    assert set(benchmarks.SIZES) == set(study.BENCHMARKS)
+    assert len(OPERATIONS) * len(DIGITS) == 9
+    assert dyck.dyck_pairs(1, n_pairs=2)["paradigm"].nunique() == 7
+
+
+def test_sizes_are_those_of_the_published_files(published, monkeypatch):
+    monkeypatch.setenv("LTBA_DIR", str(published))
+    for benchmark, read in [("blimp", study.read_blimp), ("zorro", study.read_zorro)]:
+        pairs = read()
+        part = tuple(sorted(pairs["paradigm"].value_counts().items()))
+        assert len(pairs) == benchmarks.SIZES[benchmark].n_pairs
+        assert benchmarks.is_whole(benchmark, part)
+        assert benchmarks.describe_part(benchmark, part) == ""
+
+
+@pytest.mark.parametrize("benchmark", WHOLE)
+def test_a_whole_benchmark_is_no_part_and_anything_less_is(benchmark):
+    whole = tuple(sorted(WHOLE[benchmark]))
+    assert benchmarks.describe_part(benchmark, whole) == ""
+    without_numbers = tuple((paradigm, None) for paradigm, _ in whole)
+    assert benchmarks.describe_part(benchmark, without_numbers) == ""
+    n, size = len(whole), benchmarks.SIZES[benchmark]
+    assert benchmarks.describe_part(benchmark, without_numbers[1:]) == (
+        f"{benchmark} is a part: {n - 1} of {n} paradigms"
+    )
+    about = "about " if benchmark == "arithmetic" else ""
+    for limit in (1, 999):
+        cut = tuple((paradigm, min(limit, of_paradigm)) for paradigm, of_paradigm in whole)
+        n_pairs = sum(min(limit, of_paradigm) for _, of_paradigm in whole)
+        assert benchmarks.describe_part(benchmark, cut) == (
+            f"{benchmark} is a part: {n} of {n} paradigms, {n_pairs:,} of {about}{size.n_pairs:,} pairs"
+        )
+    assert "is not the published set" in benchmarks.describe_part(benchmark, (*whole, ("q", 1000)))
+
+
+def test_arithmetic_with_another_seed_is_whole():
+    """How many problems of one digit make pairs depends on the seed."""
+    other = dict(WHOLE["arithmetic"]) | {"addition_1_digit": 76, "subtraction_1_digit": 42}
+    assert benchmarks.is_whole("arithmetic", tuple(sorted(other.items())))
+
+
+def test_the_part_that_most_have_counts():
+    small, middle, large = (("a", 5),), (("a", 10),), (("a", 10), ("b", 10))
+    unknown = (("a", None),)
+    for parts, expected in [
+        ([small, small, large], small),
+        ([small, large], large),
+        ([small, middle], middle),
+        ([None, small, None], small),
+        ([None, None], None),
+        ([], None),
+        ([small, small, unknown, large, large], small),  # of the same paradigms, which supports it
+        ([small, middle, unknown], middle),
+        ([unknown, unknown, large], unknown),
+    ]:
+        assert benchmarks.most_common_part(parts) == expected
+        assert benchmarks.most_common_part(parts[::-1]) == expected
+    assert benchmarks.is_same_part(small, unknown)
+    assert not benchmarks.is_same_part(small, middle)
+    assert not benchmarks.is_same_part(small, large)
+
+
+# ---------------------------------------------------------------- the study folder
+
+
+def pairs_of(paradigms, n_pairs, seed, shift=0):
+    """Pairs with random scores."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        (paradigm, pair + shift, "a", "b", *rng.normal(size=2)) for paradigm in paradigms for pair in range(n_pairs)
+    ]
+    columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+    return pd.DataFrame(rows, columns=columns).assign(phenomenon="p")
+
+
+def write_results(revision, pairs, benchmark="blimp", drop=(), what=("accuracies", "pairs")):
+    stem = f"lm_{revision}"
+    if "accuracies" in what:
+        write_table(study.benchmark_path(stem, benchmark), minimal_pairs.accuracies(pairs).drop(columns=list(drop)))
+    if "pairs" in what:
+        write_table(study.benchmark_pairs_path(stem, benchmark), pairs.drop(columns="phenomenon"))
+
+
+def checkpoints_of(*revisions):
+    return pd.DataFrame({"stem": [f"lm_{revision}" for revision in revisions], "revision": list(revisions)})
+
+
+def mean_accuracy(pairs):
+    """The mean over paradigms of the share of right pairs, counted one by one."""
+    by_paradigm = {}
+    for row in pairs.to_dict("records"):
+        by_paradigm.setdefault(row["paradigm"], []).append(row["logprob_good"] > row["logprob_bad"])
+    return sum(sum(right) / len(right) for right in by_paradigm.values()) / len(by_paradigm)
+
+
+def test_checkpoints_with_another_part_are_left_out_and_named(study_folder):
+    usual = {revision: pairs_of("abcd", 20, seed) for seed, revision in enumerate(["s1", "s2", "s4"])}
+    for revision, pairs in usual.items():
+        write_results(revision, pairs)
+    write_results("s8", pairs_of("ab", 20, 7))
+    write_results("s16", pairs_of("abcd", 5, 8))
+    checkpoints = checkpoints_of("s1", "s2", "s4", "s8", "s16", "s32")
+    scores = study.read_benchmarks("lm", checkpoints)["blimp"].tolist()
+    assert scores[:3] == pytest.approx([mean_accuracy(pairs) for pairs in usual.values()])
+    assert np.isnan(scores[3:]).all()
+    values, groups = study.read_benchmark_items("lm", checkpoints)["blimp"]
+    assert values.shape == (6, 80)
+    assert groups.tolist() == list("a" * 20 + "b" * 20 + "c" * 20 + "d" * 20)
+    for row, pairs in enumerate(usual.values()):
+        assert values[row].tolist() == (pairs["logprob_good"] > pairs["logprob_bad"]).tolist()
+    assert np.isnan(values[3:]).all()
+    rest = "than in the rest of the curve (4 of 67 paradigms, 80 of 67,000 pairs), and is left out there"
+    assert study.what_differs("lm", checkpoints, "en") == [
+        f"blimp is another part at s8 (2 of 67 paradigms, 40 of 67,000 pairs) {rest}",
+        f"blimp is another part at s16 (4 of 67 paradigms, 20 of 67,000 pairs) {rest}",
+    ]
+    assert study.parts_of_benchmarks("lm", checkpoints) == [
+        "blimp is a part: 4 of 67 paradigms, 80 of 67,000 pairs",
+    ]
+
+
+def test_where_as_many_checkpoints_have_either_part_the_larger_counts(study_folder):
+    write_results("s1", pairs_of("ab", 4, 0))
+    write_results("s2", pairs_of("ab", 6, 1))
+    checkpoints = checkpoints_of("s1", "s2")
+    assert study.read_benchmarks("lm", checkpoints)["blimp"].isna().tolist() == [True, False]
+    assert np.isnan(study.read_benchmark_items("lm", checkpoints)["blimp"][0]).all(axis=1).tolist() == [True, False]
+
+
+def test_tables_of_others_without_numbers_of_pairs_are_read(study_folder):
+    """As older versions and the published code leave them: with or without pairs, with or without n_pairs."""
+    usual = {revision: pairs_of("ab", 6, seed) for seed, revision in enumerate(["s1", "s2", "s4"])}
+    write_results("s1", usual["s1"], drop=["n_pairs", "n_ties"], what=["accuracies"])
+    write_results("s2", usual["s2"], drop=["n_pairs", "n_ties", "phenomenon"])
+    write_results("s4", usual["s4"])
+    write_results("s8", pairs_of("ab", 3, 9), drop=["n_pairs"])  # another part, which its pairs show
+    checkpoints = checkpoints_of(*usual, "s8")
+    scores = study.read_benchmarks("lm", checkpoints)["blimp"].tolist()
+    assert scores[:3] == pytest.approx([mean_accuracy(pairs) for pairs in usual.values()])
+    assert np.isnan(scores[3])
+    values, _ = study.read_benchmark_items("lm", checkpoints)["blimp"]
+    assert np.isnan(values).all(axis=1).tolist() == [True, False, False, True]
+    assert len(study.what_differs("lm", checkpoints, "en")) == 1
+
+
+def test_the_same_pairs_in_another_order_are_the_same(study_folder):
+    first, second = pairs_of("ab", 5, 0), pairs_of("ab", 5, 1)
+    write_results("s1", first)
+    write_results("s2", second.sample(frac=1, random_state=0))
+    values, groups = study.read_benchmark_items("lm", checkpoints_of("s1", "s2"))["blimp"]
+    assert groups.tolist() == ["a"] * 5 + ["b"] * 5
+    assert values[1].tolist() == (second["logprob_good"] > second["logprob_bad"]).tolist()
+
+
+def test_pairs_of_other_numbers_are_named(study_folder):
+    write_results("s1", pairs_of("ab", 5, 0))
+    write_results("s2", pairs_of("ab", 5, 1, shift=1))
+    with pytest.raises(BadInput, match=r"lm_s2_blimp_pairs\.csv\.gz: expected the pairs of lm_s1_blimp_pairs\.csv\.gz"):
+        study.read_benchmark_items("lm", checkpoints_of("s1", "s2"))
+
+
+def test_a_table_that_cannot_be_an_accuracy_is_named(study_folder):
+    path = study.benchmark_path("lm_s1", "blimp")
+    write_table(path, pd.DataFrame({"paradigm": ["a", "b"], "accuracy": [0.5, 81.2]}))
+    with pytest.raises(BadInput, match=r"lm_s1_blimp\.csv: line 3: expected an accuracy from 0 to 1, got 81\.2"):
+        study.read_benchmarks("lm", checkpoints_of("s1"))
+    write_table(path, pd.DataFrame({"paradigm": [], "accuracy": []}))
+    with pytest.raises(BadInput, match=r"lm_s1_blimp\.csv: expected a row per paradigm"):
+        study.read_benchmarks("lm", checkpoints_of("s1"))
+
+
+# ---------------------------------------------------------------- the scripts
+
+
+def test_the_first_pairs_of_each_paradigm_are_those_of_the_limit():
+    pairs = pd.DataFrame({"paradigm": list("aabbbc"), "pair": [0, 1, 0, 1, 2, 0]})
+    assert minimal_pairs.first_pairs(pairs) is pairs
+    first = minimal_pairs.first_pairs(pairs, 2)
+    assert first.to_numpy().tolist() == [["a", 0], ["a", 1], ["b", 0], ["b", 1], ["c", 0]]
+
+
+def test_a_trial_is_recorded_and_called_a_part(study_folder, tiny_checkpoint, call):
+    add_blimp(study_folder)
+    options = ["--model", tiny_checkpoint, "--revision", "step8"]
+    status, out, error = call("evaluate_llm_blimp", *options, "--limit", 3)
+    assert status == 0, error
+    assert out.splitlines()[-1] == "blimp is a part: 2 of 67 paradigms, 6 of 67,000 pairs"
+    path = study.benchmark_path("tiny-pythia_step8", "blimp")
+    assert pd.read_csv(path)["n_pairs"].tolist() == [3, 3]
+    pairs = pd.read_csv(study.benchmark_pairs_path("tiny-pythia_step8", "blimp"))
+    assert pairs["pair"].tolist() == [0, 1, 2] * 2
+    assert pairs["good"].tolist() == study.read_blimp().query("pair < 3")["good"].tolist()
+    assert json.loads(study.record_path(path).read_text())["parameters"]["limit"] == 3
+
+    status, _, error = call("evaluate_llm_blimp", *options)
+    assert status == 2
+    assert "was made with limit 3" in error
+    assert call("evaluate_llm_blimp", *options, "--overwrite")[0] == 0
+    assert "limit" not in json.loads(study.record_path(path).read_text())["parameters"]
+    assert pd.read_csv(path)["n_pairs"].tolist() == [10, 10]
+    status, _, error = call("evaluate_llm_blimp", *options, "--limit", 0)
+    assert status == 2
+    assert "--limit" in error
+
+
+def test_the_overview_says_which_part_of_a_benchmark_there_is(study_folder, call):
+    for benchmark, part in (("dyck", WHOLE["dyck"]), ("zorro", WHOLE["zorro"][:2])):
+        table = pd.DataFrame(part, columns=["paradigm", "n_pairs"]).assign(accuracy=0.5)
+        write_table(study.benchmark_path("lm_s1", benchmark), table)
+    status, told, _ = call("llm_brain_asym")
+    assert status == 0
+    head, row = (line.split() for line in told.splitlines() if line.split()[:1] in (["stem"], ["lm_s1"]))
+    of_stage = dict(zip(head, row, strict=False))
+    assert (of_stage["dyck"], of_stage["zorro"], of_stage["blimp"]) == ("done", "part", "-")
+    said = "zorro is a part: 2 of 23 paradigms, 4,000 of 46,000 pairs"
+    assert told.splitlines()[-1] == said
+    assert json.loads(call("llm_brain_asym", "--json")[1])["parts_of_benchmarks"] == [said]
+    assert f"note: {said}" in call("llm_brain_asym", "--check")[1].splitlines()
