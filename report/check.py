@@ -235,7 +235,7 @@ def check_tokens_table(results, table):
     checkpoints = zip(table["name"], table["revision"].fillna(""), strict=True)
     rows = study.unused_token_rows(checkpoints)
     if len(rows):
-        unused = [f"{model} {revision}" for model, revision in rows[["model", "revision"]].to_numpy()]
+        unused = [f"{model} {revision}".strip() for model, revision in rows[["model", "revision"]].to_numpy()]
         results.warn(
             f"{study.tokens_table_path()}: rows of no checkpoint so far: {overview.shortened(unused)}. The model is "
             "its name on the hub, or the name of its folder; the revision is written as in --revision."

@@ -244,10 +244,10 @@ def test_the_overview_says_which_part_of_a_benchmark_there_is(study_folder, call
         write_table(study.benchmark_path("lm_s1", benchmark), table)
     status, told, _ = call("llm_brain_asym")
     assert status == 0
-    head, row = (line.split() for line in told.splitlines() if line.split()[:1] in (["stem"], ["lm_s1"]))
+    head, row = (line.split() for line in told.splitlines() if line.split()[:1] in (["checkpoint"], ["lm_s1"]))
     of_stage = dict(zip(head, row, strict=False))
     assert (of_stage["dyck"], of_stage["zorro"], of_stage["blimp"]) == ("done", "part", "-")
     said = "zorro is a part: 2 of 23 paradigms, 4,000 of 46,000 pairs"
     assert told.splitlines()[-1] == said
     assert json.loads(call("llm_brain_asym", "--json")[1])["parts_of_benchmarks"] == [said]
-    assert f"note: {said}" in call("llm_brain_asym", "--check")[1].splitlines()
+    assert f"warning: {said}" in call("llm_brain_asym", "--check")[1].splitlines()
