@@ -227,7 +227,7 @@ def describe_atlas(lang):
         regions = asymmetry.atlas_regions(study.read_mask(lang), atlas)
     n_voxels = np.median([left.sum() for left, _ in regions.values()])
     sides = images.describe_sides(study.atlas_path())
-    return f"{len(regions)} regions on the left of the mask, of {n_voxels:g} voxels (median); {sides}"
+    return f"{len(regions)} regions on the left of the mask (median size: {n_voxels:g}); {sides}"
 
 
 def check_tokens_table(results, table):

@@ -100,7 +100,8 @@ def test_what_is_there_is_counted(fitting_study, check):
     sides = f"{reliable[:8].sum()} left, {reliable[16:].sum()} right"
     assert line_of(printed, "ISC") == f"10 trials; {reliable.sum()} reliable voxels, {sides}"
     assert line_of(printed, "regions").startswith("0 of 8 regions have voxels on both sides; without: TP, aSTS")
-    assert line_of(printed, "atlas") == "2 regions on the left of the mask"
+    sides = "left is x < 0 by its sform (code 2, aligned), stored in order RAS"
+    assert line_of(printed, "atlas") == f"2 regions on the left of the mask (median size: 1); {sides}"
     assert line_of(printed, "BLiMP") == "2 paradigms, 20 pairs"
     assert line_of(printed, "Zorro") == "not there (optional)"
     assert line_of(printed, "training tokens") == "not there (optional)"
@@ -188,7 +189,7 @@ def test_rows_of_training_tokens_of_no_checkpoint_are_told(fitting_study, check,
     status, printed, _ = check()
     assert status == 1
     assert "error: " in printed
-    assert "training_tokens.csv: line 3: tokens is 'many'" in printed
+    assert "training_tokens.csv: line 3: expected a number as tokens, got 'many'" in printed
 
 
 # ---------------------------------------------------------------- errors
