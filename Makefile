@@ -19,7 +19,7 @@ test: .venv/made
 soak: .venv/made
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/test_interruption.py
 
-# Every causal architecture of Transformers against a plain loop, and a list of what came out: a quarter of an hour.
+# Every causal architecture of Transformers against a plain loop, and a list of what came out.
 architectures: .venv/made
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --architectures -n auto tests/test_architectures.py
 

@@ -51,7 +51,7 @@ def choose_curves(results):
 def _settle_dtype(rows):
     """Return results in which an unrecorded dtype is that of most others, and a sentence on it, or the empty str.
 
-    Versions before 0.4.4 or so do not record the dtype that ``auto`` led to. Such results are not another kind.
+    Some versions do not record the dtype that ``auto`` led to. Such results are not another kind.
     """
     settings = [json.loads(text) for text in rows["settings"]]
     known = [one["dtype"] for one in settings if one.get("dtype") not in (None, "auto")]

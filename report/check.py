@@ -229,7 +229,7 @@ def describe_atlas(lang):
         regions = asymmetry.atlas_regions(study.read_mask(lang), atlas)
     n_voxels = np.median([left.sum() for left, _ in regions.values()])
     sides = images.describe_sides(study.atlas_path())
-    return f"{len(regions)} regions on the left of the mask, of {n_voxels:g} voxels (median); {sides}"
+    return f"{len(regions)} regions on the left of the mask (median size: {n_voxels:g}); {sides}"
 
 
 def check_tokens_table(results, table):
@@ -237,7 +237,7 @@ def check_tokens_table(results, table):
     checkpoints = zip(table["name"], table["revision"].fillna(""), strict=True)
     rows = study.unused_token_rows(checkpoints)
     if len(rows):
-        unused = [f"{model} {revision}" for model, revision in rows[["model", "revision"]].to_numpy()]
+        unused = [f"{model} {revision}".strip() for model, revision in rows[["model", "revision"]].to_numpy()]
         results.warn(
             f"{study.tokens_table_path()}: rows of no checkpoint so far: {overview.shortened(unused)}. The model is "
             "its name on the hub, or the name of its folder; the revision is written as in --revision."

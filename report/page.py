@@ -189,7 +189,10 @@ def read_curves(path):
 def read_volumes(path, mask, n_checkpoints):
     """The values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
     with files.naming(made(path), f"{NOTEBOOK} again"):
-        volumes = images.read_image(path).get_fdata(dtype=np.float32)
+        try:
+            volumes = images.read_image(path).get_fdata(dtype=np.float32)
+        except BadInput as error:  # its remedy is the notebook
+            raise ValueError(str(error).removeprefix(f"{path}: ")) from error
         volumes = volumes if volumes.ndim == 4 else volumes[..., None]
         if volumes.shape != (*mask.shape, n_checkpoints):
             raise ValueError(f"shape {volumes.shape}, with {n_checkpoints} checkpoints and a mask of {mask.shape}")

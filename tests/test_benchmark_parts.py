@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import add_blimp
 
-from pipeline import BadInput, benchmarks, dyck, minimal_pairs
+from pipeline import BadInput, benchmark_tables, benchmarks, dyck, minimal_pairs
 from pipeline.arithmetic import DIGITS, OPERATIONS
 from pipeline.tables import write_table
 
@@ -244,10 +244,22 @@ def test_the_overview_says_which_part_of_a_benchmark_there_is(study_folder, call
         write_table(study.benchmark_path("lm_s1", benchmark), table)
     status, told, _ = call("llm_brain_asym")
     assert status == 0
-    head, row = (line.split() for line in told.splitlines() if line.split()[:1] in (["stem"], ["lm_s1"]))
+    head, row = (line.split() for line in told.splitlines() if line.split()[:1] in (["checkpoint"], ["lm_s1"]))
     of_stage = dict(zip(head, row, strict=False))
     assert (of_stage["dyck"], of_stage["zorro"], of_stage["blimp"]) == ("done", "part", "-")
     said = "zorro is a part: 2 of 23 paradigms, 4,000 of 46,000 pairs"
     assert told.splitlines()[-1] == said
     assert json.loads(call("llm_brain_asym", "--json")[1])["parts_of_benchmarks"] == [said]
-    assert f"note: {said}" in call("llm_brain_asym", "--check")[1].splitlines()
+    assert f"warning: {said}" in call("llm_brain_asym", "--check")[1].splitlines()
+
+
+def test_other_sentences_under_the_same_numbers_are_an_error(tmp_path):
+    pairs = pd.DataFrame({"paradigm": "p", "pair": range(3), "good": list("abc"), "bad": list("xyz")})
+    pairs = pairs.assign(logprob_good=-1.0, logprob_bad=-2.0)
+    rights = []
+    for name, table in [("one", pairs), ("same", pairs[::-1]), ("other", pairs.assign(good=list("abd")))]:
+        write_table(tmp_path / f"{name}.csv.gz", table)
+        rights.append((tmp_path / f"{name}.csv.gz", benchmark_tables.read_right(tmp_path / f"{name}.csv.gz")))
+    assert benchmark_tables.join_pairs(rights[:2])[0].tolist() == [[1, 1, 1]] * 2
+    with pytest.raises(BadInput, match=r"other\.csv\.gz: expected the sentences of one\.csv\.gz"):
+        benchmark_tables.join_pairs(rights)

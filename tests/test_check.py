@@ -91,13 +91,17 @@ def test_what_is_there_is_counted(fitting_study, check):
         f"4 runs, {sum(n_scans)} scans of 24 voxels; the story ends at {share.min():.0%} to {share.max():.0%} of the "
         f"scans ({last[0]:.0f} of {2 * n_scans[0]} s in run-0)"
     )
-    assert line_of(printed, "mask") == "24 voxels of 10 mm; 8 left, 8 right, 8 on the midline"
+    assert line_of(printed, "mask") == (
+        "24 voxels of 10 mm; 8 left, 8 right, 8 on the midline; left is x < 0 by its sform (code 2, aligned), "
+        "stored in order RAS"
+    )
     isc = files.read_arrays(study.isc_path("en")).mean(axis=0)
     reliable = isc > np.percentile(isc, 75)  # in C order, the first third of the voxels is on the left
     sides = f"{reliable[:8].sum()} left, {reliable[16:].sum()} right"
     assert line_of(printed, "ISC") == f"10 trials; {reliable.sum()} reliable voxels, {sides}"
     assert line_of(printed, "regions").startswith("0 of 8 regions have voxels on both sides; without: TP, aSTS")
-    assert line_of(printed, "atlas") == "2 regions on the left of the mask"
+    sides = "left is x < 0 by its sform (code 2, aligned), stored in order RAS"
+    assert line_of(printed, "atlas") == f"2 regions on the left of the mask (median size: 1); {sides}"
     assert line_of(printed, "BLiMP") == "2 paradigms, 20 pairs"
     assert line_of(printed, "Zorro") == "not there (optional)"
     assert line_of(printed, "training tokens") == "not there (optional)"
@@ -177,7 +181,7 @@ def test_rows_of_training_tokens_of_no_checkpoint_are_told(fitting_study, check,
     status, printed, _ = check()
     assert status == 0
     assert line_of(printed, "training tokens") == "3 rows in training_tokens.csv"
-    assert f"warning: {table}: rows of no checkpoint so far: tiny-pythia final, me/lm . The model is" in printed
+    assert f"warning: {table}: rows of no checkpoint so far: tiny-pythia final, me_lm. The model is" in printed
     assert line_of(printed, "checkpoints") == "1 known, 0 of them fitted"
     table.write_text("model,revision,tokens\ntiny-pythia,step8,5\n")
     assert check()[1].splitlines()[-1] == "nothing is wrong"
@@ -185,7 +189,7 @@ def test_rows_of_training_tokens_of_no_checkpoint_are_told(fitting_study, check,
     status, printed, _ = check()
     assert status == 1
     assert "error: " in printed
-    assert "training_tokens.csv: line 3: tokens is 'many'" in printed
+    assert "training_tokens.csv: line 3: expected a number as tokens, got 'many'" in printed
 
 
 # ---------------------------------------------------------------- errors
@@ -257,7 +261,7 @@ FAULTS = {
     ),
     "an atlas of fractions": (
         lambda folder: write_atlas(folder, labels_at(0) * 0.4),
-        r"atlas\.nii\.gz: it should be a NIfTI image of whole numbers",
+        r"atlas\.nii\.gz: expected whole numbers, one for each region and 0 elsewhere, got 0\.4",
     ),
     "an atlas that is a folder": (make_folder("atlas.nii.gz"), r"atlas\.nii\.gz is a folder \(expected a file\)"),
     "an empty blimp/data": (make_folder("blimp/data"), r"blimp/data holds no \.jsonl files"),
@@ -273,7 +277,7 @@ FAULTS = {
     ),
     "sections that are not counted": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
-        r"its sections are 1, 3, 4, which should be 1, 2, 3",
+        r"expected the sections 1, 2, 3 \.\.\., got 1, 3, 4",
     ),
     "fMRI that does not vary": (
         lambda folder: edit_run(1, lambda scans: 0 * scans),
@@ -285,7 +289,7 @@ FAULTS = {
     ),
     "a text in Latin-1": (
         lambda folder: replace_member(folder, 3, "Le petit prince est allé".encode("latin-1")),
-        r"lpp_en_text\.zip: expected text in UTF-8 in lpp_en_text/text_en_run3\.txt, got byte 0xe9.* Save the text as",
+        r"lpp_en_text\.zip: lpp_en_text/text_en_run3\.txt: line 1: expected text in UTF-8, got the byte 0xe9\. Save it",
     ),
     "ISC that is no number": (
         lambda folder: files.write_arrays(study.isc_path("en"), np.full((10, 24), np.nan)),

@@ -164,7 +164,7 @@ def test_labels_are_whole_numbers(tmp_path):
     assert atlas.get_data_dtype() == np.int32
     with pytest.raises(BadInput, match=r"atlas\.nii\.gz: expected whole numbers, .* got 0\.5"):
         images.read_labels(save(tmp_path / "atlas.nii.gz", np.full(SHAPE, 0.5, "f4")))
-    with pytest.raises(BadInput, match=r"expected one volume, got 3"):
+    with pytest.raises(BadInput, match=r"expected one volume of labels, got 3 volumes"):
         images.read_labels(save(tmp_path / "atlas.nii.gz", np.ones((*SHAPE, 3), "i1")))
 
 

@@ -435,12 +435,10 @@ def test_results_of_others_are_one_line_and_never_wrong(study_folder, call):
 
 def test_a_truncated_file_is_wrong_and_another_program_s_is_not(study_folder, call):
     add_checkpoint("me/lm", "step8")
-    before = call("llm_brain_asym", "--check")[1]
     other = write(study_folder, "other.json", "[]")
-    lines = call("llm_brain_asym", "--check")[1].removeprefix(before)
-    assert lines.startswith(f"lm_eval: {other}: expected")
+    assert f"\nwarning: lm_eval: {other}: expected" in call("llm_brain_asym", "--check")[1]
     truncated = write(study_folder, "truncated.json", "{")
-    assert f"\n{truncated}: expected" in call("llm_brain_asym", "--check")[1]
+    assert f"\nerror: {truncated}: expected" in call("llm_brain_asym", "--check")[1]
 
 
 def add_checkpoint(model, revision):
@@ -661,3 +659,22 @@ def test_a_file_of_the_command_with_an_adapter_or_a_chat_template(written, monke
     run["config"]["model_args"].pop("peft")
     write(tmp_path, "again.json", run)
     assert set(study.read_lm_eval("tiny-pythia").query("metric == 'acc'")["value"]) == {0.123}
+
+
+def test_a_dtype_that_is_not_recorded_is_that_of_most_others():
+    rows = [
+        ("x.json", "me/lm", f"step{k}", "t", "acc", 0.1 * k, 0.01, 0.0, "1", json.dumps({"dtype": dtype}), False, k)
+        for k, dtype in enumerate(["auto", "auto", "float16", "float16", "float16"])
+    ]
+    curves, sentences = lm_eval_results.choose_curves(pd.DataFrame(rows, columns=lm_eval_files.COLUMNS))
+    np.testing.assert_allclose(curves["value"], [0, 0.1, 0.2, 0.3, 0.4])
+    assert sentences == ["t: dtype float16 is assumed, since it is not recorded, at step0, step1"]
+
+
+def test_another_prompt_under_the_same_name_is_another_kind():
+    def settings(text):
+        content = {"config": {}, "configs": {"t": {"doc_to_text": text, "output_type": "multiple_choice"}}}
+        return lm_eval_settings.read_task_settings(content, "t")[0]
+
+    assert settings("{{question}}") == settings("{{question}}") != settings("Question: {{question}}")
+    assert "prompt" not in settings("<function doc_to_text at 0x7f00>")

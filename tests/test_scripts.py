@@ -226,7 +226,7 @@ EXTRACTION_FAULTS = {
     ),
     "a text in Latin-1": (
         lambda folder: replace_text(folder, 2, "Il est allé dans le désert", "latin-1"),
-        r"lpp_en_text\.zip: expected text in UTF-8 in lpp_en_text/text_en_run2\.txt, got byte 0xe9 at place 11\. Save",
+        r"lpp_en_text\.zip: lpp_en_text/text_en_run2\.txt: line 1: expected text in UTF-8, got the byte 0xe9\. Save it",
     ),
     "another number of sections": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] < 4]),
@@ -498,7 +498,10 @@ def test_another_model_of_the_same_name_is_not_taken_for_it(tiny_study, call, ti
     moved = tmp_path / "elsewhere" / tiny_checkpoint.name
     shutil.copytree(tiny_checkpoint, moved)
     assert "is there already" in call(*options, moved)[1]
-    (moved / "step8" / "generation_config.json").write_text("{}")
+    (moved / "step8" / "generation_config.json").write_text("{}")  # which is not used
+    assert "is there already" in call(*options, moved)[1]
+    config = moved / "step8" / "config.json"
+    config.write_text(config.read_text() + "\n")
     before = all_files(tiny_study)
     status, _, err = call(*options, moved)
     assert status == 2
