@@ -11,18 +11,20 @@ same ones for the same --seed: pipeline/arithmetic.py says how. The model is a n
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
-import llm_brain_asym as study
-
-from pipeline.arithmetic import arithmetic_pairs
+from study.command_line import minimal_pair_parser, run_script
 
 
 def main():
     """Score pairs of arithmetic problems with one checkpoint."""
-    parser = study.minimal_pair_parser(__doc__, batch_size=128)
+    parser = minimal_pair_parser(__doc__, batch_size=128)
     parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
     args = parser.parse_args()
-    study.evaluate_minimal_pairs("arithmetic", lambda: arithmetic_pairs(args.seed), args, seed=args.seed)
+
+    from pipeline.tasks.arithmetic import arithmetic_pairs
+    from study.stages.minimal_pairs import evaluate_minimal_pairs
+
+    evaluate_minimal_pairs("arithmetic", arithmetic_pairs, args, seed=args.seed)
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

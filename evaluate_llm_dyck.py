@@ -10,18 +10,20 @@ same ones for the same --seed: pipeline/dyck.py says how. The model is a name on
 hub or a local folder, of which --revision names a sub-folder.
 """
 
-import llm_brain_asym as study
-
-from pipeline.dyck import dyck_pairs
+from study.command_line import minimal_pair_parser, run_script
 
 
 def main():
     """Score pairs of strings of brackets with one checkpoint."""
-    parser = study.minimal_pair_parser(__doc__, batch_size=32)
+    parser = minimal_pair_parser(__doc__, batch_size=32)
     parser.add_argument("--seed", type=int, default=12345, help="which strings are drawn (default: 12345)")
     args = parser.parse_args()
-    study.evaluate_minimal_pairs("dyck", lambda: dyck_pairs(args.seed), args, seed=args.seed)
+
+    from pipeline.tasks.dyck import dyck_pairs
+    from study.stages.minimal_pairs import evaluate_minimal_pairs
+
+    evaluate_minimal_pairs("dyck", dyck_pairs, args, seed=args.seed)
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

@@ -10,14 +10,19 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is a nam
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
-import llm_brain_asym as study
+from study.command_line import minimal_pair_parser, run_script
 
 
 def main():
     """Score the pairs of Zorro with one checkpoint."""
-    args = study.minimal_pair_parser(__doc__, batch_size=64).parse_args()
-    study.evaluate_minimal_pairs("zorro", study.read_zorro, args, study.zorro_files)
+    args = minimal_pair_parser(__doc__, batch_size=64).parse_args()
+
+    from study.inputs.blimp_zorro import read_zorro
+    from study.paths import zorro_files
+    from study.stages.minimal_pairs import evaluate_minimal_pairs
+
+    evaluate_minimal_pairs("zorro", read_zorro, args, zorro_files)
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

@@ -17,8 +17,6 @@ time of the bare products; under 6 GB for all layers. It takes some four minutes
 checkpoint, some twenty more (from five layers), and 9 GB of disk for as long.
 """
 
-import llm_brain_asym as study
-
 import argparse
 import contextlib
 import os
@@ -35,13 +33,15 @@ from nilearn.glm.first_level import compute_regressor
 from sklearn.linear_model import Ridge
 
 from benchmarks.side_by_side import alternately, machine, print_table, resident_bytes, times_table
-from pipeline import files
 from pipeline.encoding.arrays import array_module, as_float32
 from pipeline.encoding.cross_validation import ALPHAS, cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.hrf import TR_S, hrf_matrix
 from pipeline.encoding.ridge import TARGETS_AT_ONCE
 from pipeline.encoding.signals import TRIM_SCANS, make_regressors, trim_and_zscore, zscore
+from pipeline.models.loading import pick_device, use_threads
+from study.files.safe_joblib import write_arrays
+from study.paths import activations_path, average_subject_path, onsets_offsets_path
 
 SCANS_OF_RUNS = (282, 298, 340, 303, 265, 343, 325, 292, 368)
 WORDS_PER_SCAN = 5.5
@@ -57,8 +57,8 @@ def main():
     parser.add_argument("--n_times", type=int, default=3)
     parser.add_argument("--whole_checkpoint", action="store_true", help="only run the script on a whole checkpoint")
     args = parser.parse_args()
-    study.use_threads(args.threads)
-    device = study.pick_device(args.device)
+    use_threads(args.threads)
+    device = pick_device(args.device)
     print(machine(device))
     place = None if device.type == "cpu" else device
     if args.whole_checkpoint:
@@ -252,8 +252,8 @@ def fit_whole_checkpoint(device, threads):
     with tempfile.TemporaryDirectory(prefix="full_size_") as folder:
         os.environ["LTBA_DIR"] = folder
         write_full_study(np.random.default_rng(0))
-        size = study.activations_path("full", "en").stat().st_size
-        script = Path(study.__file__).with_name("fit_average_subject.py")
+        size = activations_path("full", "en").stat().st_size
+        script = Path(__file__).parents[1] / "fit_average_subject.py"
         options = ["--model", "full", "--device", device] + (["--threads", str(threads)] if threads else [])
         started = time.perf_counter()
         process = subprocess.Popen([sys.executable, script, *options])
@@ -275,13 +275,13 @@ def fit_whole_checkpoint(device, threads):
 def write_full_study(rng):
     """Activations, timings and fMRI of full size, made-up numbers; layers share memory while they are written."""
     words = [word_times(rng, n_scans) for n_scans in SCANS_OF_RUNS]
-    files.write_arrays(study.onsets_offsets_path("en"), words)
+    write_arrays(onsets_offsets_path("en"), words)
     n_most = max(len(onsets) for onsets, _ in words) + N_LAYERS
     values = rng.standard_normal((n_most, N_UNITS), dtype=np.float32)
     runs = [[values[layer : layer + len(onsets)] for layer in range(N_LAYERS)] for onsets, _ in words]
-    files.write_arrays(study.activations_path("full", "en"), runs)
+    write_arrays(activations_path("full", "en"), runs)
     for run, n_scans in enumerate(SCANS_OF_RUNS):
-        files.write_arrays(study.average_subject_path("en", run), rng.standard_normal((n_scans, N_VOXELS)))
+        write_arrays(average_subject_path("en", run), rng.standard_normal((n_scans, N_VOXELS)))
 
 
 if __name__ == "__main__":

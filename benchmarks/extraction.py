@@ -20,8 +20,6 @@ The model has random weights. The story is The Little Prince where it is in the 
 each other as soon as another program runs, and then tell nothing. Takes some five minutes.
 """
 
-import llm_brain_asym as study
-
 import argparse
 import random
 import re
@@ -31,8 +29,11 @@ import numpy as np
 import torch
 
 from benchmarks import side_by_side
-from pipeline import activations
+from pipeline.models.loading import pick_device
 from pipeline.words.alignment import align
+from pipeline.words.vectors import STEP_TOKENS, windows, word_vectors
+from study.command_line import run_script
+from study.inputs.le_petit_prince import TEXT_PASSWORD
 
 WORD = r"[^\W_]+(?:[’'][^\W_]+)*"
 SHORT_CONTEXT = 512
@@ -47,7 +48,7 @@ def main():
     parser.add_argument("--memory_of", choices=["words", "forward"], help=argparse.SUPPRESS)  # in a process of its own
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    device = study.pick_device(args.device)
+    device = pick_device(args.device)
     texts, what = read_story(args.data)
     tokenizer = side_by_side.byte_level_tokenizer(texts)
     if args.memory_of:
@@ -64,7 +65,7 @@ def main():
         part = texts[0][: first[0][len(first[0]) // 3, 0]]
         title = (
             f"{shape}, {args.dtype}: a third of a run of {what}, {len(words_of(part))} words, "
-            f"windows of {SHORT_CONTEXT} tokens that advance by {activations.STEP_TOKENS}"
+            f"windows of {SHORT_CONTEXT} tokens that advance by {STEP_TOKENS}"
         )
         compare_times(title, model, tokenizer, [part], SHORT_CONTEXT, args.n_times)
         del model
@@ -77,7 +78,7 @@ def read_story(folder):
         if path.is_file():
             with zipfile.ZipFile(path) as archive:
                 names = sorted(name for name in archive.namelist() if name.endswith(".txt"))
-                texts = [archive.read(name, pwd=study.TEXT_PASSWORD).decode("utf-8-sig") for name in names]
+                texts = [archive.read(name, pwd=TEXT_PASSWORD).decode("utf-8-sig") for name in names]
             return texts, "The Little Prince"
     from demo import language, make_study
 
@@ -95,7 +96,7 @@ def words_of(text):
 def windows_of(text, tokenizer, max_tokens, device):
     """Token ids of every window that a run is read in, a list of int tensors of shape (1, n_tokens)."""
     ids = torch.tensor(tokenizer(text, verbose=False)["input_ids"], device=device)[None]
-    return [ids[:, start:end] for start, _, end in activations.windows(ids.shape[1], max_tokens)]
+    return [ids[:, start:end] for start, _, end in windows(ids.shape[1], max_tokens)]
 
 
 @torch.inference_mode()
@@ -114,8 +115,7 @@ def compare_times(title, model, tokenizer, texts, max_length, n_times):
     seconds, _ = side_by_side.alternately(
         {
             "word vectors": lambda: [
-                activations.word_vectors(model, tokenizer, *of_run, max_length)
-                for of_run in zip(texts, spans, strict=True)
+                word_vectors(model, tokenizer, *of_run, max_length) for of_run in zip(texts, spans, strict=True)
             ],
             "bare forward pass": lambda: forward_passes(model, windows),
             "with hidden states": lambda: forward_passes(model, windows, output_hidden_states=True),
@@ -144,7 +144,7 @@ def memory_of(what, shape, device, dtype, texts, tokenizer):
             forward_passes(model, windows_of(text, tokenizer, model.config.max_position_embeddings, device))
     else:
         vectors = [
-            activations.word_vectors(model, tokenizer, *of_run) for of_run in zip(texts, spans, strict=True)
+            word_vectors(model, tokenizer, *of_run) for of_run in zip(texts, spans, strict=True)
         ]  # runs of (n_layers, n_words, n_units), all kept, as the extraction does
         del vectors
     peak = torch.cuda.max_memory_allocated(device) if on_gpu else side_by_side.resident_bytes("peak")
@@ -188,4 +188,4 @@ def compare_memory(shape, args, device, what, texts):
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

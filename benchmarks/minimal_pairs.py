@@ -26,8 +26,6 @@ are the same. A benchmark that is not in the folder of published data (--data) i
 Takes some twenty minutes.
 """
 
-import llm_brain_asym as study
-
 import argparse
 import logging
 import os
@@ -38,7 +36,11 @@ import numpy as np
 import torch
 
 from benchmarks import side_by_side
-from pipeline import minimal_pairs
+from pipeline.models.loading import pick_device
+from pipeline.tasks.minimal_pairs import score_pairs
+from study.command_line import run_script
+from study.inputs.blimp_zorro import read_blimp, read_zorro
+from study.paths import blimp_files, zorro_files
 
 PEERS = ["lm-eval", "minicons"]
 # Paradigms by benchmark; models of which a token costs more get fewer.
@@ -60,7 +62,7 @@ def main():
     parser.add_argument("--batch_size", type=int, default=256, help="of ours (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    device = study.pick_device(args.device)
+    device = pick_device(args.device)
     benchmarks = read_benchmarks(args.data)
     if not benchmarks:
         return
@@ -90,8 +92,8 @@ def read_benchmarks(folder):
     os.environ["LTBA_DIR"] = str(folder if folder.is_dir() else side_by_side.PUBLISHED.parent)
     found = {}
     for name, paths, read in (
-        ("blimp", study.blimp_files, study.read_blimp),
-        ("zorro", study.zorro_files, study.read_zorro),
+        ("blimp", blimp_files, read_blimp),
+        ("zorro", zorro_files, read_zorro),
     ):
         if folder.is_dir() and paths():
             found[name] = read()
@@ -181,13 +183,13 @@ def compare(title, pairs, model, tokenizer, peers, args, n_times, wanted):
     texts = (" " + pairs[["good", "bad"]]).to_numpy().ravel().tolist()  # good, bad, good, bad ...
 
     def ours():
-        scored = minimal_pairs.score_pairs(pairs, model, tokenizer, args.batch_size, leading_space=True)
+        scored = score_pairs(pairs, model, tokenizer, args.batch_size, leading_space=True)
         return scored[["logprob_good", "logprob_bad"]].to_numpy()
 
     functions = {f"ours, --batch_size {args.batch_size}": ours}
     functions |= {name: lambda score=score: score(texts).reshape(-1, 2) for name, score in peers.items()}
     us, lm_eval, *others = functions
-    minimal_pairs.score_pairs(pairs.head(args.batch_size), model, tokenizer, args.batch_size)  # warm, as the peers are
+    score_pairs(pairs.head(args.batch_size), model, tokenizer, args.batch_size)  # warm, as the peers are
     seconds, scores = side_by_side.alternately(functions, n_times, only_once=others)
     side_by_side.times_table(title, seconds, {lm_eval: ("at least", wanted)} if wanted else None)
     identical = (pairs["good"] == pairs["bad"]).to_numpy()
@@ -209,4 +211,4 @@ def differences(ours, theirs, identical):
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

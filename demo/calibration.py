@@ -25,8 +25,6 @@ In every study the analysis is the notebook's: left minus right has its layers c
                               k checkpoints later than it is
 """
 
-import llm_brain_asym as study
-
 import random
 from pathlib import Path
 
@@ -38,15 +36,29 @@ from tqdm import tqdm
 
 from demo import listener, make_study, pairs
 from demo.language import spell
-from pipeline import BadInput, activations, asymmetry, minimal_pairs, transitions
+from pipeline.brain.hemispheres import hemispheres, left_right, mirrored_difference
+from pipeline.brain.scores import brain_scores, resampled_left_right
+from pipeline.brain.voxels import voxel_blocks, voxel_positions
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.hrf import hrf_matrix
 from pipeline.encoding.signals import make_regressors, trim_and_zscore
-from pipeline.intervals import interval
-from pipeline.plateaus import possible_range
-from pipeline.tables import write_table
+from pipeline.errors import InputError
+from pipeline.models.loading import load_checkpoint, use_threads
+from pipeline.statistics.intervals import interval
+from pipeline.statistics.resampling import resampled_means
+from pipeline.tasks.minimal_pairs import score_pairs
+from pipeline.transitions.comparison import MEASURES, compare, measures
+from pipeline.transitions.emergence import emergence
+from pipeline.transitions.flatness import null_distributions, shuffled_steps_p_value
+from pipeline.transitions.plateaus import possible_range
+from pipeline.transitions.sigmoids import fit
 from pipeline.words.alignment import align
+from pipeline.words.vectors import word_vectors
+from study.checkpoints import training_tokens
+from study.command_line import ArgumentParser, run_script, whole_number
+from study.files.tables import write_table
+from study.paths import calibration_path, describe_study_folder, study_folder
 
 N_RUNS, WORDS_PER_RUN = 9, 600
 PAIRS_PER_PARADIGM = 300
@@ -61,19 +73,19 @@ SHARES_OF_THE_RIGHT = {"asymmetric": listener.SYNTACTIC_RIGHT, "symmetric": list
 
 def main():
     """Simulate the studies of both listeners, and save what the analysis says of them."""
-    parser = study.ArgumentParser(__doc__)
-    parser.add_argument("--n_studies", type=study.whole_number, default=150, help="of either listener")
-    parser.add_argument("--n_runs", type=study.whole_number, default=120, help="stock of runs (default: 120)")
-    parser.add_argument("--n_pairs", type=study.whole_number, default=1500, help="stock of pairs of each paradigm")
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--n_studies", type=whole_number, default=150, help="of either listener")
+    parser.add_argument("--n_runs", type=whole_number, default=120, help="stock of runs (default: 120)")
+    parser.add_argument("--n_pairs", type=whole_number, default=1500, help="stock of pairs of each paradigm")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--output", type=Path, default=study.calibration_path())
+    parser.add_argument("--output", type=Path, default=calibration_path())
     args = parser.parse_args()
     if args.n_runs < N_RUNS or args.n_studies < 2:
         parser.error(f"--n_runs must be {N_RUNS} or more, --n_studies 2 or more")
-    folder = study.study_folder() / "checkpoints" / "small_lm"
-    folders = sorted(folder.glob("step*"), key=lambda path: study.training_tokens("small_lm", path.name))
+    folder = study_folder() / "checkpoints" / "small_lm"
+    folders = sorted(folder.glob("step*"), key=lambda path: training_tokens("small_lm", path.name))
     if not folders:
-        raise BadInput(f"{folder} holds no checkpoints: make demo makes them ({study.where()})")
+        raise InputError(f"{folder} holds no checkpoints: make demo makes them ({describe_study_folder()})")
 
     results = calibrate(folders, args.n_studies, args.n_runs, args.n_pairs, args.seed)
     write_table(args.output, results)
@@ -88,7 +100,7 @@ def calibrate(folders, n_studies, n_runs, n_pairs, seed):
     pandas.DataFrame with columns listener, study, curve, quantity, tokens, value, low, high
         See ``pipeline.calibration``.
     """
-    tokens = np.array([study.training_tokens("small_lm", path.name) for path in folders])
+    tokens = np.array([training_tokens("small_lm", path.name) for path in folders])
     stories = tell_stories(n_runs, seed)
     stock = pd.DataFrame(
         [
@@ -147,19 +159,19 @@ def read_out(folder, stories, stock):
     regressors : float32 array of shape (n_layers, n_runs, n_scans, n_units)
     right : bool array of shape (n_pairs,)
     """
-    study.use_threads(1)  # checkpoints run side by side
-    model, tokenizer, _ = study.load_checkpoint(str(folder.parent), folder.name, "cpu")
+    use_threads(1)  # checkpoints run side by side
+    model, tokenizer, _ = load_checkpoint(str(folder.parent), folder.name, "cpu")
     of_runs = [
-        [make_regressors(stories["to_scans"], layer) for layer in activations.word_vectors(model, tokenizer, *run)]
+        [make_regressors(stories["to_scans"], layer) for layer in word_vectors(model, tokenizer, *run)]
         for run in zip(stories["texts"], stories["spans"], strict=True)
     ]
-    scored = minimal_pairs.score_pairs(stock, model, tokenizer, batch_size=256)
+    scored = score_pairs(stock, model, tokenizer, batch_size=256)
     return np.stack(of_runs, axis=1), (scored["logprob_good"] > scored["logprob_bad"]).to_numpy()
 
 
 def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds):
     """Simulate a study and analyse it: a table with columns curve, quantity, tokens, value, low, high."""
-    study.use_threads(1)  # studies run side by side
+    use_threads(1)  # studies run side by side
     rng = np.random.default_rng([*seeds, 0])
     runs = rng.choice(len(signals), N_RUNS, replace=False)
     mask = driven_mask()
@@ -171,10 +183,10 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
         np.stack([cross_validate(np.concatenate(layer[runs]), targets, folds, ALPHAS)[0] for layer in layers])
         for layers in regressors
     ]  # checkpoints of (n_layers, n_runs, n_voxels)
-    nested = asymmetry.brain_scores(correlations, best_layer="nested")
+    nested = brain_scores(correlations, best_layer="nested")
     curves = asymmetry_curves(nested, mask) | benchmark_curves(right, stock, rng)
     target = curves["left_minus_right"]
-    table, again = transitions.compare(tokens, curves)
+    table, again = compare(tokens, curves)
 
     rows = [
         (name, "value", *point)
@@ -183,19 +195,19 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
     ]
     rows += [(row["curve"], "p_flat", np.nan, row["p_flat"], np.nan, np.nan) for row in table.to_dict("records")]
     for row in table.to_dict("records"):
-        for quantity in ("x0", "beta", *transitions.MEASURES):
+        for quantity in ("x0", "beta", *MEASURES):
             if np.isfinite(row[quantity]):
                 of_quantity = [row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high")]
                 rows.append((row["curve"], quantity, np.nan, *of_quantity))
     trained = tokens > 0
-    of_pairs = asymmetry.mirrored_difference(nested[trained], mask)[:, :, asymmetry.hemispheres(mask)[0]]
-    emerges = np.isfinite(transitions.emergence(np.log10(tokens[trained]), of_pairs.transpose(1, 0, 2)))
+    of_pairs = mirrored_difference(nested[trained], mask)[:, :, hemispheres(mask)[0]]
+    emerges = np.isfinite(emergence(np.log10(tokens[trained]), of_pairs.transpose(1, 0, 2)))
     rows.append(("left_minus_right", "n_emerging_pairs", np.nan, emerges.sum(), np.nan, np.nan))
     for name, (curve, _) in curves.items():
         if name != "left_minus_right":
             r = np.corrcoef(target[0][trained], curve[trained])[0, 1]
             rows.append((name, "correlation", np.nan, r, np.nan, np.nan))
-            p = transitions.shuffled_steps_p_value(target[0][trained], curve[trained])
+            p = shuffled_steps_p_value(target[0][trained], curve[trained])
             rows.append((name, "p_shuffled", np.nan, p, np.nan, np.nan))
     for other in ("zorro", "blimp_again", "blimp_+1_checkpoint", "coin", "weak"):
         for measure, of_curves in again.items():
@@ -210,7 +222,7 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
 def driven_mask():
     """The voxels that follow the story, and no others, as a mask."""
     mask = listener.brain_mask()
-    driven = np.zeros(len(asymmetry.voxel_positions(mask)), dtype=np.int8)
+    driven = np.zeros(len(voxel_positions(mask)), dtype=np.int8)
     driven[np.concatenate(listener.driven_pairs(mask))] = 1
     volume = np.zeros(mask.shape, dtype=np.int8)
     volume[np.asarray(mask.dataobj) != 0] = driven
@@ -219,9 +231,9 @@ def driven_mask():
 
 def asymmetry_curves(scores, mask):
     """Left minus right of a study: name to (curve, resamples)."""
-    left, right = asymmetry.hemispheres(mask)
-    sides = asymmetry.left_right(scores.mean(axis=1), left, right)
-    lefts, rights = asymmetry.resampled_left_right(scores, left, right, asymmetry.voxel_blocks(mask), N_RESAMPLES)
+    left, right = hemispheres(mask)
+    sides = left_right(scores.mean(axis=1), left, right)
+    lefts, rights = resampled_left_right(scores, left, right, voxel_blocks(mask), N_RESAMPLES)
     return {"left_minus_right": (sides[0] - sides[1], lefts - rights)}
 
 
@@ -245,7 +257,7 @@ def benchmark_curves(right, stock, rng):
     drawn["weak"] = np.where(rng.random(len(groups)) < WEAKNESS, coin, values), groups
     for shift in SHIFTS:
         drawn[f"blimp_{shift:+d}_checkpoint"] = shifted(drawn["blimp"][0], shift), drawn["blimp"][1]
-    return {name: transitions.resampled_means(items, groups, N_RESAMPLES) for name, (items, groups) in drawn.items()}
+    return {name: resampled_means(items, groups, N_RESAMPLES) for name, (items, groups) in drawn.items()}
 
 
 def shifted(values, shift):
@@ -281,7 +293,7 @@ def true_values(tokens, of_studies, right, stock, is_flat):
         has_transition = name != "coin" and not (is_flat and name == "left_minus_right")
         if has_transition:
             bounds = None if name == "left_minus_right" else possible_range(curve)
-            found = transitions.fit(x, curve[trained], bounds)
+            found = fit(x, curve[trained], bounds)
             rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
         if name == "left_minus_right":
             continue
@@ -289,11 +301,11 @@ def true_values(tokens, of_studies, right, stock, is_flat):
             rows.append((name, "alignment", np.nan, 0.0))
             continue
         again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
-        nulls = [transitions.null_distributions(x, resamples) for resamples in again]
-        found = transitions.measures(x, target, again[0], curve[trained], again[1], nulls, possible_range(curve))
+        nulls = [null_distributions(x, resamples) for resamples in again]
+        found = measures(x, target, again[0], curve[trained], again[1], nulls, possible_range(curve))
         rows += [(name, measure, np.nan, float(value)) for measure, (value, _) in found.items()]
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

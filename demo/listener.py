@@ -15,7 +15,8 @@ from nilearn.image import resample_img
 from scipy.signal import lfilter
 
 from demo.language import CATEGORIES
-from pipeline.asymmetry import LANGUAGE_REGIONS, voxel_positions
+from pipeline.brain.regions import LANGUAGE_REGIONS
+from pipeline.brain.voxels import voxel_positions
 from pipeline.encoding.hrf import hrf_matrix
 from pipeline.encoding.signals import TRIM_SCANS, zscore
 

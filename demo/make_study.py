@@ -20,8 +20,6 @@ writes into embedded_study/, in the formats that are published for Le Petit Prin
 Nothing in it is a measurement of a brain. It shows whether the pipeline finds what was put in.
 """
 
-import llm_brain_asym as study
-
 import os
 import random
 import zipfile
@@ -32,8 +30,11 @@ import pandas as pd
 
 from demo import endings, judge, language_model, listener, pairs
 from demo.language import sentence, spell
-from pipeline import BadInput, files
-from pipeline.tables import write_table
+from pipeline.errors import InputError
+from study.command_line import ArgumentParser, run_script
+from study.files.safe_joblib import write_arrays
+from study.files.tables import write_table
+from study.paths import average_subject_path, isc_path, mask_path, note_path, study_folder, text_path, word_timings_path
 
 LANG = "en"
 NOTE = (
@@ -50,7 +51,7 @@ N_PROMPTS = 5
 
 def main():
     """Make the files of the embedded study."""
-    parser = study.ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument("--output_folder", type=Path, default=Path("embedded_study"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=int, default=9)
@@ -59,7 +60,7 @@ def main():
     parser.add_argument("--judge_steps", type=int, default=judge.N_STEPS, help="training steps of the judge")
     args = parser.parse_args()
     if args.output_folder.exists():
-        raise BadInput(f"{args.output_folder} is there already: remove it, or choose another --output_folder")
+        raise InputError(f"{args.output_folder} is there already: remove it, or choose another --output_folder")
 
     args.output_folder.mkdir(parents=True)
     os.environ["LTBA_DIR"] = str(args.output_folder)
@@ -113,7 +114,7 @@ def spoken_words(sentences):
 
 def write_story(runs, onsets, offsets):
     """Write the text and the word timings of a story as those of Le Petit Prince are published."""
-    with zipfile.ZipFile(study.text_path(LANG), "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(text_path(LANG), "w", zipfile.ZIP_DEFLATED) as archive:
         for run, sentences in enumerate(runs, start=1):
             text = " ".join(spell([word for word, _, _ in words]) for words in sentences)
             archive.writestr(f"lpp_{LANG}_text/text_{LANG}_run{run}.txt", text + "\n")
@@ -129,7 +130,7 @@ def write_story(runs, onsets, offsets):
         )
         for section, sentences in enumerate(runs, start=1)
     )
-    write_table(study.word_timings_path(LANG), table)
+    write_table(word_timings_path(LANG), table)
 
 
 def make_listeners(runs, onsets, offsets, rng, seed):
@@ -140,18 +141,18 @@ def make_listeners(runs, onsets, offsets, rng, seed):
     signals = listener.signals(
         [spoken_words(run) for run in runs], other_runs, onsets, offsets, n_scans, np.random.default_rng(seed)
     )
-    folder = study.study_folder()
+    folder = study_folder()
     for place, syntactic_right in [(folder, listener.SYNTACTIC_RIGHT), (folder / "null", listener.SYNTACTIC_LEFT)]:
         place.mkdir(exist_ok=True)
         os.environ["LTBA_DIR"] = str(place)
         fmri, isc = listener.listen(mask, signals, syntactic_right, seed)
         for run, scans in enumerate(fmri):
-            files.write_arrays(study.average_subject_path(LANG, run), scans)
-        files.write_arrays(study.isc_path(LANG), isc)
-        mask.to_filename(study.mask_path(LANG))
-        study.note_path().write_text(NOTE)
+            write_arrays(average_subject_path(LANG, run), scans)
+        write_arrays(isc_path(LANG), isc)
+        mask.to_filename(mask_path(LANG))
+        note_path().write_text(NOTE)
     os.environ["LTBA_DIR"] = str(folder)
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

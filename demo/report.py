@@ -6,13 +6,12 @@ reads fig/small_lm_en_{curves,table,claim}.csv and null/fig/small_lm_en_{curves,
 notebook writes in the study folder. Ends with status 1 if the known truth is not recovered.
 """
 
-import llm_brain_asym as study
-
 import sys
 
 import pandas as pd
 
-from pipeline.tables import read_values
+from study.files.tables import read_values
+from study.paths import figure_path, study_folder
 
 # At the best layer, the untrained model and the null listener show no asymmetry beyond this.
 NEGLIGIBLE = 0.01
@@ -21,9 +20,9 @@ CLEAR = 0.05
 
 def main():
     """Print the curve and the verdict; status 1 if the known truth is not found."""
-    place = study.figure_path("small_lm_en_curves.csv")
+    place = figure_path("small_lm_en_curves.csv")
     curve = read_values(place)
-    null = read_values(study.study_folder() / "null" / "fig" / place.name)
+    null = read_values(study_folder() / "null" / "fig" / place.name)
     # The published maximum over layers, and left minus right with layers chosen on other runs, which counts.
     not_shown = ["revision", "left_nested", "right_nested", "low_nested", "high_nested", "same_weights_as"]
     table = curve.assign(null_listener=null["left_minus_right"]).astype({"tokens": int})
@@ -31,7 +30,7 @@ def main():
     print()
     asymmetry, null_asymmetry = table["left_minus_right_nested"], null["left_minus_right"]
     transitions = read_values(place.with_name("small_lm_en_table.csv")).set_index("curve")
-    of_null = read_values(study.study_folder() / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
+    of_null = read_values(study_folder() / "null" / "fig" / "small_lm_en_table.csv").set_index("curve")
     formal = read_claim(place.with_name("small_lm_en_claim.csv"))
     blimp, zorro = transitions.loc["blimp"], transitions.loc["zorro"]
     found = [

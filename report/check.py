@@ -4,16 +4,43 @@ The checks call the functions that the stages call, and show what is there: a st
 yet not be the one that was meant.
 """
 
-import llm_brain_asym as study
-
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from pipeline import BadInput, asymmetry, files, images
+from pipeline.brain.hemispheres import hemispheres, left_right, mirrored
+from pipeline.brain.regions import atlas_regions, cerebellum, spheres
+from pipeline.brain.reliability import reliable_voxels
+from pipeline.brain.voxels import voxel_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS
-from pipeline.tables import numbers, read_csv
-from report import check_outputs, inputs, notices, overview, story_inputs
+from pipeline.errors import InputError, add_context
+from report import check_outputs, inputs, notices, overview
+from study.checkpoints import unused_token_rows
+from study.files import images
+from study.files.tables import numbers, read_csv
+from study.inputs.blimp_zorro import read_blimp, read_zorro
+from study.inputs.le_petit_prince import (
+    LATERALIZATION,
+    count_timing_rows,
+    read_atlas,
+    read_average_subject,
+    read_isc,
+    read_mask,
+    read_texts,
+    read_word_timings,
+)
+from study.inputs.lm_eval import lm_eval_notes, read_lm_eval_files
+from study.inputs.story import check_same_timings, hrf_matrices, place_words, prepare_fmri, read_story
+from study.paths import (
+    atlas_path,
+    average_subject_path,
+    isc_path,
+    mask_path,
+    study_folder,
+    tokens_table_path,
+    word_timings_path,
+)
+from study.require import require_input
 
 # Words that fill less of the scans than this, and leave a longer rest, hint at scans of another TR. A rest
 # of 20 s is harmless in any case: as much is cut off.
@@ -31,7 +58,7 @@ class Results:
         """Return what a function returns; what it refuses is an error, and None is returned."""
         try:
             return function(*arguments)
-        except BadInput as error:
+        except InputError as error:
             self.error(str(error))
             return None
 
@@ -75,28 +102,28 @@ def check_study(lang):
         A further check is one more call of ``line`` or ``attempt`` in here or in what is called here.
     """
     results = Results()
-    for read in (study.read_texts, study.read_word_timings):  # each for itself: one must not hide the other
+    for read in (read_texts, read_word_timings):  # each for itself: one must not hide the other
         results.attempt(read, lang)
     results.line("story", describe_story, lang)
     results.line("fMRI", describe_fmri, results, lang)
     results.line("mask", describe_mask, results, lang)
     results.line("ISC", describe_isc, lang)
-    if study.mask_path(lang).is_file():
+    if mask_path(lang).is_file():
         results.line("regions", describe_regions, lang)
     for row in inputs.find_inputs(lang):
         if row["is_optional"]:
             results.line(row["what"], describe_optional, row, lang)
-    lm_eval = study.read_lm_eval_files()
+    lm_eval = read_lm_eval_files()
     for sentence in lm_eval[1]:
         results.error(sentence)
     table = results.attempt(overview.states, lang, lm_eval)
     if table is not None:
         for sentence in [*overview.parts_of_benchmarks(table)[1], *notices.about_weights(table)]:
             results.warn(sentence)
-        for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval):
+        for note in lm_eval_notes(table["name"].dropna().unique(), lm_eval):
             if note not in results.errors:
                 results.warn(f"lm_eval: {note}")
-        if study.tokens_table_path().is_file():
+        if tokens_table_path().is_file():
             results.attempt(check_tokens_table, results, table)
         results.line("checkpoints", check_outputs.check_outputs, results, table, lang, lm_eval)
     return results
@@ -104,47 +131,47 @@ def check_study(lang):
 
 def describe_story(lang):
     """Return in words how much of the story there is, and where its words are; as extraction reads it."""
-    texts, words_of_runs, onsets_offsets = story_inputs.read_story(lang)
-    spans = np.concatenate(story_inputs.place_words(words_of_runs, texts, lang))
-    story_inputs.check_same_timings(onsets_offsets, lang)
+    texts, words_of_runs, onsets_offsets = read_story(lang)
+    spans = np.concatenate(place_words(words_of_runs, texts, lang))
+    check_same_timings(onsets_offsets, lang)
     n_lost = int((spans[:, 0] == spans[:, 1]).sum())
     places = f"{n_lost:,} of them not in the text" if n_lost else "all placed in the text"
-    return f"{len(texts)} runs, {len(spans):,} words of {study.count_timing_rows(lang):,} rows, {places}"
+    return f"{len(texts)} runs, {len(spans):,} words of {count_timing_rows(lang):,} rows, {places}"
 
 
 def describe_fmri(results, lang):
     """Return in words how much fMRI there is, and where the story ends in it; as the fit reads it."""
-    fmri = study.read_average_subject(lang)
+    fmri = read_average_subject(lang)
     n_scans, n_voxels = [len(run) for run in fmri], fmri[0].shape[1]
     line = f"{len(fmri)} runs, {sum(n_scans):,} scans of {n_voxels:,} voxels"
-    if study.mask_path(lang).is_file():
+    if mask_path(lang).is_file():
         results.attempt(check_same_voxels, n_voxels, lang)
-    if min(n_scans) > 2 * TRIM_SCANS + 1 and study.word_timings_path(lang).is_file():
+    if min(n_scans) > 2 * TRIM_SCANS + 1 and word_timings_path(lang).is_file():
         ends = results.attempt(compare_ends, results, n_scans, lang)
         line += f"; {ends}" if ends else ""
     if not all(np.allclose(run.mean(axis=0), 0, atol=0.01) for run in fmri):
         line += "; not z-scored, which the fit does"
-    results.attempt(story_inputs.prepare_fmri, fmri, lang)
+    results.attempt(prepare_fmri, fmri, lang)
     return line
 
 
 def check_same_voxels(n_voxels, lang):
-    """Check that the mask has as many voxels as the fMRI; raise BadInput otherwise."""
-    inside = len(asymmetry.voxel_positions(study.read_mask(lang)))
+    """Check that the mask has as many voxels as the fMRI; raise InputError otherwise."""
+    inside = len(voxel_positions(read_mask(lang)))
     if n_voxels != inside:
-        path = study.average_subject_path(lang, 0)
-        raise BadInput(f"{path} has other voxels ({n_voxels:,}) than {study.mask_path(lang)} ({inside:,})")
+        path = average_subject_path(lang, 0)
+        raise InputError(f"{path} has other voxels ({n_voxels:,}) than {mask_path(lang)} ({inside:,})")
 
 
 def compare_ends(results, n_scans, lang):
     """Return in words where the story ends in the scans; warn where the words fill too little of them."""
-    timings = study.read_word_timings(lang)
+    timings = read_word_timings(lang)
     onsets_offsets = [(onsets, offsets) for _, onsets, offsets in timings]
-    story_inputs.hrf_matrices(onsets_offsets, study.word_timings_path(lang), n_scans, lang)
+    hrf_matrices(onsets_offsets, word_timings_path(lang), n_scans, lang)
     last_s = np.array([offsets.max() for _, offsets in onsets_offsets])
     end_s = np.array(n_scans) * TR_S
     is_short = (last_s / end_s < LEAST_SHARE_FILLED) & (end_s - last_s > LONGEST_REST_S)
-    folder = study.average_subject_path(lang, 0).parent
+    folder = average_subject_path(lang, 0).parent
     share = last_s / end_s
     where = f"{share[0]:.0%}" if np.ptp(share) < 0.005 else f"{share.min():.0%} to {share.max():.0%}"
     if np.median(share) < LEAST_SHARE_FILLED and is_short.mean() > 0.5:
@@ -155,18 +182,18 @@ def compare_ends(results, n_scans, lang):
     else:
         for run in np.flatnonzero(is_short):
             results.warn(
-                f"{study.average_subject_path(lang, run)}: its last word ends at {last_s[run]:.0f} of "
-                f"{end_s[run]:.0f} s. Are rows missing in section {run + 1} of {study.word_timings_path(lang).name}?"
+                f"{average_subject_path(lang, run)}: its last word ends at {last_s[run]:.0f} of "
+                f"{end_s[run]:.0f} s. Are rows missing in section {run + 1} of {word_timings_path(lang).name}?"
             )
     return f"the story ends at {where} of the scans ({last_s[0]:.0f} of {end_s[0]:.0f} s in run-0)"
 
 
 def describe_mask(results, lang):
     """Return in words how many voxels the mask has on either side, and where; as the notebook reads it."""
-    path, mask = study.mask_path(lang), study.read_mask(lang)
-    with files.prefixing(path):
-        left, right = asymmetry.hemispheres(mask)
-        mirror = asymmetry.mirrored(mask)
+    path, mask = mask_path(lang), read_mask(lang)
+    with add_context(path):
+        left, right = hemispheres(mask)
+        mirror = mirrored(mask)
     share = (mirror >= 0).mean()
     if not images.is_in_published_order(path):
         results.warn(
@@ -183,20 +210,20 @@ def describe_mask(results, lang):
 
 def describe_isc(lang):
     """Return in words which voxels are reliable; as the notebook reads them."""
-    study.published(study.isc_path(lang), study.LATERALIZATION)
-    left, right = asymmetry.hemispheres(study.read_mask(lang))
-    isc = study.read_isc(lang, n_voxels=len(left))
-    with files.prefixing(study.isc_path(lang)):
-        reliable = asymmetry.reliable_voxels(isc)
-        asymmetry.left_right(isc, left & reliable, right & reliable)
+    require_input(isc_path(lang), LATERALIZATION)
+    left, right = hemispheres(read_mask(lang))
+    isc = read_isc(lang, n_voxels=len(left))
+    with add_context(isc_path(lang)):
+        reliable = reliable_voxels(isc)
+        left_right(isc, left & reliable, right & reliable)
     sides = f"{(reliable & left).sum():,} left, {(reliable & right).sum():,} right"
     return f"{len(isc)} trials; {reliable.sum():,} reliable voxels, {sides}"
 
 
 def describe_regions(lang):
     """Return in words which language regions lie in the mask."""
-    mask = study.read_mask(lang)
-    regions = asymmetry.spheres(mask) | {"cerebellum": asymmetry.cerebellum(mask)}
+    mask = read_mask(lang)
+    regions = spheres(mask) | {"cerebellum": cerebellum(mask)}
     empty = [name for name, sides in regions.items() if not all(side.any() for side in sides)]
     without = f"; without: {', '.join(empty)}" if empty else ""
     return f"{len(regions) - len(empty)} of {len(regions)} regions have voxels on both sides{without}"
@@ -205,14 +232,14 @@ def describe_regions(lang):
 def describe_optional(row, lang):
     """Return in words what an optional input holds; row as in ``inputs.find_inputs``."""
     # A clone without its data is damaged; an input that the user does not want is not there at all.
-    top = study.study_folder() / row["path"].relative_to(study.study_folder()).parts[0]
+    top = study_folder() / row["path"].relative_to(study_folder()).parts[0]
     if row["state"] == "not there (optional)" and (top == row["path"] or not top.is_dir()):
         return row["state"]
     if row["what"] in ("BLiMP", "Zorro"):
-        pairs = study.read_blimp() if row["what"] == "BLiMP" else study.read_zorro()
+        pairs = read_blimp() if row["what"] == "BLiMP" else read_zorro()
         return f"{pairs['paradigm'].nunique()} paradigms, {len(pairs):,} pairs"
     if not row["is_there"]:
-        raise BadInput(f"{row['path']} {row['state']}. Move it away, or put the file there.")
+        raise InputError(f"{row['path']} {row['state']}. Move it away, or put the file there.")
     if row["what"] == "atlas":
         return describe_atlas(lang)
     rows = read_csv(row["path"], ["model", "revision", "tokens"])
@@ -222,23 +249,23 @@ def describe_optional(row, lang):
 
 def describe_atlas(lang):
     """Return in words how many regions of the atlas lie in the mask; as the notebook reads them."""
-    atlas = study.read_atlas()
-    if not study.mask_path(lang).is_file():
+    atlas = read_atlas()
+    if not mask_path(lang).is_file():
         return "there"
-    with files.prefixing(study.atlas_path()):
-        regions = asymmetry.atlas_regions(study.read_mask(lang), atlas)
+    with add_context(atlas_path()):
+        regions = atlas_regions(read_mask(lang), atlas)
     n_voxels = np.median([left.sum() for left, _ in regions.values()])
-    sides = images.describe_sides(study.atlas_path())
+    sides = images.describe_sides(atlas_path())
     return f"{len(regions)} regions on the left of the mask (median size: {n_voxels:g}); {sides}"
 
 
 def check_tokens_table(results, table):
     """Warn of rows of training_tokens.csv that are of no checkpoint."""
     checkpoints = zip(table["name"], table["revision"].fillna(""), strict=True)
-    rows = study.unused_token_rows(checkpoints)
+    rows = unused_token_rows(checkpoints)
     if len(rows):
         unused = [f"{model} {revision}".strip() for model, revision in rows[["model", "revision"]].to_numpy()]
         results.warn(
-            f"{study.tokens_table_path()}: rows of no checkpoint so far: {overview.shortened(unused)}. The model is "
+            f"{tokens_table_path()}: rows of no checkpoint so far: {overview.shortened(unused)}. The model is "
             "its name on the hub, or the name of its folder; the revision is written as in --revision."
         )

@@ -3,22 +3,42 @@
 ``check.check_study`` calls ``check_outputs``.
 """
 
-import llm_brain_asym as study
-
 import numpy as np
 
-from pipeline import BadInput, benchmark_tables, files
-from pipeline.benchmarks import is_same_part
-from report import overview, progress, story_inputs
+from pipeline.checksums import sha256
+from pipeline.errors import InputError
+from pipeline.tasks.table import BENCHMARKS, is_same_part
+from report import overview
+from study import progress
+from study.checkpoints import fitted_checkpoints
+from study.files.safe_joblib import read_arrays
+from study.inputs.le_petit_prince import read_average_subject, read_mask
+from study.inputs.story import hrf_matrices, layer_regressors
+from study.outputs import task_tables
+from study.outputs.activations import read_activations, read_onsets_offsets
+from study.outputs.comparability import what_differs
+from study.outputs.correlations import read_correlations
+from study.outputs.tasks import read_acceptability_items, read_benchmarks
+from study.outputs.texts import read_acceptability, read_generated_texts
+from study.paths import (
+    acceptability_path,
+    activations_path,
+    benchmark_pairs_path,
+    benchmark_path,
+    generated_texts_folder,
+    layer_correlations_path,
+    mask_path,
+    onsets_offsets_path,
+    run_correlations_path,
+)
+from study.records import read_record
 
 FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit that has left correlations
 
 
 def check_outputs(results, table, lang, lm_eval):
     """Check the outputs of every checkpoint, and whether those of a model agree; return their number in words."""
-    is_to_be_fitted = [
-        study.activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]
-    ]
+    is_to_be_fitted = [activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]]
     # Where inputs are wrong, that is what to mend first.
     matrices = results.attempt(fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
     with progress.bar(len(table), "checking", "checkpoint") as bar:
@@ -31,59 +51,59 @@ def check_outputs(results, table, lang, lm_eval):
                     results.error(f"{path} was made from other files than are there now")
                 if row[stage] == "other options":
                     results.error(f"{path} was made with other options than those of most checkpoints")
-            if study.activations_path(row["stem"], lang).is_file():
+            if activations_path(row["stem"], lang).is_file():
                 results.attempt(check_activations, row, lang, matrices)
-            for benchmark in study.BENCHMARKS:
+            for benchmark in BENCHMARKS:
                 results.attempt(check_benchmark, row["stem"], benchmark)
             bar.update()
     check_correlations(results, table, lang)
-    if list(study.generated_texts_folder().glob("*_gen_*.txt")):
-        results.attempt(study.read_generated_texts, study.generated_texts_folder())
+    if list(generated_texts_folder().glob("*_gen_*.txt")):
+        results.attempt(read_generated_texts, generated_texts_folder())
     for model, rows in table.dropna(subset="name").groupby("name"):
-        judgements = study.acceptability_path(model, study.generated_texts_folder())
+        judgements = acceptability_path(model, generated_texts_folder())
         if judgements.is_file():
-            results.attempt(study.read_acceptability, judgements)
+            results.attempt(read_acceptability, judgements)
         results.attempt(check_curve, results, model, rows, lang, lm_eval)
     return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
 
 
 def fit_matrices(lang):
     """Return the matrices with which the fit turns word vectors into regressors."""
-    n_scans = [len(run) for run in study.read_average_subject(lang)]
-    return story_inputs.hrf_matrices(study.read_onsets_offsets(lang), study.onsets_offsets_path(lang), n_scans, lang)
+    n_scans = [len(run) for run in read_average_subject(lang)]
+    return hrf_matrices(read_onsets_offsets(lang), onsets_offsets_path(lang), n_scans, lang)
 
 
 def check_record(results, path):
     """Check that an output, and those that came with it, are the files that were written."""
-    written = study.read_record(path).get("sha256", {})
+    written = read_record(path).get("sha256", {})
     for name, checksum in written.items():
         file = path.with_name(name)
         if not file.is_file():
             results.error(f"{file} is missing, though {path.name}.json tells of it: make it again")
-        elif files.sha256(file) != checksum:
+        elif sha256(file) != checksum:
             results.error(f"{file} is not as it was written: make it again with --overwrite")
 
 
 def check_activations(row, lang, matrices):
     """Check the word vectors of a checkpoint; where they are not fitted yet, make the regressors of the fit."""
-    path = study.activations_path(row["stem"], lang)
+    path = activations_path(row["stem"], lang)
 
     def check_run(run, layers):
         if matrices is None or row["fit"] in FITTED:
             return
-        for layer, regressors in enumerate(story_inputs.layer_regressors(layers, matrices[run], path, run)):
+        for layer, regressors in enumerate(layer_regressors(layers, matrices[run], path, run)):
             if not regressors.any():
-                raise BadInput(f"{path}: layer {layer}: no unit varies in run {run}")
+                raise InputError(f"{path}: layer {layer}: no unit varies in run {run}")
 
-    study.read_activations(row["stem"], lang, check_run)
+    read_activations(row["stem"], lang, check_run)
 
 
 def check_correlations(results, table, lang):
     """Check that correlations have the voxels of the mask, are averages of runs, and agree within a model."""
-    mask = results.attempt(study.read_mask, lang) if study.mask_path(lang).is_file() else None
+    mask = results.attempt(read_mask, lang) if mask_path(lang).is_file() else None
     shapes: dict = {}  # of a model: the layers and runs of its checkpoints
     for row in table[table["fit"].isin(FITTED)].to_dict("records"):
-        correlations = results.attempt(study.read_correlations, row["stem"], lang)
+        correlations = results.attempt(read_correlations, row["stem"], lang)
         if correlations is None:
             continue
         n_layers, n_runs, n_voxels = correlations.shape
@@ -91,12 +111,12 @@ def check_correlations(results, table, lang):
         if mask is not None and n_voxels != (inside := int((np.asarray(mask.dataobj) != 0).sum())):
             results.error(f"correlations of {row['stem']}: {n_voxels} voxels, but {inside} in the mask")
         for layer, of_runs in enumerate(correlations):
-            path = study.layer_correlations_path(row["stem"], layer, lang)
-            average = results.attempt(files.read_arrays, path) if path.is_file() else None
+            path = layer_correlations_path(row["stem"], layer, lang)
+            average = results.attempt(read_arrays, path) if path.is_file() else None
             expected = of_runs.mean(axis=0)
             is_array = isinstance(average, np.ndarray) and average.shape == expected.shape
             if not is_array or not np.allclose(np.asarray(average), expected, atol=1e-5, equal_nan=True):
-                runs = study.run_correlations_path(row["stem"], lang).name
+                runs = run_correlations_path(row["stem"], lang).name
                 results.error(f"{path} is not the average of the runs in {runs}")
     for model, of_model in shapes.items():
         for what, numbers in zip(("layers", "runs"), map(set, zip(*of_model, strict=True)), strict=True):
@@ -106,16 +126,16 @@ def check_correlations(results, table, lang):
 
 
 def check_benchmark(stem, benchmark):
-    """Check that accuracies are those of the pairs; raise BadInput otherwise."""
-    path, pairs_path = study.benchmark_path(stem, benchmark), study.benchmark_pairs_path(stem, benchmark)
+    """Check that accuracies are those of the pairs; raise InputError otherwise."""
+    path, pairs_path = benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)
     if not (path.is_file() and pairs_path.is_file()):
         return
-    accuracies, right = benchmark_tables.read_accuracies(path), benchmark_tables.read_right(pairs_path)
-    part = benchmark_tables.count_by_paradigm(right.index.get_level_values(0))
+    accuracies, right = task_tables.read_accuracies(path), task_tables.read_right(pairs_path)
+    part = task_tables.count_by_paradigm(right.index.get_level_values(0))
     counted = right.groupby(level=0).mean()
-    is_same = is_same_part(benchmark_tables.read_part(path, pairs_path), part)
+    is_same = is_same_part(task_tables.read_part(path, pairs_path), part)
     if not is_same or not np.allclose(accuracies, counted[accuracies.index]):
-        raise BadInput(f"{path} is not what {pairs_path.name} gives")
+        raise InputError(f"{path} is not what {pairs_path.name} gives")
 
 
 def check_curve(results, model, rows, lang, lm_eval):
@@ -124,9 +144,9 @@ def check_curve(results, model, rows, lang, lm_eval):
     if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
         results.warn(f"left out of curves, since their training tokens are not known: {overview.shortened(unknown)}")
     if fitted["tokens"].notna().any():
-        checkpoints, _ = study.fitted_checkpoints(model, lang)
-        study.read_benchmarks(model, checkpoints, lm_eval)
-        study.read_acceptability_items(model, checkpoints)
-        for sentence in study.what_differs(model, checkpoints, lang, lm_eval):
+        checkpoints, _ = fitted_checkpoints(model, lang)
+        read_benchmarks(model, checkpoints, lm_eval)
+        read_acceptability_items(model, checkpoints)
+        for sentence in what_differs(model, checkpoints, lang, lm_eval):
             if not any(warning.endswith(sentence) for warning in results.warnings):
                 results.warn(f"{model}: {sentence}")

@@ -1,6 +1,19 @@
 """What a study reads that it does not make itself: where it belongs, whether it is there, how to get it."""
 
-import llm_brain_asym as study
+from study.inputs.blimp_zorro import BLIMP, ZORRO
+from study.paths import (
+    atlas_path,
+    average_subject_files,
+    average_subject_path,
+    blimp_files,
+    isc_path,
+    mask_path,
+    study_folder,
+    text_path,
+    tokens_table_path,
+    word_timings_path,
+    zorro_files,
+)
 
 LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 
@@ -18,32 +31,32 @@ def find_inputs(lang):
         The command puts the input in its place, in the study folder; it is empty for the user's own
         files. The state is ``there``, or says in words why the input cannot be used.
     """
-    folder, name = study.study_folder(), lang.upper()
-    average_subject = study.average_subject_path(lang, 0).parent
+    folder, name = study_folder(), lang.upper()
+    average_subject = average_subject_path(lang, 0).parent
     blimp, zorro = folder / "blimp" / "data", folder / "Zorro" / "sentences" / "babyberta"
     clone = f"[ -d lpp_published ] || git clone --depth 1 {LPP} lpp_published"
     timings = "https://s3.amazonaws.com/openneuro.org/ds003643/annotation"
     rows = [
-        ("text of the story", study.text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
+        ("text of the story", text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
         (
-            *("word timings", study.word_timings_path(lang), f"{DS003643} (annotation/{name})"),
+            *("word timings", word_timings_path(lang), f"{DS003643} (annotation/{name})"),
             f"curl --fail -O {timings}/{name}/lpp{name}_word_information.csv",
         ),
-        ("brain mask", study.mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
-        ("ISC", study.isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
+        ("brain mask", mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
+        ("ISC", isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
         (
             *("average subject", average_subject, LPP),
             f"{clone}; cp -r lpp_published/{average_subject.name} .  # or made by its compute_average_subject_fmri.py",
         ),
-        ("BLiMP", blimp, study.BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
-        ("Zorro", zorro, study.ZORRO, "git clone --depth 1 https://github.com/phueb/Zorro"),
-        ("atlas", study.atlas_path(), "your own", ""),
-        ("training tokens", study.tokens_table_path(), "your own", ""),
+        ("BLiMP", blimp, BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
+        ("Zorro", zorro, ZORRO, "git clone --depth 1 https://github.com/phueb/Zorro"),
+        ("atlas", atlas_path(), "your own", ""),
+        ("training tokens", tokens_table_path(), "your own", ""),
     ]
     files_in = {
-        average_subject: study.average_subject_files(lang),
-        blimp: study.blimp_files(),
-        zorro: study.zorro_files(),
+        average_subject: average_subject_files(lang),
+        blimp: blimp_files(),
+        zorro: zorro_files(),
     }
     optional = ("BLiMP", "Zorro", "atlas", "training tokens")
     keys = "what", "path", "source", "command"

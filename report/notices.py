@@ -1,8 +1,8 @@
 """What readers of a study must know about its checkpoints, though no file is damaged."""
 
-import llm_brain_asym as study
-
 import pandas as pd
+
+from study.outputs.same_weights import describe_weights, mark_equal
 
 
 def mark_same_weights(table, fingerprints):
@@ -19,7 +19,7 @@ def mark_same_weights(table, fingerprints):
     """
     table = table.assign(same_weights_as="")
     for _, rows in table[table["tokens"].notna()].groupby("name", dropna=False):
-        marked = study.mark_equal(rows, [fingerprints[stem] for stem in rows["stem"]])
+        marked = mark_equal(rows, [fingerprints[stem] for stem in rows["stem"]])
         table.loc[marked.index, "same_weights_as"] = marked["same_weights_as"]
     return table
 
@@ -29,5 +29,5 @@ def about_weights(table):
     sentences = []
     for name, rows in table.groupby("name", dropna=False):
         prefix = "" if pd.isna(name) or table["name"].nunique(dropna=False) == 1 else f"{name}: "
-        sentences += [prefix + sentence for sentence in study.describe_weights(rows)]
+        sentences += [prefix + sentence for sentence in describe_weights(rows)]
     return sentences

@@ -3,8 +3,6 @@
 ``python llm_brain_asym.py`` prints it. A checkpoint is known once any stage has left something of it.
 """
 
-import llm_brain_asym as study
-
 import collections
 import contextlib
 import json
@@ -12,26 +10,59 @@ import json
 import numpy as np
 import pandas as pd
 
-from pipeline import BadInput, asymmetry, files, lm_eval_files, lm_eval_results, work
-from pipeline.benchmarks import describe_part, is_whole
+from pipeline.brain.hemispheres import hemispheres, left_right
+from pipeline.brain.reliability import reliable_voxels
+from pipeline.brain.scores import brain_scores
+from pipeline.errors import InputError
+from pipeline.tasks import lm_eval_results
+from pipeline.tasks.table import BENCHMARKS, describe_part, is_whole
 from report import inputs, notices
+from study.cache import read_note
+from study.checkpoints import name_on_record, training_tokens
+from study.files.atomic import hidden
+from study.inputs import lm_eval_files
+from study.inputs.le_petit_prince import read_isc, read_mask
+from study.inputs.lm_eval import lm_eval_notes, read_lm_eval_files, read_lm_eval_runs
+from study.outputs.correlations import read_correlations
+from study.outputs.same_weights import read_fingerprints
+from study.outputs.tasks import other_parts, parts_of_checkpoints
+from study.outputs.texts import read_acceptability
+from study.paths import (
+    acceptability_path,
+    activations_path,
+    average_subject_files,
+    benchmark_path,
+    blimp_files,
+    describe_study_folder,
+    generated_text_path,
+    generated_texts_folder,
+    isc_path,
+    layer_correlations_path,
+    mask_path,
+    onsets_offsets_path,
+    run_correlations_path,
+    study_folder,
+    text_path,
+    word_timings_path,
+    zorro_files,
+)
+from study.records import changed_input, read_record
 
 MOST_NAMES = 6  # in a message
-STAGES = ("activations", "fit", *study.BENCHMARKS, "texts", "acceptability", "lm_eval")
-
+from study.stages import STAGES
 
 # ---------------------------------------------------------------- checkpoints
 
 
 def outputs(stem, lang):
     """Where each stage leaves what it makes of a checkpoint: the file that comes last."""
-    paths = {"activations": study.activations_path(stem, lang), "fit": study.run_correlations_path(stem, lang)}
-    return paths | {benchmark: study.benchmark_path(stem, benchmark) for benchmark in study.BENCHMARKS}
+    paths = {"activations": activations_path(stem, lang), "fit": run_correlations_path(stem, lang)}
+    return paths | {benchmark: benchmark_path(stem, benchmark) for benchmark in BENCHMARKS}
 
 
 def texts_begun_path(stem):
     """Return the path whose hidden folder of parts shows that texts of a checkpoint are being made."""
-    return study.generated_texts_folder() / f"{stem}_gen"
+    return generated_texts_folder() / f"{stem}_gen"
 
 
 def find_checkpoints(lang):
@@ -44,8 +75,8 @@ def find_checkpoints(lang):
     """
     found: dict[str, dict] = {}
     patterns = outputs("*", lang)
-    patterns["averages"] = study.layer_correlations_path("*", 0, lang)
-    patterns["texts"] = study.generated_text_path("*", 0, 0, study.generated_texts_folder())
+    patterns["averages"] = layer_correlations_path("*", 0, lang)
+    patterns["texts"] = generated_text_path("*", 0, 0, generated_texts_folder())
     patterns["begun texts"] = texts_begun_path("*")
     for pattern in patterns.values():
         before, after = pattern.name.split("*")
@@ -56,8 +87,8 @@ def find_checkpoints(lang):
             checkpoint = record_or_nothing(path).get("checkpoint") or {"model": None, "revision": None}
             if found.get(stem, {"model": None})["model"] is None:
                 found[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
-        for folder in pattern.parent.glob(files.hidden(pattern, "parts").name):  # work that was stopped
-            made_with = work.read_note(folder).get("with", {})  # a damaged note: the stage begins from its start
+        for folder in pattern.parent.glob(hidden(pattern, "parts").name):  # work that was stopped
+            made_with = read_note(folder).get("with", {})  # a damaged note: the stage begins from its start
             name = folder.name.removeprefix(".").removesuffix(".parts")
             stem = name.removeprefix(before).removesuffix(after)
             revision = made_with.get("parameters", {}).get("revision")
@@ -68,8 +99,8 @@ def find_checkpoints(lang):
 def record_or_nothing(path):
     """Return the record of an output, empty where it is damaged: one file must not hide all others."""
     try:
-        return study.read_record(path)
-    except BadInput:
+        return read_record(path)
+    except InputError:
         return {}
 
 
@@ -77,9 +108,9 @@ def tokens_of(stem, checkpoint):
     """Training tokens of a checkpoint, or NaN where nothing tells."""
     if checkpoint["model"] is None:  # the name alone does not tell where the model ends
         model, _, revision = stem.rpartition("_")
-        tokens = study.training_tokens(model, revision)
+        tokens = training_tokens(model, revision)
         return np.nan if tokens is None else tokens
-    tokens = study.training_tokens(study.name_on_record(stem, checkpoint), checkpoint["revision"] or "")
+    tokens = training_tokens(name_on_record(stem, checkpoint), checkpoint["revision"] or "")
     return np.nan if tokens is None else tokens
 
 
@@ -106,19 +137,19 @@ def states(lang, lm_eval=None):
     fingerprints: dict[str, set] = {}
     most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
-        name = None if checkpoint["model"] is None else study.name_on_record(stem, checkpoint)
+        name = None if checkpoint["model"] is None else name_on_record(stem, checkpoint)
         row = {"stem": stem, "name": name, **checkpoint, "tokens": tokens_of(stem, checkpoint)}
         for stage, path in outputs(stem, lang).items():
             row[stage] = state(path)
-        if row["fit"] == "missing" and study.layer_correlations_path(stem, 0, lang).is_file():
+        if row["fit"] == "missing" and layer_correlations_path(stem, 0, lang).is_file():
             row["fit"] = "averages"
-        row["texts"] = len(list(study.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
+        row["texts"] = len(list(generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
         rows.append(row)
         most_texts[name] = max(most_texts[name], row["texts"])
-    lm_eval = lm_eval or study.read_lm_eval_files()
+    lm_eval = lm_eval or read_lm_eval_files()
     tasks = {name: lm_eval_tasks(name, lm_eval) for name in {row["name"] for row in rows} - {None}}
     sides = None
-    with contextlib.suppress(BadInput):  # ``llm_brain_asym.main`` ends with what is wrong
+    with contextlib.suppress(InputError):  # ``llm_brain_asym.main`` ends with what is wrong
         sides = reliable_sides(lang)
     for row in rows:
         row["acceptability"] = or_damaged(judged, row, row["texts"])
@@ -126,15 +157,15 @@ def states(lang, lm_eval=None):
         row["texts"] = state_of_texts(row["stem"], row["texts"], most_texts[row["name"]])
         row["left_minus_right"], correlations = np.nan, None
         if row["fit"] in ("done", "averages"):
-            with contextlib.suppress(BadInput):  # of damaged files, --check tells
-                correlations = study.read_correlations(row["stem"], lang)
+            with contextlib.suppress(InputError):  # of damaged files, --check tells
+                correlations = read_correlations(row["stem"], lang)
                 row["left_minus_right"] = left_minus_right(correlations, sides)
         fingerprints[row["stem"]] = set()
-        with contextlib.suppress(BadInput):
-            fingerprints[row["stem"]] = study.read_fingerprints(row["stem"], lang, correlations)
+        with contextlib.suppress(InputError):
+            fingerprints[row["stem"]] = read_fingerprints(row["stem"], lang, correlations)
     columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right"]
     table = pd.DataFrame(rows, columns=columns)
-    for stage in ("activations", "fit", *study.BENCHMARKS):
+    for stage in ("activations", "fit", *BENCHMARKS):
         mark_other_options(table, stage, lang)
     table = table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
     return notices.mark_same_weights(table, fingerprints)
@@ -144,7 +175,7 @@ def or_damaged(function, *arguments):
     """Return what a function returns, or ``damaged``; ``--check`` shows what is wrong."""
     try:
         return function(*arguments)
-    except BadInput:
+    except InputError:
         return "damaged"
 
 
@@ -152,7 +183,7 @@ def state(path):
     """How far an output has come, in a word or two."""
     if path.is_file():
         return "done"
-    parts = files.hidden(path, "parts")
+    parts = hidden(path, "parts")
     n_parts = {what: len(list(parts.glob(f"{what}-*.npz"))) for what in ("run", "layer")}
     for what, n in n_parts.items():
         if n:
@@ -172,10 +203,10 @@ def state_of_texts(stem, n_texts, most):
 
 def judged(row, n_texts):
     """Return whether the texts of a checkpoint have been judged, in words."""
-    path = study.acceptability_path(row["name"] or row["stem"], study.generated_texts_folder())
+    path = acceptability_path(row["name"] or row["stem"], generated_texts_folder())
     if not path.is_file():
         return "missing"
-    table = study.read_acceptability(path)
+    table = read_acceptability(path)
     table = table[table["revision"] == (row["revision"] or "")]
     n_judged = len(table.drop_duplicates(["prompt", "sample"]))
     if n_judged == 0:
@@ -185,7 +216,7 @@ def judged(row, n_texts):
 
 def lm_eval_tasks(name, lm_eval):
     """Return the tasks that lm_eval ran for a model: those in curves, and all, each a dict from revision to a set."""
-    runs = study.read_lm_eval_runs(name, files=lm_eval)
+    runs = read_lm_eval_runs(name, files=lm_eval)
     runs = runs[~runs["is_limited"].astype(bool)]
     curves = lm_eval_results.choose_curves(runs)[0]
     return [rows.groupby("revision")["task"].agg(set).to_dict() for rows in (curves, runs)]
@@ -209,13 +240,13 @@ def reliable_sides(lang):
 
     Raises
     ------
-    BadInput
+    InputError
         The mask or the ISC cannot be used, so that left and right are not known.
     """
-    if not (study.mask_path(lang).is_file() and study.isc_path(lang).is_file()):
+    if not (mask_path(lang).is_file() and isc_path(lang).is_file()):
         return None
-    left, right = asymmetry.hemispheres(study.read_mask(lang))
-    reliable = asymmetry.reliable_voxels(study.read_isc(lang, n_voxels=len(left)))
+    left, right = hemispheres(read_mask(lang))
+    reliable = reliable_voxels(read_isc(lang, n_voxels=len(left)))
     return left & reliable, right & reliable
 
 
@@ -223,8 +254,8 @@ def left_minus_right(correlations, sides):
     """Return the mean brain score of the left minus that of the right, NaN without ``reliable_sides``."""
     if sides is None:
         return np.nan
-    scores = asymmetry.brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
-    left, right = asymmetry.left_right(scores, *sides)
+    scores = brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
+    left, right = left_right(scores, *sides)
     return float(left - right)
 
 
@@ -235,11 +266,11 @@ def mark_other_options(table, stage, lang):
         options = {row: options_on_record(path) for row, path in paths.items()}
         usual = most_common(options.values())
         for row, path in paths.items():
-            if or_damaged(study.read_record, path) == "damaged":
+            if or_damaged(read_record, path) == "damaged":
                 table.loc[row, stage] = "damaged"
             elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
-            elif study.changed_input(path, made_from(stage, table.loc[row, "stem"], lang), or_copied=False):
+            elif changed_input(path, made_from(stage, table.loc[row, "stem"], lang), or_copied=False):
                 table.loc[row, stage] = "outdated"
 
 
@@ -260,13 +291,13 @@ def most_common(options):
 def made_from(stage, stem, lang):
     """The files that a stage's output is made from."""
     return {
-        "activations": [study.text_path(lang), study.word_timings_path(lang)],
+        "activations": [text_path(lang), word_timings_path(lang)],
         "fit": [
-            *[study.activations_path(stem, lang), study.onsets_offsets_path(lang)],
-            *study.average_subject_files(lang),
+            *[activations_path(stem, lang), onsets_offsets_path(lang)],
+            *average_subject_files(lang),
         ],
-        "blimp": study.blimp_files(),
-        "zorro": study.zorro_files(),
+        "blimp": blimp_files(),
+        "zorro": zorro_files(),
     }.get(stage, [])
 
 
@@ -275,7 +306,7 @@ def made_from(stage, stem, lang):
 
 def in_words(lang):
     """The overview as text."""
-    lines = [study.where(), ""]
+    lines = [describe_study_folder(), ""]
     needed = inputs.find_inputs(lang)
     width = max(len(row["state"]) for row in needed)
     lines += [f"{row['state']:<{width}}  {row['what']:<18} {row['path']}" for row in needed]
@@ -284,10 +315,10 @@ def in_words(lang):
             row for row in needed if row["is_optional"] == is_optional and not row["is_there"] and row["command"]
         ]
         if missing:
-            lines += ["", f"{heading}, in {study.study_folder()}:"]
+            lines += ["", f"{heading}, in {study_folder()}:"]
             steps = [step for row in missing for step in row["command"].split("; ")]
             lines += [f"    {step}" for step in dict.fromkeys(steps)]
-    lm_eval = study.read_lm_eval_files()
+    lm_eval = read_lm_eval_files()
     table = states(lang, lm_eval)
     lines.append("")
     if table.empty:
@@ -315,7 +346,7 @@ def in_words(lang):
 
 def lm_eval_lines(table, lm_eval):
     """Return a line for each thing in lm_eval's files that is not used."""
-    return [f"lm_eval: {note}" for note in study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
+    return [f"lm_eval: {note}" for note in lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
 
 
 def parts_of_benchmarks(table):
@@ -332,18 +363,18 @@ def parts_of_benchmarks(table):
     sentences : list of str
         Which part of which benchmark, for each model; which checkpoints have another part than most.
     """
-    is_part = pd.DataFrame(False, index=table.index, columns=list(study.BENCHMARKS))
+    is_part = pd.DataFrame(False, index=table.index, columns=list(BENCHMARKS))
     sentences = []
     for name, rows in table.groupby("name", dropna=False):
         which_model = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
-        for benchmark in study.BENCHMARKS:
-            with contextlib.suppress(BadInput):  # --check names damaged files
-                parts, usual = study.parts_of_checkpoints(benchmark, rows["stem"])
+        for benchmark in BENCHMARKS:
+            with contextlib.suppress(InputError):  # --check names damaged files
+                parts, usual = parts_of_checkpoints(benchmark, rows["stem"])
                 is_part.loc[rows.index, benchmark] = [
                     part is not None and not is_whole(benchmark, part) for part in parts
                 ]
                 words = [] if usual is None else [describe_part(benchmark, usual)]
-                words += study.other_parts(benchmark, rows["stem"], parts, usual)
+                words += other_parts(benchmark, rows["stem"], parts, usual)
                 sentences += [f"{sentence}{which_model}" for sentence in words if sentence]
     return is_part, sentences
 
@@ -368,10 +399,10 @@ def shortened(names):
 def as_json(lang):
     """The overview for other programs."""
     told = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
-    lm_eval = study.read_lm_eval_files()
+    lm_eval = read_lm_eval_files()
     table = states(lang, lm_eval)
     checkpoints = json.loads(table.to_json(orient="records"))
-    content = {"study_folder": str(study.study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
-    content["lm_eval"] = study.lm_eval_notes(table["name"].dropna().unique(), lm_eval)
+    content = {"study_folder": str(study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
+    content["lm_eval"] = lm_eval_notes(table["name"].dropna().unique(), lm_eval)
     content |= {"parts_of_benchmarks": parts_of_benchmarks(table)[1], "notices": notices.about_weights(table)}
     return json.dumps(content, indent=1)

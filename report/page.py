@@ -15,8 +15,6 @@ The brain is nilearn's viewer (view_img). It is in the page once a map; what the
 of coloured voxels in it. That viewer tells no values, so they are in the page too, as in the maps.
 """
 
-import llm_brain_asym as study
-
 import html
 import itertools
 import json
@@ -34,11 +32,18 @@ from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_img
 from nilearn.plotting import view_img
 
-from pipeline import BadInput, files, images
-from pipeline.asymmetry import reliable_voxels
-from pipeline.intervals import decimals, tokens_in_words, with_interval
-from pipeline.tables import read_values
-from pipeline.texts import read_lines
+from pipeline.brain.reliability import reliable_voxels
+from pipeline.errors import InputError, explain_errors
+from pipeline.statistics.intervals import decimals, tokens_in_words, with_interval
+from pipeline.words.languages import LANGUAGES
+from study.command_line import ArgumentParser, checkpoint_name, run_script
+from study.files import images
+from study.files.atomic import new_file
+from study.files.tables import read_values
+from study.files.texts import read_lines
+from study.inputs.le_petit_prince import read_isc, read_mask
+from study.jobs import check_writable
+from study.paths import checkpoint_stem, describe_study_folder, figure_path, note_path
 
 NOTEBOOK = "analyze_results.ipynb makes it"
 ANATOMY_MM = 2  # resolution of the brain behind the map
@@ -92,18 +97,18 @@ LAYERS = {
 
 def main():
     """Write the page of a model and a language."""
-    parser = study.ArgumentParser(__doc__)
+    parser = ArgumentParser(__doc__)
     parser.add_argument(
-        "--model", type=study.checkpoint_name, required=True, help="as for the notebook: the model without a revision"
+        "--model", type=checkpoint_name, required=True, help="as for the notebook: the model without a revision"
     )
-    parser.add_argument("--lang", choices=study.LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--output", type=Path, help="the page (default: fig/report.html in the study folder)")
     args = parser.parse_args()
-    name = study.checkpoint_stem(args.model)
-    path = args.output or study.figure_path("report.html")
-    study.check_writable(path)
+    name = checkpoint_stem(args.model)
+    path = args.output or figure_path("report.html")
+    check_writable(path)
     page = fill(name, args.lang)
-    with files.new_file(path) as temporary:
+    with new_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): the study of {name} ({args.lang}) on a page")
 
@@ -122,18 +127,17 @@ def fill(name, lang):
 
     Raises
     ------
-    BadInput
+    InputError
         What the notebook makes is not there, is damaged, or does not belong together.
     """
     prefix = f"{name}_{lang}"
-    curves = read_curves(study.figure_path(f"{prefix}_curves.csv"))
-    summary = "\n".join(read_lines(made(study.figure_path(f"{prefix}_summary.txt"))))
-    mask = study.read_mask(lang)
+    curves = read_curves(figure_path(f"{prefix}_curves.csv"))
+    summary = "\n".join(read_lines(made(figure_path(f"{prefix}_summary.txt"))))
+    mask = read_mask(lang)
     brain, asymmetry = (
-        read_volumes(study.figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves))
-        for which in ("brain", "asymmetry")
+        read_volumes(figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves)) for which in ("brain", "asymmetry")
     )
-    reliable = reliable_voxels(study.read_isc(lang, n_voxels=brain.shape[1]))
+    reliable = reliable_voxels(read_isc(lang, n_voxels=brain.shape[1]))
     content = {
         "checkpoints": [checkpoint_in_words(row) for row in curves.to_dict("records")],
         "inside": base64(np.asarray(mask.dataobj) != 0),
@@ -142,7 +146,7 @@ def fill(name, lang):
         "to_voxel": np.linalg.inv(mask.affine).tolist(),
         "maps": viewers(brain, asymmetry, mask, reliable),
     }
-    note = " ".join(read_lines(study.note_path())) if study.note_path().is_file() else ""
+    note = " ".join(read_lines(note_path())) if note_path().is_file() else ""
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=html.escape(f"{name} ({lang})"),
@@ -161,9 +165,9 @@ def fill(name, lang):
 
 
 def made(path):
-    """The path of what the notebook made, or BadInput."""
+    """The path of what the notebook made, or InputError."""
     if not path.is_file():
-        raise BadInput(f"{path} is missing: {NOTEBOOK} ({study.where()})")
+        raise InputError(f"{path} is missing: {NOTEBOOK} ({describe_study_folder()})")
     return path
 
 
@@ -172,7 +176,7 @@ def read_curves(path):
 
     Left and right with layers chosen on other runs come first, where they are there.
     """
-    with files.naming(made(path), f"{NOTEBOOK} again"):
+    with explain_errors(made(path), f"{NOTEBOOK} again"):
         words = ["revision", "same_weights_as"]
         curves = read_values(path, text=words)
         published = ["left", "right", "left_minus_right", "low", "high"]
@@ -188,10 +192,10 @@ def read_curves(path):
 
 def read_volumes(path, mask, n_checkpoints):
     """The values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
-    with files.naming(made(path), f"{NOTEBOOK} again"):
+    with explain_errors(made(path), f"{NOTEBOOK} again"):
         try:
             volumes = images.read_image(path).get_fdata(dtype=np.float32)
-        except BadInput as error:  # its remedy is the notebook
+        except InputError as error:  # its remedy is the notebook
             raise ValueError(str(error).removeprefix(f"{path}: ")) from error
         volumes = volumes if volumes.ndim == 4 else volumes[..., None]
         if volumes.shape != (*mask.shape, n_checkpoints):
@@ -248,7 +252,7 @@ def figures(prefix):
     of_model = [(f"{prefix}_{name}", heading, caption) for name, heading, caption in known]
     beside = ("comparison", "Beside others", "Several models or languages beside each other.")
     for name, heading, caption in [*of_model, beside]:
-        path = study.figure_path(f"{name}.png")
+        path = figure_path(f"{name}.png")
         if path.is_file():
             image = path.read_bytes()
             width, height = struct.unpack(">II", image[16:24])  # as every PNG begins
@@ -376,4 +380,4 @@ def base64(array):
 
 
 if __name__ == "__main__":
-    study.run_script(main)
+    run_script(main)

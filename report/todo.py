@@ -4,20 +4,21 @@
 so that every checkpoint of a model is treated like the others, and begun work goes on as it began.
 """
 
-import llm_brain_asym as study
-
 import json
 import shlex
 import sys
 from pathlib import Path
 
-from pipeline import files, work
+from pipeline.tasks.table import BENCHMARKS
 from report import overview
+from study.cache import NOTE, read_note
+from study.files.atomic import hidden
+from study.paths import acceptability_path, generated_texts_folder
 
 SCRIPTS = {
     "activations": "extract_llm_activations.py",
     "fit": "fit_average_subject.py",
-    **{benchmark: f"evaluate_llm_{benchmark}.py" for benchmark in study.BENCHMARKS},
+    **{benchmark: f"evaluate_llm_{benchmark}.py" for benchmark in BENCHMARKS},
     "texts": "generate_texts.py",
     "acceptability": "evaluate_linguistic_acceptability.py",
 }
@@ -78,7 +79,7 @@ def acceptability_to_do(table):
         waiting += list(rows["stem"][~has_texts])
         if not has_texts.any():
             continue
-        path = study.acceptability_path(name, study.generated_texts_folder())
+        path = acceptability_path(name, generated_texts_folder())
         words = words_in_note("acceptability", path)
         if words is None:
             # The tables of other models count too: one study has one judge.
@@ -103,7 +104,7 @@ def options_for(stage, row, sisters, lang):
     made = [(overview.options_on_record(path), when_made(path), words_on_record(stage, path)) for path in paths]
     if not any(parameters for parameters, _, _ in made):
         begun = [begun_path(stage, stem, lang) for stem in stems]
-        made = [options_in_note(stage, path) for path in begun if work.read_note(files.hidden(path, "parts"))]
+        made = [options_in_note(stage, path) for path in begun if read_note(hidden(path, "parts"))]
     made = [how for how in made if how[0] is not None]
     if not made:
         return []
@@ -117,7 +118,7 @@ def options_for(stage, row, sisters, lang):
 def output_paths(stage, stem, lang):
     """Return the files of a stage whose records show how a checkpoint was treated."""
     if stage == "texts":
-        return sorted(study.generated_texts_folder().glob(f"{stem}_gen_0_*.txt"))
+        return sorted(generated_texts_folder().glob(f"{stem}_gen_0_*.txt"))
     return [overview.outputs(stem, lang)[stage]]
 
 
@@ -130,7 +131,7 @@ def begun_words(stage, stem, lang):
     """Return the whole command line of begun work, a list of str without the script, or None."""
     path = begun_path(stage, stem, lang)
     words = words_in_note(stage, path, is_whole=True)
-    note = work.read_note(files.hidden(path, "parts"))
+    note = read_note(hidden(path, "parts"))
     if words is None and note:  # by a version that noted no command
         parameters, model = note["with"].get("parameters", {}), note["with"].get("model")
         words = ["--model", model or stem]
@@ -142,15 +143,15 @@ def begun_words(stage, stem, lang):
 
 def options_in_note(stage, path):
     """Return parameters as JSON, time and options of begun work."""
-    folder = files.hidden(path, "parts")
-    parameters = {**work.read_note(folder)["with"].get("parameters", {}), "revision": None}
-    time = (folder / work.NOTE).stat().st_mtime
+    folder = hidden(path, "parts")
+    parameters = {**read_note(folder)["with"].get("parameters", {}), "revision": None}
+    time = (folder / NOTE).stat().st_mtime
     return json.dumps(parameters, sort_keys=True), time, words_in_note(stage, path)
 
 
 def words_in_note(stage, path, is_whole=False):
     """Return the command line of begun work, or only its options, or None where there is none."""
-    command = work.read_note(files.hidden(path, "parts")).get("command")
+    command = read_note(hidden(path, "parts")).get("command")
     is_whole = is_whole or stage == "acceptability"
     return words_of_command(stage, command, [] if is_whole else OF_A_CHECKPOINT.get(stage, ["model", "revision"]))
 

@@ -22,7 +22,10 @@ import transformers
 from nbclient import NotebookClient
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from pipeline import files
+from study.command_line import run_script
+from study.files.safe_joblib import write_arrays
+from study.inputs.le_petit_prince import read_word_timings
+from study.paths import average_subject_path, isc_path
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
@@ -159,21 +162,19 @@ def tiny_study(study_folder):
     affine[:3, 3] = -10, 0, 0
     mask = np.ones((3, 2, 4), dtype=np.int8)  # x = -10, 0, 10
     nibabel.Nifti1Image(mask, affine).to_filename(study_folder / "mask_lpp_en.nii.gz")
-    study = importlib.import_module("llm_brain_asym")
-    files.write_arrays(study.isc_path("en"), rng.random((10, 24)))
+    write_arrays(isc_path("en"), rng.random((10, 24)))
     for run in range(4):
-        files.write_arrays(study.average_subject_path("en", run), rng.standard_normal((60 + run, 24)))
+        write_arrays(average_subject_path("en", run), rng.standard_normal((60 + run, 24)))
     return study_folder
 
 
 @pytest.fixture
 def fitting_study(tiny_study):
     """The tiny study, its fMRI z-scored and ending soon after the last word, as a published one does."""
-    study = importlib.import_module("llm_brain_asym")
-    for run, (_, _, offsets) in enumerate(study.read_word_timings("en")):
-        path = study.average_subject_path("en", run)
+    for run, (_, _, offsets) in enumerate(read_word_timings("en")):
+        path = average_subject_path("en", run)
         scans = np.random.default_rng(run).standard_normal((int(offsets[-1] / 2) + 5, 24))
-        files.write_arrays(path, (scans - scans.mean(axis=0)) / scans.std(axis=0))
+        write_arrays(path, (scans - scans.mean(axis=0)) / scans.std(axis=0))
     return tiny_study
 
 
@@ -192,11 +193,11 @@ def call(monkeypatch, capfd):
     """Run a script's main in this process: call(script, *arguments) -> (status, stdout, stderr)."""
 
     def run(script, *arguments):
-        module, study = importlib.import_module(script), importlib.import_module("llm_brain_asym")
+        module = importlib.import_module(script)
         monkeypatch.setattr(sys, "argv", [f"{script}.py", *map(str, arguments)])
         capfd.readouterr()
         try:
-            study.run_script(module.main)
+            run_script(module.main)
             status = 0
         except SystemExit as error:
             status = error.code

@@ -18,8 +18,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import llm_brain_asym as study
-
 import lm_eval.models.huggingface
 import lm_eval.tasks
 from lm_eval.__main__ import cli_evaluate
@@ -33,7 +31,10 @@ from transformers import (  # noqa: F401  (imported when they are needed otherwi
     PreTrainedTokenizerFast,
 )
 
-from pipeline import arithmetic, dyck
+from pipeline.tasks import arithmetic, dyck
+from report import check, overview, page, todo  # noqa: F401  (imported later otherwise)
+from study.command_line import run_script
+from study.stages import acceptability, extraction, fit, minimal_pairs, texts  # noqa: F401  (imported later otherwise)
 
 ROOT = Path(__file__).parents[1]
 N_PAIRS = 4
@@ -54,7 +55,7 @@ def run(arguments):
         if name not in SCRIPTS:
             os.execv(sys.executable, [sys.executable, *arguments])
         sys.argv = [f"{name}.py", *options]
-        main = lambda: study.run_script(importlib.import_module(name).main)  # noqa: E731
+        main = lambda: run_script(importlib.import_module(name).main)  # noqa: E731
     try:
         return main() or 0
     except SystemExit as end:

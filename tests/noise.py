@@ -5,10 +5,16 @@ import pandas as pd
 from scipy.signal import lfilter
 
 from demo.listener import brain_mask, smoothing
-from pipeline import asymmetry, brain_curves, regions, summary, transitions
+from pipeline.brain import curves, region_differences
+from pipeline.brain.hemispheres import hemispheres
+from pipeline.brain.regions import cerebellum, spheres
+from pipeline.brain.voxels import voxel_blocks, voxel_positions
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.signals import zscore
+from pipeline.transitions.comparison import TARGETS, compare, formal_minus_functional
+from pipeline.transitions.tables import points
+from report import summary
 
 TOKENS = 1e9 * 2.0 ** np.arange(6)
 N_RUNS, N_SCANS, N_LAYERS, N_UNITS = 9, 80, 4, 12
@@ -44,24 +50,24 @@ def slow_filtered(values):
 def analyse(seed, smooth=None):
     """Analyse a study of noise as the notebook does: the tables, and what is said."""
     mask = brain_mask()
-    smooth = smoothing(asymmetry.voxel_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
+    smooth = smoothing(voxel_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
     correlations = noise_correlations(seed, smooth)
-    left, right = asymmetry.hemispheres(mask)
+    left, right = hemispheres(mask)
     reliable = np.random.default_rng([seed, 1]).random(len(left)) < 0.25
-    scores = brain_curves.scores_by_choice(correlations)
-    sides = brain_curves.brain_curves(scores, left & reliable, right & reliable, asymmetry.voxel_blocks(mask))
-    targets = {name: sides[name] for name in transitions.TARGETS}
-    table, again = transitions.compare(TOKENS, targets)
-    points = transitions.points(CHECKPOINTS, sides, table)
-    spheres = asymmetry.spheres(mask) | {"cerebellum": asymmetry.cerebellum(mask)}
-    curves = regions.region_curves(CHECKPOINTS, scores, spheres)
-    claim = transitions.formal_minus_functional(table, again["alignment"])
-    words = summary.in_words("OLMo", "en", points, table, claim, curves)
+    scores = curves.scores_by_choice(correlations)
+    sides = curves.brain_curves(scores, left & reliable, right & reliable, voxel_blocks(mask))
+    targets = {name: sides[name] for name in TARGETS}
+    table, again = compare(TOKENS, targets)
+    rows = points(CHECKPOINTS, sides, table)
+    regions = spheres(mask) | {"cerebellum": cerebellum(mask)}
+    differences = region_differences.region_curves(CHECKPOINTS, scores, regions)
+    claim = formal_minus_functional(table, again["alignment"])
+    words = summary.in_words("OLMo", "en", rows, table, claim, differences)
     return {
         "words": words,
         "table": table,
-        "points": points,
-        "regions": curves,
+        "points": rows,
+        "regions": differences,
         "scores": scores,
         "mask": mask,
         "reliable": reliable,

@@ -10,9 +10,10 @@ import transformers
 from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
 from tiny_models import tiny_model
 
-from pipeline import BadInput
-from pipeline.activations import token_ranges, windows, word_vectors
-from pipeline.hidden_states import find_layers, read_states
+from pipeline.errors import InputError
+from pipeline.models.hidden_states import find_layers, read_states
+from pipeline.words.tokens import token_ranges
+from pipeline.words.vectors import windows, word_vectors
 
 ARCHITECTURES = ["olmo2", "gpt_neox"]
 
@@ -181,14 +182,14 @@ def test_where_layers_do_not_take_the_states_one_by_one_transformers_returns_the
 def test_states_of_other_shapes_are_one_line():
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = tiny_model("gemma3n_text", len(tokenizer))  # four streams of states
-    with pytest.raises(BadInput, match=r"expected hidden states of 16 tokens .*, got \(4, 1, 16, 32\)"):
+    with pytest.raises(InputError, match=r"expected hidden states of 16 tokens .*, got \(4, 1, 16, 32\)"):
         word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
 
 
 def test_a_layer_that_is_not_read_leaves_no_zeros():
     model, ids = tiny_model("gpt2", 300), np.arange(3, 40)
     layout = find_layers(model, ids)._replace(blocks=tiny_model("gpt2", 300).transformer.h)
-    with pytest.raises(BadInput, match=r"expected states of layers 0 to 3, got \[3\]"):
+    with pytest.raises(InputError, match=r"expected states of layers 0 to 3, got \[3\]"):
         read_states(model, ids, layout, lambda layer, states: None)
 
 
@@ -196,14 +197,14 @@ def test_what_a_model_cannot_read_is_one_line():
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = tiny_model("ctrl", len(tokenizer), n_positions=40)
     model.config.n_positions = 80  # more than its table of sines has
-    with pytest.raises(BadInput, match=r"CTRLLMHeadModel cannot read 80 tokens at once .*Error: "):
+    with pytest.raises(InputError, match=r"CTRLLMHeadModel cannot read 80 tokens at once .*Error: "):
         word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
 
 
 def test_random_states_are_an_error():
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = tiny_model("reformer", len(tokenizer))  # hashes at random
-    with pytest.raises(BadInput, match="expected the same numbers from every reading, got random ones"):
+    with pytest.raises(InputError, match="expected the same numbers from every reading, got random ones"):
         word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
 
 
@@ -266,14 +267,14 @@ def test_windows_keep_every_token_once_with_its_left_context(n_tokens, max_token
 def test_what_cannot_be_read_out_is_an_error():
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
     model, spans = random_model("olmo2", len(tokenizer), context=64), words_in(ENGLISH)
-    with pytest.raises(BadInput, match="--max_length 65 is beyond the model's context of 64"):
+    with pytest.raises(InputError, match="--max_length 65 is beyond the model's context of 64"):
         word_vectors(model, tokenizer, ENGLISH, spans, max_length=65)
-    with pytest.raises(BadInput, match="--max_length 1 leaves no room"):
+    with pytest.raises(InputError, match="--max_length 1 leaves no room"):
         word_vectors(model, tokenizer, ENGLISH, spans, max_length=1)
-    with pytest.raises(BadInput, match="empty"):
+    with pytest.raises(InputError, match="empty"):
         word_vectors(model, tokenizer, "", spans[:0])
     model.model.layers[1].mlp.down_proj.weight.data[:] = float("inf")
-    with pytest.raises(BadInput, match=r"layer 2 are not finite.*--dtype"):
+    with pytest.raises(InputError, match=r"layer 2 are not finite.*--dtype"):
         word_vectors(model, tokenizer, ENGLISH, spans)
 
 
@@ -289,7 +290,7 @@ def test_a_window_that_memory_does_not_hold_is_an_error(monkeypatch):
         return read(input_ids=input_ids, **more)
 
     monkeypatch.setattr(model.base_model, "forward", out_of_memory)
-    with pytest.raises(BadInput, match=r"does not hold the model's work on 64 tokens: .* \(--max_length\)"):
+    with pytest.raises(InputError, match=r"does not hold the model's work on 64 tokens: .* \(--max_length\)"):
         word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))
 
 

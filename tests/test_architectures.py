@@ -3,8 +3,6 @@
 ``make test`` reads a selection; ``make architectures`` reads all, and prints what came out of each.
 """
 
-import llm_brain_asym as study
-
 import numpy as np
 import pytest
 import torch
@@ -12,9 +10,12 @@ from conftest import ENGLISH, byte_level_tokenizer
 from test_activations import words_in
 from tiny_models import ARCHITECTURES, tiny_config, tiny_model
 
-from pipeline import BadInput, minimal_pairs
-from pipeline.activations import token_ranges, word_vectors
-from pipeline.generation import continue_prompts
+from pipeline.errors import InputError
+from pipeline.models.generation import continue_prompts
+from pipeline.models.loading import load_checkpoint
+from pipeline.models.sentence_scores import log_probabilities
+from pipeline.words.tokens import token_ranges
+from pipeline.words.vectors import word_vectors
 
 # What each of the fast selection must do: numbers of a plain loop, or an error with these words.
 SELECTION = {
@@ -87,7 +88,7 @@ def plain_text(prompt, seed, model, tokenizer):
 
 
 def check_sums(model, tokenizer):
-    scores = minimal_pairs.log_probabilities(SENTENCES, model, tokenizer, say=lambda line: None)
+    scores = log_probabilities(SENTENCES, model, tokenizer, log=lambda line: None)
     expected = [plain_log_probability([0, *ids], model) for ids in tokenizer(SENTENCES)["input_ids"]]
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
 
@@ -105,7 +106,7 @@ def check_states(model, tokenizer):
 
 def check_texts(model, tokenizer):
     expected = [plain_text(prompt, seed, model, tokenizer) for seed, prompt in enumerate(PROMPTS)]
-    together = continue_prompts(model, tokenizer, PROMPTS, [0, 1], N_NEW, say=lambda line: None)
+    together = continue_prompts(model, tokenizer, PROMPTS, [0, 1], N_NEW, log=lambda line: None)
     alone = [continue_prompts(model, tokenizer, [PROMPTS[seed]], [seed], N_NEW)[0] for seed in range(2)]
     assert alone == expected
     assert together == expected
@@ -122,16 +123,14 @@ def what_comes_out(architecture, tokenizer, folder):
     config.save_pretrained(folder / architecture)  # whole, as it is published: the model keeps the part for text
     tokenizer.save_pretrained(folder / architecture)
     try:
-        model, tokenizer, _ = study.load_checkpoint(
-            str(folder / architecture), texts=SENTENCES
-        )  # on a GPU if there is one
-    except BadInput as error:
+        model, tokenizer, _ = load_checkpoint(str(folder / architecture), texts=SENTENCES)  # on a GPU if there is one
+    except InputError as error:
         return f"refused: {' '.join(str(error).split()).removeprefix(f'checkpoint {folder}/')}"
     refused = []
     for check in (check_sums, check_states, check_texts):
         try:
             check(model, tokenizer)
-        except BadInput as error:
+        except InputError as error:
             refused.append(f"{check.__name__.removeprefix('check_')} refused: {' '.join(str(error).split())}")
     return "; ".join(refused) or "equal"
 

@@ -9,24 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import BadInput
-from pipeline.asymmetry import (
-    LANGUAGE_REGIONS,
-    atlas_regions,
-    brain_scores,
-    cerebellum,
-    hemispheres,
-    left_right,
-    mirrored,
-    mirrored_difference,
-    reliable_voxels,
-    resampled_left_right,
-    side_curves,
-    spheres,
-    voxel_blocks,
-    voxel_positions,
-)
-from pipeline.brain_curves import asymmetry_table
+from pipeline.brain.curves import asymmetry_table
+from pipeline.brain.hemispheres import hemispheres, left_right, mirrored, mirrored_difference
+from pipeline.brain.regions import LANGUAGE_REGIONS, atlas_regions, cerebellum, spheres
+from pipeline.brain.reliability import reliable_voxels
+from pipeline.brain.scores import brain_scores, resampled_left_right, side_curves
+from pipeline.brain.voxels import voxel_blocks, voxel_positions
+from pipeline.errors import InputError
 
 
 def of_language(lang, published):
@@ -93,7 +82,7 @@ def test_positions_decide_whatever_the_order_of_the_voxels():
     assert voxel_positions(mask)[:, 0].tolist() == [10, 10, 5, 5, 0, 0, -5, -5, -10, -10]
     assert left.tolist() == [False] * 6 + [True] * 4
     assert right.tolist() == [True] * 4 + [False] * 6
-    with pytest.raises(BadInput, match="'half'"):
+    with pytest.raises(InputError, match="'half'"):
         hemispheres(mask, rule="half")
 
 
@@ -113,9 +102,9 @@ def test_scores_are_maxima_over_layers_of_averages_over_runs():
     averages = brain_scores([checkpoints[0], checkpoints[1].mean(axis=1, keepdims=True)])
     assert averages.shape == (2, 1, 50)
     np.testing.assert_allclose(averages[:, 0], scores.mean(axis=1), atol=1e-6)
-    with pytest.raises(BadInput, match=r"\(8, 50\) and \(9, 50\)"):
+    with pytest.raises(InputError, match=r"\(8, 50\) and \(9, 50\)"):
         brain_scores([checkpoints[0], checkpoints[1][:, :8]])
-    with pytest.raises(BadInput, match="'median': choose maximum or nested"):
+    with pytest.raises(InputError, match="'median': choose maximum or nested"):
         brain_scores(checkpoints, best_layer="median")
 
 
@@ -165,11 +154,11 @@ def test_without_single_runs_there_is_no_interval():
 
 def test_voxels_of_another_brain_are_an_error():
     scores, left, right, _ = planted()
-    with pytest.raises(BadInput, match=f"{len(left) - 1} voxels in the correlations and {len(left)} in the mask"):
+    with pytest.raises(InputError, match=f"{len(left) - 1} voxels in the correlations and {len(left)} in the mask"):
         left_right(scores[0, 0, :-1], left, right)
-    with pytest.raises(BadInput, match="no \\(reliable\\) voxel"):
+    with pytest.raises(InputError, match="no \\(reliable\\) voxel"):
         left_right(scores[0, 0], left, right & left)
-    with pytest.raises(BadInput, match="ISC"):
+    with pytest.raises(InputError, match="ISC"):
         reliable_voxels(np.ones(5))
 
 
@@ -227,16 +216,16 @@ def test_an_atlas_without_a_region_on_the_left_is_refused():
     labels = np.zeros((10, 8, 6), np.int16)
     affine = np.diag([5.0, 5, 5, 1])
     affine[:3, 3] = -22.5, -62.5, -42.5
-    with pytest.raises(BadInput, match="the atlas has no region in the mask"):
+    with pytest.raises(InputError, match="the atlas has no region in the mask"):
         atlas_regions(BRAIN, nibabel.Nifti1Image(labels, affine))
     labels[5:] = 4
-    with pytest.raises(BadInput, match="no region lies left of the midline: mirror it"):
+    with pytest.raises(InputError, match="no region lies left of the midline: mirror it"):
         atlas_regions(BRAIN, nibabel.Nifti1Image(labels, affine))
     assert list(atlas_regions(BRAIN, nibabel.Nifti1Image(labels[::-1].copy(), affine))) == [4]
 
 
 def test_a_grid_that_is_not_symmetric_cannot_be_mirrored():
-    with pytest.raises(BadInput, match="not symmetric about x = 0"):
+    with pytest.raises(InputError, match="not symmetric about x = 0"):
         mirrored(small_brain(shift_mm=3))
 
 
@@ -266,7 +255,7 @@ def test_a_layer_chosen_on_other_runs_promises_no_more_than_there_is():
     noise[:, 2, 5] = np.nan  # a voxel that does not vary in one run
     for best_layer_is in ("maximum", "nested"):
         assert np.argwhere(np.isnan(brain_scores([noise], best_layer_is)[0])).tolist() == [[2, 5]]
-    with pytest.raises(BadInput, match="on other runs"):
+    with pytest.raises(InputError, match="on other runs"):
         brain_scores([noise[:, :1]], best_layer="nested")
 
 

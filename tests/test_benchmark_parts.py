@@ -1,7 +1,5 @@
 """A part of a benchmark is called a part, and parts of several sizes are not one curve."""
 
-import llm_brain_asym as study
-
 import json
 
 import numpy as np
@@ -9,9 +7,18 @@ import pandas as pd
 import pytest
 from conftest import add_blimp
 
-from pipeline import BadInput, benchmark_tables, benchmarks, dyck, minimal_pairs
-from pipeline.arithmetic import DIGITS, OPERATIONS
-from pipeline.tables import write_table
+from pipeline.errors import InputError
+from pipeline.tasks import dyck, table
+from pipeline.tasks.arithmetic import DIGITS, OPERATIONS
+from pipeline.tasks.minimal_pairs import accuracies, first_pairs
+from pipeline.tasks.table import BENCHMARKS
+from study.files.tables import write_table
+from study.inputs.blimp_zorro import read_blimp, read_zorro
+from study.outputs import task_tables
+from study.outputs.comparability import what_differs
+from study.outputs.tasks import parts_of_benchmarks, read_benchmark_items, read_benchmarks
+from study.paths import benchmark_pairs_path, benchmark_path
+from study.records import record_path
 
 WHOLE = {
     "blimp": [(f"p{k}", 1000) for k in range(67)],
@@ -27,51 +34,49 @@ WHOLE = {
 
 
 def test_sizes_are_those_of_the_benchmarks():
-    assert {name: (size.n_paradigms, size.n_pairs) for name, size in benchmarks.SIZES.items()} == {
+    assert {name: (size.n_paradigms, size.n_pairs) for name, size in table.SIZES.items()} == {
         "blimp": (67, 67_000),
         "zorro": (23, 46_000),
         "arithmetic": (9, 6_200),
         "dyck": (7, 7_000),
     }
-    assert set(benchmarks.SIZES) == set(study.BENCHMARKS)
+    assert set(table.SIZES) == set(BENCHMARKS)
     assert len(OPERATIONS) * len(DIGITS) == 9
     assert dyck.dyck_pairs(1, n_pairs=2)["paradigm"].nunique() == 7
 
 
 def test_sizes_are_those_of_the_published_files(published, monkeypatch):
     monkeypatch.setenv("LTBA_DIR", str(published))
-    for benchmark, read in [("blimp", study.read_blimp), ("zorro", study.read_zorro)]:
+    for benchmark, read in [("blimp", read_blimp), ("zorro", read_zorro)]:
         pairs = read()
         part = tuple(sorted(pairs["paradigm"].value_counts().items()))
-        assert len(pairs) == benchmarks.SIZES[benchmark].n_pairs
-        assert benchmarks.is_whole(benchmark, part)
-        assert benchmarks.describe_part(benchmark, part) == ""
+        assert len(pairs) == table.SIZES[benchmark].n_pairs
+        assert table.is_whole(benchmark, part)
+        assert table.describe_part(benchmark, part) == ""
 
 
 @pytest.mark.parametrize("benchmark", WHOLE)
 def test_a_whole_benchmark_is_no_part_and_anything_less_is(benchmark):
     whole = tuple(sorted(WHOLE[benchmark]))
-    assert benchmarks.describe_part(benchmark, whole) == ""
+    assert table.describe_part(benchmark, whole) == ""
     without_numbers = tuple((paradigm, None) for paradigm, _ in whole)
-    assert benchmarks.describe_part(benchmark, without_numbers) == ""
-    n, size = len(whole), benchmarks.SIZES[benchmark]
-    assert benchmarks.describe_part(benchmark, without_numbers[1:]) == (
-        f"{benchmark} is a part: {n - 1} of {n} paradigms"
-    )
+    assert table.describe_part(benchmark, without_numbers) == ""
+    n, size = len(whole), table.SIZES[benchmark]
+    assert table.describe_part(benchmark, without_numbers[1:]) == (f"{benchmark} is a part: {n - 1} of {n} paradigms")
     about = "about " if benchmark == "arithmetic" else ""
     for limit in (1, 999):
         cut = tuple((paradigm, min(limit, of_paradigm)) for paradigm, of_paradigm in whole)
         n_pairs = sum(min(limit, of_paradigm) for _, of_paradigm in whole)
-        assert benchmarks.describe_part(benchmark, cut) == (
+        assert table.describe_part(benchmark, cut) == (
             f"{benchmark} is a part: {n} of {n} paradigms, {n_pairs:,} of {about}{size.n_pairs:,} pairs"
         )
-    assert "is not the published set" in benchmarks.describe_part(benchmark, (*whole, ("q", 1000)))
+    assert "is not the published set" in table.describe_part(benchmark, (*whole, ("q", 1000)))
 
 
 def test_arithmetic_with_another_seed_is_whole():
     """How many problems of one digit make pairs depends on the seed."""
     other = dict(WHOLE["arithmetic"]) | {"addition_1_digit": 76, "subtraction_1_digit": 42}
-    assert benchmarks.is_whole("arithmetic", tuple(sorted(other.items())))
+    assert table.is_whole("arithmetic", tuple(sorted(other.items())))
 
 
 def test_the_part_that_most_have_counts():
@@ -88,11 +93,11 @@ def test_the_part_that_most_have_counts():
         ([small, middle, unknown], middle),
         ([unknown, unknown, large], unknown),
     ]:
-        assert benchmarks.most_common_part(parts) == expected
-        assert benchmarks.most_common_part(parts[::-1]) == expected
-    assert benchmarks.is_same_part(small, unknown)
-    assert not benchmarks.is_same_part(small, middle)
-    assert not benchmarks.is_same_part(small, large)
+        assert table.most_common_part(parts) == expected
+        assert table.most_common_part(parts[::-1]) == expected
+    assert table.is_same_part(small, unknown)
+    assert not table.is_same_part(small, middle)
+    assert not table.is_same_part(small, large)
 
 
 # ---------------------------------------------------------------- the study folder
@@ -111,9 +116,9 @@ def pairs_of(paradigms, n_pairs, seed, shift=0):
 def write_results(revision, pairs, benchmark="blimp", drop=(), what=("accuracies", "pairs")):
     stem = f"lm_{revision}"
     if "accuracies" in what:
-        write_table(study.benchmark_path(stem, benchmark), minimal_pairs.accuracies(pairs).drop(columns=list(drop)))
+        write_table(benchmark_path(stem, benchmark), accuracies(pairs).drop(columns=list(drop)))
     if "pairs" in what:
-        write_table(study.benchmark_pairs_path(stem, benchmark), pairs.drop(columns="phenomenon"))
+        write_table(benchmark_pairs_path(stem, benchmark), pairs.drop(columns="phenomenon"))
 
 
 def checkpoints_of(*revisions):
@@ -135,21 +140,21 @@ def test_checkpoints_with_another_part_are_left_out_and_named(study_folder):
     write_results("s8", pairs_of("ab", 20, 7))
     write_results("s16", pairs_of("abcd", 5, 8))
     checkpoints = checkpoints_of("s1", "s2", "s4", "s8", "s16", "s32")
-    scores = study.read_benchmarks("lm", checkpoints)["blimp"].tolist()
+    scores = read_benchmarks("lm", checkpoints)["blimp"].tolist()
     assert scores[:3] == pytest.approx([mean_accuracy(pairs) for pairs in usual.values()])
     assert np.isnan(scores[3:]).all()
-    values, groups = study.read_benchmark_items("lm", checkpoints)["blimp"]
+    values, groups = read_benchmark_items("lm", checkpoints)["blimp"]
     assert values.shape == (6, 80)
     assert groups.tolist() == list("a" * 20 + "b" * 20 + "c" * 20 + "d" * 20)
     for row, pairs in enumerate(usual.values()):
         assert values[row].tolist() == (pairs["logprob_good"] > pairs["logprob_bad"]).tolist()
     assert np.isnan(values[3:]).all()
     rest = "than in the rest of the curve (4 of 67 paradigms, 80 of 67,000 pairs), and is left out there"
-    assert study.what_differs("lm", checkpoints, "en") == [
+    assert what_differs("lm", checkpoints, "en") == [
         f"blimp is another part at s8 (2 of 67 paradigms, 40 of 67,000 pairs) {rest}",
         f"blimp is another part at s16 (4 of 67 paradigms, 20 of 67,000 pairs) {rest}",
     ]
-    assert study.parts_of_benchmarks("lm", checkpoints) == [
+    assert parts_of_benchmarks("lm", checkpoints) == [
         "blimp is a part: 4 of 67 paradigms, 80 of 67,000 pairs",
     ]
 
@@ -158,8 +163,8 @@ def test_where_as_many_checkpoints_have_either_part_the_larger_counts(study_fold
     write_results("s1", pairs_of("ab", 4, 0))
     write_results("s2", pairs_of("ab", 6, 1))
     checkpoints = checkpoints_of("s1", "s2")
-    assert study.read_benchmarks("lm", checkpoints)["blimp"].isna().tolist() == [True, False]
-    assert np.isnan(study.read_benchmark_items("lm", checkpoints)["blimp"][0]).all(axis=1).tolist() == [True, False]
+    assert read_benchmarks("lm", checkpoints)["blimp"].isna().tolist() == [True, False]
+    assert np.isnan(read_benchmark_items("lm", checkpoints)["blimp"][0]).all(axis=1).tolist() == [True, False]
 
 
 def test_tables_of_others_without_numbers_of_pairs_are_read(study_folder):
@@ -170,19 +175,19 @@ def test_tables_of_others_without_numbers_of_pairs_are_read(study_folder):
     write_results("s4", usual["s4"])
     write_results("s8", pairs_of("ab", 3, 9), drop=["n_pairs"])  # another part, which its pairs show
     checkpoints = checkpoints_of(*usual, "s8")
-    scores = study.read_benchmarks("lm", checkpoints)["blimp"].tolist()
+    scores = read_benchmarks("lm", checkpoints)["blimp"].tolist()
     assert scores[:3] == pytest.approx([mean_accuracy(pairs) for pairs in usual.values()])
     assert np.isnan(scores[3])
-    values, _ = study.read_benchmark_items("lm", checkpoints)["blimp"]
+    values, _ = read_benchmark_items("lm", checkpoints)["blimp"]
     assert np.isnan(values).all(axis=1).tolist() == [True, False, False, True]
-    assert len(study.what_differs("lm", checkpoints, "en")) == 1
+    assert len(what_differs("lm", checkpoints, "en")) == 1
 
 
 def test_the_same_pairs_in_another_order_are_the_same(study_folder):
     first, second = pairs_of("ab", 5, 0), pairs_of("ab", 5, 1)
     write_results("s1", first)
     write_results("s2", second.sample(frac=1, random_state=0))
-    values, groups = study.read_benchmark_items("lm", checkpoints_of("s1", "s2"))["blimp"]
+    values, groups = read_benchmark_items("lm", checkpoints_of("s1", "s2"))["blimp"]
     assert groups.tolist() == ["a"] * 5 + ["b"] * 5
     assert values[1].tolist() == (second["logprob_good"] > second["logprob_bad"]).tolist()
 
@@ -190,18 +195,20 @@ def test_the_same_pairs_in_another_order_are_the_same(study_folder):
 def test_pairs_of_other_numbers_are_named(study_folder):
     write_results("s1", pairs_of("ab", 5, 0))
     write_results("s2", pairs_of("ab", 5, 1, shift=1))
-    with pytest.raises(BadInput, match=r"lm_s2_blimp_pairs\.csv\.gz: expected the pairs of lm_s1_blimp_pairs\.csv\.gz"):
-        study.read_benchmark_items("lm", checkpoints_of("s1", "s2"))
+    with pytest.raises(
+        InputError, match=r"lm_s2_blimp_pairs\.csv\.gz: expected the pairs of lm_s1_blimp_pairs\.csv\.gz"
+    ):
+        read_benchmark_items("lm", checkpoints_of("s1", "s2"))
 
 
 def test_a_table_that_cannot_be_an_accuracy_is_named(study_folder):
-    path = study.benchmark_path("lm_s1", "blimp")
+    path = benchmark_path("lm_s1", "blimp")
     write_table(path, pd.DataFrame({"paradigm": ["a", "b"], "accuracy": [0.5, 81.2]}))
-    with pytest.raises(BadInput, match=r"lm_s1_blimp\.csv: line 3: expected an accuracy from 0 to 1, got 81\.2"):
-        study.read_benchmarks("lm", checkpoints_of("s1"))
+    with pytest.raises(InputError, match=r"lm_s1_blimp\.csv: line 3: expected an accuracy from 0 to 1, got 81\.2"):
+        read_benchmarks("lm", checkpoints_of("s1"))
     write_table(path, pd.DataFrame({"paradigm": [], "accuracy": []}))
-    with pytest.raises(BadInput, match=r"lm_s1_blimp\.csv: expected a row per paradigm"):
-        study.read_benchmarks("lm", checkpoints_of("s1"))
+    with pytest.raises(InputError, match=r"lm_s1_blimp\.csv: expected a row per paradigm"):
+        read_benchmarks("lm", checkpoints_of("s1"))
 
 
 # ---------------------------------------------------------------- the scripts
@@ -209,8 +216,8 @@ def test_a_table_that_cannot_be_an_accuracy_is_named(study_folder):
 
 def test_the_first_pairs_of_each_paradigm_are_those_of_the_limit():
     pairs = pd.DataFrame({"paradigm": list("aabbbc"), "pair": [0, 1, 0, 1, 2, 0]})
-    assert minimal_pairs.first_pairs(pairs) is pairs
-    first = minimal_pairs.first_pairs(pairs, 2)
+    assert first_pairs(pairs) is pairs
+    first = first_pairs(pairs, 2)
     assert first.to_numpy().tolist() == [["a", 0], ["a", 1], ["b", 0], ["b", 1], ["c", 0]]
 
 
@@ -220,18 +227,18 @@ def test_a_trial_is_recorded_and_called_a_part(study_folder, tiny_checkpoint, ca
     status, out, error = call("evaluate_llm_blimp", *options, "--limit", 3)
     assert status == 0, error
     assert out.splitlines()[-1] == "blimp is a part: 2 of 67 paradigms, 6 of 67,000 pairs"
-    path = study.benchmark_path("tiny-pythia_step8", "blimp")
+    path = benchmark_path("tiny-pythia_step8", "blimp")
     assert pd.read_csv(path)["n_pairs"].tolist() == [3, 3]
-    pairs = pd.read_csv(study.benchmark_pairs_path("tiny-pythia_step8", "blimp"))
+    pairs = pd.read_csv(benchmark_pairs_path("tiny-pythia_step8", "blimp"))
     assert pairs["pair"].tolist() == [0, 1, 2] * 2
-    assert pairs["good"].tolist() == study.read_blimp().query("pair < 3")["good"].tolist()
-    assert json.loads(study.record_path(path).read_text())["parameters"]["limit"] == 3
+    assert pairs["good"].tolist() == read_blimp().query("pair < 3")["good"].tolist()
+    assert json.loads(record_path(path).read_text())["parameters"]["limit"] == 3
 
     status, _, error = call("evaluate_llm_blimp", *options)
     assert status == 2
     assert "was made with limit 3" in error
     assert call("evaluate_llm_blimp", *options, "--overwrite")[0] == 0
-    assert "limit" not in json.loads(study.record_path(path).read_text())["parameters"]
+    assert "limit" not in json.loads(record_path(path).read_text())["parameters"]
     assert pd.read_csv(path)["n_pairs"].tolist() == [10, 10]
     status, _, error = call("evaluate_llm_blimp", *options, "--limit", 0)
     assert status == 2
@@ -240,8 +247,8 @@ def test_a_trial_is_recorded_and_called_a_part(study_folder, tiny_checkpoint, ca
 
 def test_the_overview_says_which_part_of_a_benchmark_there_is(study_folder, call):
     for benchmark, part in (("dyck", WHOLE["dyck"]), ("zorro", WHOLE["zorro"][:2])):
-        table = pd.DataFrame(part, columns=["paradigm", "n_pairs"]).assign(accuracy=0.5)
-        write_table(study.benchmark_path("lm_s1", benchmark), table)
+        rows = pd.DataFrame(part, columns=["paradigm", "n_pairs"]).assign(accuracy=0.5)
+        write_table(benchmark_path("lm_s1", benchmark), rows)
     status, told, _ = call("llm_brain_asym")
     assert status == 0
     head, row = (line.split() for line in told.splitlines() if line.split()[:1] in (["checkpoint"], ["lm_s1"]))
@@ -257,9 +264,9 @@ def test_other_sentences_under_the_same_numbers_are_an_error(tmp_path):
     pairs = pd.DataFrame({"paradigm": "p", "pair": range(3), "good": list("abc"), "bad": list("xyz")})
     pairs = pairs.assign(logprob_good=-1.0, logprob_bad=-2.0)
     rights = []
-    for name, table in [("one", pairs), ("same", pairs[::-1]), ("other", pairs.assign(good=list("abd")))]:
-        write_table(tmp_path / f"{name}.csv.gz", table)
-        rights.append((tmp_path / f"{name}.csv.gz", benchmark_tables.read_right(tmp_path / f"{name}.csv.gz")))
-    assert benchmark_tables.join_pairs(rights[:2])[0].tolist() == [[1, 1, 1]] * 2
-    with pytest.raises(BadInput, match=r"other\.csv\.gz: expected the sentences of one\.csv\.gz"):
-        benchmark_tables.join_pairs(rights)
+    for name, rows in [("one", pairs), ("same", pairs[::-1]), ("other", pairs.assign(good=list("abd")))]:
+        write_table(tmp_path / f"{name}.csv.gz", rows)
+        rights.append((tmp_path / f"{name}.csv.gz", task_tables.read_right(tmp_path / f"{name}.csv.gz")))
+    assert task_tables.join_pairs(rights[:2])[0].tolist() == [[1, 1, 1]] * 2
+    with pytest.raises(InputError, match=r"other\.csv\.gz: expected the sentences of one\.csv\.gz"):
+        task_tables.join_pairs(rights)

@@ -6,10 +6,13 @@ import pytest
 from scipy.stats import ttest_1samp
 from test_asymmetry import BRAIN, CHECKPOINTS, planted
 
-from pipeline import brain_maps, regions
-from pipeline.asymmetry import brain_scores, hemispheres, side_curves, voxel_blocks, voxel_positions
-from pipeline.brain_curves import asymmetry_table, brain_curves, scores_by_choice
-from pipeline.checkpoints import has_own_weights, last_to_report, tokens_for_fits
+from pipeline.brain import region_differences
+from pipeline.brain.curves import asymmetry_table, brain_curves, scores_by_choice
+from pipeline.brain.hemispheres import hemispheres
+from pipeline.brain.scores import brain_scores, side_curves
+from pipeline.brain.voxels import voxel_blocks, voxel_positions
+from pipeline.statistics.checkpoints import has_own_weights, last_to_report, tokens_for_fits
+from report import emergence_map
 
 NESTED = ["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"]
 COLUMNS = ["revision", "tokens", "left", "right", "left_minus_right", "low", "high"]
@@ -92,7 +95,7 @@ def two_regions():
 def test_every_region_has_a_curve_an_interval_and_a_test_at_the_end():
     scores = {"nested": planted()[0], "maximum": planted(seed=1)[0]}
     known = two_regions()
-    curves = regions.region_curves(CHECKPOINTS, scores, known)
+    curves = region_differences.region_curves(CHECKPOINTS, scores, known)
     assert curves["region"].tolist() == ["back", "back", "all", "all"]
     for name, rows in curves.groupby("region"):
         left, right = known[name]
@@ -112,30 +115,30 @@ def test_every_region_has_a_curve_an_interval_and_a_test_at_the_end():
         # The test and the interval agree.
         assert rows["low_nested"].iloc[1] > 0
     scores["nested"][0, 3, known["back"][0]] = np.nan
-    assert regions.region_curves(CHECKPOINTS, scores, known)["region"].tolist() == ["all", "all"]
+    assert region_differences.region_curves(CHECKPOINTS, scores, known)["region"].tolist() == ["all", "all"]
 
 
 def test_the_test_is_at_the_last_checkpoint_with_weights_of_its_own():
     scores = {"nested": planted()[0], "maximum": planted()[0]}
     checkpoints = CHECKPOINTS.assign(same_weights_as=["", "a"])
-    curves = regions.region_curves(checkpoints, scores, two_regions())
+    curves = region_differences.region_curves(checkpoints, scores, two_regions())
     assert curves["p"].notna().tolist() == [True, False] * 2
     assert list(curves.columns)[-1] == "same_weights_as"
 
 
 def test_regions_of_averages_have_neither_interval_nor_test():
     scores = {"maximum": planted()[0].mean(axis=1, keepdims=True)}
-    curves = regions.region_curves(CHECKPOINTS, scores, two_regions())
+    curves = region_differences.region_curves(CHECKPOINTS, scores, two_regions())
     assert curves[["low", "high", "p", "p_holm"]].isna().all(axis=None)
     assert not set(NESTED) & set(curves.columns)
-    assert regions.region_curves(CHECKPOINTS, scores, {}).empty
+    assert region_differences.region_curves(CHECKPOINTS, scores, {}).empty
 
 
 def test_holm_by_hand():
-    corrected = regions.holm(np.array([0.03, np.nan, 0.01, 0.04, 0.9]))
+    corrected = region_differences.holm(np.array([0.03, np.nan, 0.01, 0.04, 0.9]))
     np.testing.assert_allclose(corrected, [0.09, np.nan, 0.04, 0.09, 0.9])
-    assert regions.holm([0.6, 0.7]).tolist() == [1, 1]
-    assert regions.holm([]).size == 0
+    assert region_differences.holm([0.6, 0.7]).tolist() == [1, 1]
+    assert region_differences.holm([]).size == 0
 
 
 def test_runs_that_share_their_training_are_tested_with_the_level_that_is_said():
@@ -145,13 +148,13 @@ def test_runs_that_share_their_training_are_tested_with_the_level_that_is_said()
     pairs = np.triu(pairs, 1) + np.triu(pairs, 1).transpose(0, 2, 1)
     by_run = pairs.sum(axis=2)
     error = np.sqrt(0.05 * 0.95 / n_studies)
-    assert np.mean(regions.mean_over_runs(by_run)[3] < 0.05) < 0.065 + 3 * error
+    assert np.mean(region_differences.mean_over_runs(by_run)[3] < 0.05) < 0.065 + 3 * error
     assert np.mean(ttest_1samp(by_run, 0, axis=1).pvalue < 0.05) > 0.12
 
 
 def test_the_largest_regions_are_those_with_layers_chosen_on_other_runs():
     curves = pd.DataFrame({"region": [1, 2, 3], "left_minus_right": [3, 2, 1], "left_minus_right_nested": [1, -3, 2]})
-    assert regions.largest(curves, 2)["region"].tolist() == [2, 3]
+    assert region_differences.largest(curves, 2)["region"].tolist() == [2, 3]
 
 
 def test_the_map_of_emergence_leaves_out_shared_weights():
@@ -162,18 +165,20 @@ def test_the_map_of_emergence_leaves_out_shared_weights():
     rise = 1 / (1 + np.exp(-6 * (np.log10(tokens) - 9.9)))
     scores = rng.normal(0, 0.01, (7, 9, len(left))) + 0.3 * rise[:, None, None] * left
     everywhere = np.ones(len(left), dtype=bool)
-    log_tokens, n_pairs = brain_maps.emergence_map(checkpoints, scores, BRAIN, everywhere)
+    log_tokens, n_pairs = emergence_map.emergence_map(checkpoints, scores, BRAIN, everywhere)
     assert n_pairs == left.sum()
     assert np.isfinite(log_tokens[left]).all()
     assert np.isnan(log_tokens[~left]).all()
     assert np.median(log_tokens[left]) == pytest.approx(9.9, abs=0.05)
     scores[3] = 9  # whatever a checkpoint of unknown training shows
     marked = checkpoints.assign(same_weights_as=["", "", "", "step6", "", "", ""])
-    assert np.nanmedian(brain_maps.emergence_map(marked, scores, BRAIN, everywhere)[0]) == pytest.approx(9.9, abs=0.05)
+    assert np.nanmedian(emergence_map.emergence_map(marked, scores, BRAIN, everywhere)[0]) == pytest.approx(
+        9.9, abs=0.05
+    )
     few = marked.assign(same_weights_as=["step6"] * 3 + [""] * 4)
     for log_tokens, n_pairs in [
-        brain_maps.emergence_map(few, scores, BRAIN, everywhere),
-        brain_maps.emergence_map(checkpoints, None, BRAIN, everywhere),
+        emergence_map.emergence_map(few, scores, BRAIN, everywhere),
+        emergence_map.emergence_map(checkpoints, None, BRAIN, everywhere),
     ]:
         assert n_pairs == 0
         assert np.isnan(log_tokens).all()

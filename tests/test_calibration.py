@@ -1,15 +1,13 @@
 """Coverage and error rates of simulated studies: counted rightly, and what they should be."""
 
-import llm_brain_asym as study
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from demo import calibration as simulation
-from demo import listener
-from pipeline import calibration
-from pipeline.asymmetry import voxel_positions
+from demo import coverage, listener
+from pipeline.brain.voxels import voxel_positions
+from study.outputs.figures import read_calibration
 
 COLUMNS = ["listener", "study", "curve", "quantity", "tokens", "value", "low", "high"]
 
@@ -30,7 +28,7 @@ def made_up(n_studies, half_width, seed=0):
 
 @pytest.mark.parametrize(("half_width", "expected"), [(1.96, 0.95), (1.0, 0.683)])
 def test_coverage_is_counted(half_width, expected):
-    table = calibration.coverage(made_up(4000, half_width)).set_index(["curve", "quantity"])
+    table = coverage.coverage(made_up(4000, half_width)).set_index(["curve", "quantity"])
     for curve in ("one", "two"):
         row = table.loc[(curve, "x0")]
         assert row["coverage"] == pytest.approx(expected, abs=4 * row["standard_error"])
@@ -39,7 +37,7 @@ def test_coverage_is_counted(half_width, expected):
     points = table.loc[("one", "value")]
     assert points["coverage"] == 0.5
     assert points["n_studies"] == 4000
-    summary = calibration.by_quantity(table.reset_index()).set_index("interval_of")
+    summary = coverage.by_quantity(table.reset_index()).set_index("interval_of")
     assert summary.loc["x0", "lowest"] == table.xs("x0", level="quantity")["coverage"].min()
 
 
@@ -63,17 +61,17 @@ def test_a_shift_is_by_whole_checkpoints_and_leaves_the_untrained_one():
 
 def check(results, n_errors):
     """Everything that the notebook says of the simulated studies, within Monte Carlo error."""
-    coverage = calibration.coverage(results)
-    assert set(coverage["listener"]) == {"asymmetric", "symmetric"}
+    rows = coverage.coverage(results)
+    assert set(rows["listener"]) == {"asymmetric", "symmetric"}
     # The distance of two curves cannot be below 0, and noise only adds to it: the notebook says so.
-    coverage = coverage[coverage["quantity"] != "scaled_distance"]
-    assert coverage["coverage"].mean() > 0.93
-    too_low = coverage[coverage["coverage"] < 0.95 - n_errors * coverage["standard_error"]]
+    rows = rows[rows["quantity"] != "scaled_distance"]
+    assert rows["coverage"].mean() > 0.93
+    too_low = rows[rows["coverage"] < 0.95 - n_errors * rows["standard_error"]]
     assert too_low.empty, too_low.to_string()
-    of_asymmetry = coverage[(coverage["curve"] == "left_minus_right") & (coverage["quantity"] == "value")]
+    of_asymmetry = rows[(rows["curve"] == "left_minus_right") & (rows["quantity"] == "value")]
     # Neither too narrow nor, over all checkpoints, too wide.
     assert (of_asymmetry["coverage"] < 0.95 + n_errors * of_asymmetry["standard_error"]).all()
-    shares = calibration.shares(results)
+    shares = coverage.shares(results)
     least, most = {"all": 1.0, "most": 0.8}, {"5 % at most": 0.05, "2.5 % at most": 0.025}
     for row in shares.to_dict("records"):
         if row["should_be"] in least:
@@ -85,10 +83,10 @@ def check(results, n_errors):
 
 
 def test_the_saved_studies_hold_what_the_notebook_promises():
-    results = study.read_calibration()
+    results = read_calibration()
     assert results.groupby("listener")["study"].nunique().to_dict() == {"asymmetric": 151, "symmetric": 151}
     check(results, n_errors=3)
-    measures = calibration.measures(results).set_index("measure")
+    measures = coverage.measures(results).set_index("measure")
     # Why alignment is the headline.
     assert measures.loc["alignment", "defined_if_flat"]
     assert measures.loc["alignment", "lowest_coverage"] > 0.9

@@ -1,7 +1,5 @@
 """The check of a study: what it shows, what it warns of, and every fault that a later stage would refuse."""
 
-import llm_brain_asym as study
-
 import re
 import shutil
 import zipfile
@@ -12,7 +10,17 @@ import pandas as pd
 import pytest
 from conftest import add_blimp, all_files
 
-from pipeline import files
+from study.files.safe_joblib import read_arrays, write_arrays
+from study.inputs.le_petit_prince import read_word_timings
+from study.paths import (
+    activations_path,
+    average_subject_path,
+    isc_path,
+    layer_correlations_path,
+    mask_path,
+    run_correlations_path,
+)
+from study.records import record_path, write_record
 
 STEM = "tiny-pythia_step8"
 
@@ -55,8 +63,8 @@ def edit_timings(folder, change):
 
 
 def edit_run(run, change):
-    path = study.average_subject_path("en", run)
-    files.write_arrays(path, change(files.read_arrays(path)))
+    path = average_subject_path("en", run)
+    write_arrays(path, change(read_arrays(path)))
 
 
 def replace_member(folder, run, content):
@@ -84,7 +92,7 @@ def test_what_is_there_is_counted(fitting_study, check):
     rows = pd.read_csv(fitting_study / "lppEN_word_information.csv")
     n_words = rows["word"].notna().sum()
     assert line_of(printed, "story") == f"4 runs, {n_words} words of {n_words + 3} rows, all placed in the text"
-    n_scans = [len(files.read_arrays(study.average_subject_path("en", run))) for run in range(4)]
+    n_scans = [len(read_arrays(average_subject_path("en", run))) for run in range(4)]
     last = rows.groupby("section")["offset"].max().to_numpy()
     share = last / (2 * np.array(n_scans))
     assert line_of(printed, "fMRI") == (
@@ -95,7 +103,7 @@ def test_what_is_there_is_counted(fitting_study, check):
         "24 voxels of 10 mm; 8 left, 8 right, 8 on the midline; left is x < 0 by its sform (code 2, aligned), "
         "stored in order RAS"
     )
-    isc = files.read_arrays(study.isc_path("en")).mean(axis=0)
+    isc = read_arrays(isc_path("en")).mean(axis=0)
     reliable = isc > np.percentile(isc, 75)  # in C order, the first third of the voxels is on the left
     sides = f"{reliable[:8].sum()} left, {reliable[16:].sum()} right"
     assert line_of(printed, "ISC") == f"10 trials; {reliable.sum()} reliable voxels, {sides}"
@@ -138,7 +146,7 @@ def test_another_tr_is_told_with_the_one_that_fits(fitting_study, check):
     (warning,) = [line for line in printed.splitlines() if line.startswith("warning: ")]
     rows, n_scans = pd.read_csv(fitting_study / "lppEN_word_information.csv"), []
     for run in range(4):
-        n_scans.append(len(files.read_arrays(study.average_subject_path("en", run))))
+        n_scans.append(len(read_arrays(average_subject_path("en", run))))
     last = rows.groupby("section")["offset"].max().to_numpy()
     assert status == 0
     assert f"the words fill only {min(last / n_scans / 2):.0%} to {max(last / n_scans / 2):.0%} of the scans" in warning
@@ -148,7 +156,7 @@ def test_another_tr_is_told_with_the_one_that_fits(fitting_study, check):
 
 def test_a_rest_after_a_short_run_is_no_other_tr(fitting_study, check):
     """Runs of 66 to 99 s with 19 s of rest: most fill less than 85 % of the scans, and nothing is wrong."""
-    for run, (_, _, offsets) in enumerate(study.read_word_timings("en")):
+    for run, (_, _, offsets) in enumerate(read_word_timings("en")):
         n_scans = int((offsets[-1] + 19) / 2)
         edit_run(run, lambda scans, n=n_scans: np.random.default_rng(0).standard_normal((n, 24)))
     status, printed, _ = check()
@@ -169,8 +177,8 @@ def test_one_run_whose_words_end_early_is_named(fitting_study, check):
 def test_a_mask_of_one_hemisphere_and_a_half_is_told(fitting_study, check):
     inside = np.ones((3, 2, 4), np.int8)
     inside[2, 0] = inside[2, 1, :2] = 0
-    image = nibabel.load(study.mask_path("en"))
-    nibabel.Nifti1Image(inside, image.affine).to_filename(study.mask_path("en"))
+    image = nibabel.load(mask_path("en"))
+    nibabel.Nifti1Image(inside, image.affine).to_filename(mask_path("en"))
     assert "only 67% of its voxels have a mirror image in it. Is a hemisphere missing?" in check()[1]
 
 
@@ -233,14 +241,14 @@ FAULTS = {
     ),
     "two runs": (
         lambda folder: (
-            [study.average_subject_path("en", run).unlink() for run in (2, 3)],
+            [average_subject_path("en", run).unlink() for run in (2, 3)],
             edit_timings(folder, lambda rows: rows[rows["section"] < 3]),
             keep_texts(folder, 2),
         ),
         r"lpp_en_average_subject: 2 runs are too few: one is left out, one chooses alpha, the others train",
     ),
     "a run of fMRI too few": (
-        lambda folder: study.average_subject_path("en", 3).unlink(),
+        lambda folder: average_subject_path("en", 3).unlink(),
         r"lppEN_word_information\.csv has 4 runs, but there are 3 of fMRI",
     ),
     "another text": (
@@ -272,7 +280,7 @@ FAULTS = {
         r"lppEN_word_information\.csv: expected a file, got a folder",
     ),
     "a mask that is a link to nothing": (
-        lambda folder: (study.mask_path("en").unlink(), study.mask_path("en").symlink_to(folder / "nowhere")),
+        lambda folder: (mask_path("en").unlink(), mask_path("en").symlink_to(folder / "nowhere")),
         r"mask_lpp_en\.nii\.gz is missing: get it from",
     ),
     "sections that are not counted": (
@@ -284,7 +292,7 @@ FAULTS = {
         r"average_subject_run-1\.gz: no voxel varies",
     ),
     "an image in the place of fMRI": (
-        lambda folder: shutil.copy(folder / "mask_lpp_en.nii.gz", study.average_subject_path("en", 1)),
+        lambda folder: shutil.copy(folder / "mask_lpp_en.nii.gz", average_subject_path("en", 1)),
         r"average_subject_run-1\.gz: expected arrays that joblib wrote, got a NIfTI image",
     ),
     "a text in Latin-1": (
@@ -292,7 +300,7 @@ FAULTS = {
         r"lpp_en_text\.zip: lpp_en_text/text_en_run3\.txt: line 1: expected text in UTF-8, got the byte 0xe9\. Save it",
     ),
     "ISC that is no number": (
-        lambda folder: files.write_arrays(study.isc_path("en"), np.full((10, 24), np.nan)),
+        lambda folder: write_arrays(isc_path("en"), np.full((10, 24), np.nan)),
         r"isc_10trials_en\.gz: an ISC of shape \(10, 24\) is not .* of finite numbers",
     ),
     "a damaged record": (
@@ -341,16 +349,16 @@ def test_faults_do_not_hide_each_other(fitting_study, check):
 
 def test_word_vectors_that_the_fit_would_refuse_are_told(fitting_study, check, call, tiny_checkpoint):
     assert call("extract_llm_activations", "--model", tiny_checkpoint, "--revision", "step8", "--device", "cpu")[0] == 0
-    path = study.activations_path(STEM, "en")
-    study_record = files.record_path(path)
-    content, runs = path.read_bytes(), files.read_arrays(path)
+    path = activations_path(STEM, "en")
+    study_record = record_path(path)
+    content, runs = path.read_bytes(), read_arrays(path)
     runs[2][1][3, 4] = np.nan
-    files.write_arrays(path, runs)
+    write_arrays(path, runs)
     status, printed, _ = check()
     assert status == 1
     assert f"error: {path}: run 2, layer 1 holds values that are not finite numbers; extract again" in printed
     runs[2][1][:] = 0
-    files.write_arrays(path, runs)
+    write_arrays(path, runs)
     assert f"error: {path}: layer 1: no unit varies in run 2" in check()[1]
     path.write_bytes(content)
     assert not study_record.exists()
@@ -360,12 +368,12 @@ def test_word_vectors_that_the_fit_would_refuse_are_told(fitting_study, check, c
 def test_checkpoints_of_one_curve_that_do_not_go_together_are_told(fitting_study, check):
     rng = np.random.default_rng(0)
     for revision, n_runs in (("step1", 4), ("step2", 3)):
-        path = study.run_correlations_path(f"me_lm_{revision}", "en")
+        path = run_correlations_path(f"me_lm_{revision}", "en")
         path.parent.mkdir(exist_ok=True)
         correlations = rng.random((1, n_runs, 24)).astype(np.float32)
         np.savez(path, correlations=correlations, alphas=np.ones((1, n_runs)))
-        files.write_arrays(study.layer_correlations_path(f"me_lm_{revision}", 0, "en"), correlations[0].mean(axis=0))
-        study.write_record(path, {"alphas": [2, 7, 16]}, [], 0, {"model": "me/lm", "revision": revision})
+        write_arrays(layer_correlations_path(f"me_lm_{revision}", 0, "en"), correlations[0].mean(axis=0))
+        write_record(path, {"alphas": [2, 7, 16]}, [], 0, {"model": "me/lm", "revision": revision})
     status, printed, _ = check()
     assert status == 1
     assert "error: checkpoints of me_lm have 3 and 4 runs" in printed

@@ -1,7 +1,5 @@
 """A whole study by Snakemake, on one machine and through a Slurm of one node that is started here."""
 
-import llm_brain_asym as study
-
 import base64
 import getpass
 import hashlib
@@ -19,6 +17,10 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, make_bare_study
+
+from pipeline.tasks.table import BENCHMARKS
+from study.checkpoints import training_tokens
+from study.paths import checkpoint_stem
 
 SNAKEMAKE = ROOT / ".venv-snakemake" / "bin" / "snakemake"
 README = (ROOT / "README.md").read_text()
@@ -103,14 +105,14 @@ def test_the_families_of_the_paper_are_ready(tmp_path, family):
     planned = printed(snakemake(tmp_path, "--dry-run", "--printshellcmds", configuration=family))
     assert planned.count("extract_llm_activations.py") == 2 * 10
     assert planned.count("fit_average_subject.py") == 2 * 10
-    for benchmark in study.BENCHMARKS:
+    for benchmark in BENCHMARKS:
         assert planned.count(f"evaluate_llm_{benchmark}.py") == 10
     assert planned.count("analyze_results.ipynb") == 2
     asked = yaml.safe_load((ROOT / "config" / f"{family}.yaml").read_text())
     assert planned.count("lm_eval --model hf") == 10 * len(asked["lm_eval"])
     for revision in asked["revisions"]:
         assert f"--model {asked['model']} --revision {revision} " in planned
-        assert study.training_tokens(study.checkpoint_stem(asked["model"]), revision) > 0
+        assert training_tokens(checkpoint_stem(asked["model"]), revision) > 0
 
 
 def test_what_cannot_be_run_is_told(tmp_path):

@@ -1,7 +1,5 @@
 """The embedded study: its language, its listener, and the known truth that the pipeline must recover."""
 
-import llm_brain_asym as study
-
 import itertools
 import random
 import re
@@ -11,8 +9,11 @@ import pytest
 
 from demo import endings, judge, listener, make_study, pairs
 from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence
-from pipeline.asymmetry import hemispheres, reliable_voxels, voxel_positions
+from pipeline.brain.hemispheres import hemispheres
+from pipeline.brain.reliability import reliable_voxels
+from pipeline.brain.voxels import voxel_positions
 from pipeline.encoding.signals import TRIM_SCANS
+from study.inputs.blimp_zorro import read_blimp, read_zorro
 
 # ---------------------------------------------------------------- the language
 
@@ -83,7 +84,7 @@ def test_hard_pairs_are_minimal_and_defeat_agreement_with_the_nearest_noun(parad
 def test_pairs_are_written_as_blimp_s_and_zorro_s(study_folder):
     pairs.write_blimp(study_folder / "blimp" / "data", n_pairs=20, seed=1)
     pairs.write_zorro(study_folder / "Zorro" / "sentences" / "babyberta", n_pairs=20, seed=1)
-    for table, level in [(study.read_blimp(), "hard"), (study.read_zorro(), "easy")]:
+    for table, level in [(read_blimp(), "hard"), (read_zorro(), "easy")]:
         names = set(table["paradigm"].str.rpartition("-")[2])
         assert names == {name for name, (_, difficulty) in pairs.PARADIGMS.items() if difficulty == level}
         assert (table.groupby("paradigm")["good"].nunique() == 20).all()

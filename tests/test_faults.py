@@ -4,8 +4,6 @@ Damage is made here, on small inputs of the same formats; other tests hold the f
 to one script (``test_scripts``, ``test_minimal_pairs``, ``test_generated_texts``, ``test_lm_eval``).
 """
 
-import llm_brain_asym as study
-
 import gzip
 import json
 import re
@@ -22,8 +20,33 @@ import pytest
 from conftest import add_blimp, all_files
 from test_study import Reduced
 
-from pipeline import BadInput, files
-from pipeline.tables import write_table
+from pipeline.errors import InputError
+from study.checkpoints import fitted_checkpoints
+from study.files.safe_joblib import read_arrays, write_arrays
+from study.files.tables import write_table
+from study.inputs.le_petit_prince import read_isc, read_mask
+from study.inputs.lm_eval import lm_eval_notes
+from study.outputs.correlations import read_all_correlations
+from study.outputs.tasks import read_benchmark_items, read_benchmarks
+from study.paths import (
+    acceptability_path,
+    activations_path,
+    average_subject_path,
+    benchmark_pairs_path,
+    benchmark_path,
+    blimp_files,
+    generated_texts_folder,
+    isc_path,
+    layer_correlations_path,
+    lm_eval_folder,
+    mask_path,
+    onsets_offsets_path,
+    run_correlations_path,
+    text_path,
+    tokens_table_path,
+    word_timings_path,
+    zorro_files,
+)
 
 STEM = "tiny-pythia_step8"
 
@@ -135,18 +158,18 @@ def models_file(name):
 
 # Which stage reads it, where it is, and how it is damaged.
 INPUTS = {
-    "text": ("extract", lambda _: study.text_path("en"), [*ANY, a_flipped_bit]),
-    "timings": ("extract", lambda _: study.word_timings_path("en"), ANY),
-    "shared timings": ("extract", lambda _: study.onsets_offsets_path("en"), PICKLES),
+    "text": ("extract", lambda _: text_path("en"), [*ANY, a_flipped_bit]),
+    "timings": ("extract", lambda _: word_timings_path("en"), ANY),
+    "shared timings": ("extract", lambda _: onsets_offsets_path("en"), PICKLES),
     "config": ("extract", models_file("config.json"), ANY),
     "weights": ("extract", models_file("model.safetensors"), ANY),
     "tokenizer": ("extract", models_file("tokenizer.json"), ANY),
-    "fMRI": ("fit", lambda _: study.average_subject_path("en", 1), PICKLES),
-    "activations": ("fit", lambda _: study.activations_path(STEM, "en"), PICKLES),
-    "timings of the activations": ("fit", lambda _: study.onsets_offsets_path("en"), PICKLES),
-    "record of the activations": ("fit", lambda _: study.activations_path(STEM, "en").with_suffix(".lz4.json"), ANY),
-    "BLiMP": ("blimp", lambda _: study.blimp_files()[1], ANY),
-    "Zorro": ("zorro", lambda _: study.zorro_files()[0], ANY),
+    "fMRI": ("fit", lambda _: average_subject_path("en", 1), PICKLES),
+    "activations": ("fit", lambda _: activations_path(STEM, "en"), PICKLES),
+    "timings of the activations": ("fit", lambda _: onsets_offsets_path("en"), PICKLES),
+    "record of the activations": ("fit", lambda _: activations_path(STEM, "en").with_suffix(".lz4.json"), ANY),
+    "BLiMP": ("blimp", lambda _: blimp_files()[1], ANY),
+    "Zorro": ("zorro", lambda _: zorro_files()[0], ANY),
     "prompts": ("texts", lambda models: models / "prompts.txt", [empty, noise, a_folder]),
 }
 
@@ -187,7 +210,7 @@ def test_a_damaged_file_is_named_in_one_line(damaged_study, tiny_study, tmp_path
     if script == "fit" or kind == "shared timings":
         assert stage("extract")[0] == 0
     if kind == "shared timings":
-        study.activations_path(STEM, "en").unlink()
+        activations_path(STEM, "en").unlink()
     path = where(models)
     assert path.exists()
     damage(path)
@@ -219,7 +242,7 @@ TABLES = {
 
 @pytest.mark.parametrize("fault", TABLES)
 def test_a_table_of_timings_that_is_wrong_is_named(damaged_study, tmp_path, fault):
-    path = study.word_timings_path("en")
+    path = word_timings_path("en")
     path.write_bytes(TABLES[fault](pd.read_csv(path)))
     refused(damaged_study[0], "extract", tmp_path, path.name)
 
@@ -235,7 +258,7 @@ def refused(stage, script, folder, named):
 
 def with_texts(change):
     """Write the archive of texts anew, with other names or texts."""
-    path = study.text_path("en")
+    path = text_path("en")
     with zipfile.ZipFile(path) as archive:
         texts = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -264,14 +287,14 @@ def test_an_archive_of_texts_that_is_wrong_is_named(damaged_study, tmp_path, fau
 
 def test_an_archive_that_is_compressed_in_another_way_is_named(damaged_study, tmp_path):
     """bzip2 unpacks a megabyte at least at once, whatever the archive says of its size."""
-    with zipfile.ZipFile(study.text_path("en"), "w", zipfile.ZIP_BZIP2) as archive:
+    with zipfile.ZipFile(text_path("en"), "w", zipfile.ZIP_BZIP2) as archive:
         archive.writestr("lpp_en_text/text_en_run1.txt", "a" * 2**20)
     refused(damaged_study[0], "extract", tmp_path, "lpp_en_text.zip")
 
 
 def test_an_archive_with_another_password_is_named(damaged_study, tmp_path):
     """Python cannot encrypt: a flag says that the texts are encrypted, and the password does not fit them."""
-    path = study.text_path("en")
+    path = text_path("en")
     content = bytearray(path.read_bytes())
     for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         start = -1
@@ -298,8 +321,8 @@ ARRAYS = {
 def test_fmri_that_is_wrong_is_named(damaged_study, tmp_path, fault):
     stage, _ = damaged_study
     assert stage("extract")[0] == 0
-    path = study.average_subject_path("en", 1)
-    content = ARRAYS[fault](files.read_arrays(path))
+    path = average_subject_path("en", 1)
+    content = ARRAYS[fault](read_arrays(path))
     path.unlink()
     joblib.dump(content, path, compress=("gzip", 3))
     refused(stage, "fit", tmp_path, path.name)
@@ -341,16 +364,16 @@ def fitted(tiny_study):
     """Results of every kind for one checkpoint, as the notebook reads them."""
     rng = np.random.default_rng(0)
     for layer in range(2):
-        files.write_arrays(study.layer_correlations_path(STEM, layer, "en"), rng.random(24))
-    path = study.run_correlations_path(STEM, "en")
+        write_arrays(layer_correlations_path(STEM, layer, "en"), rng.random(24))
+    path = run_correlations_path(STEM, "en")
     np.savez_compressed(path, correlations=rng.random((2, 4, 24)), alphas=np.ones((2, 4)))
-    write_table(study.benchmark_path(STEM, "blimp"), pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
+    write_table(benchmark_path(STEM, "blimp"), pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
     pairs = pd.DataFrame({"paradigm": ["p"], "pair": [0], "logprob_good": [-1.0], "logprob_bad": [-2.0]})
-    write_table(study.benchmark_pairs_path(STEM, "blimp"), pairs)
-    study.tokens_table_path().write_text("model,revision,tokens\ntiny-pythia,step8,16777216\n")
+    write_table(benchmark_pairs_path(STEM, "blimp"), pairs)
+    tokens_table_path().write_text("model,revision,tokens\ntiny-pythia,step8,16777216\n")
     table = pd.DataFrame({"revision": ["step8"], "tokens": [1.0], "prompt": [0], "sample": [0], "classifier": ["c"]})
     table = table.assign(n_sentences=1, mean_probability=0.5, share_acceptable=1.0)
-    write_table(study.acceptability_path("tiny-pythia", study.generated_texts_folder()), table)
+    write_table(acceptability_path("tiny-pythia", generated_texts_folder()), table)
     results = {"config": {"model_args": "pretrained=tiny-pythia,revision=step8"}, "date": 1.0}
     results["results"] = {"arc_easy": {"acc,none": 0.5, "acc_stderr,none": 0.1}}
     (tiny_study / "lm_eval_results").mkdir()
@@ -360,19 +383,19 @@ def fitted(tiny_study):
 
 def read_everything():
     """Everything that the notebook reads of a study."""
-    mask = study.read_mask("en")
-    study.read_isc("en", int(np.count_nonzero(mask.get_fdata())))
-    checkpoints, _ = study.fitted_checkpoints("tiny-pythia", "en")
-    study.read_all_correlations(checkpoints, "en")
-    study.read_benchmarks("tiny-pythia", checkpoints)
-    study.read_benchmark_items("tiny-pythia", checkpoints)
+    mask = read_mask("en")
+    read_isc("en", int(np.count_nonzero(mask.get_fdata())))
+    checkpoints, _ = fitted_checkpoints("tiny-pythia", "en")
+    read_all_correlations(checkpoints, "en")
+    read_benchmarks("tiny-pythia", checkpoints)
+    read_benchmark_items("tiny-pythia", checkpoints)
 
 
 def only_averages(damage):
     """Damage the correlations of a layer where there are none of single runs, as from the published code."""
 
     def of_layer(path):
-        study.run_correlations_path(STEM, "en").unlink()
+        run_correlations_path(STEM, "en").unlink()
         damage(path)
 
     of_layer.__name__ = damage.__name__
@@ -406,7 +429,7 @@ def a_mask_that_claims_to_be_huge(path):
 
 
 def an_isc_of_another_language(path):
-    files.write_arrays(path, np.ones((10, 25)))
+    write_arrays(path, np.ones((10, 25)))
 
 
 def words_in_the_place_of_numbers(path):
@@ -441,30 +464,30 @@ def nested_json(path):
 
 
 RESULTS = {
-    "mask": (lambda: study.mask_path("en"), [*ANY, a_mask_that_claims_to_be_huge]),
-    "ISC": (lambda: study.isc_path("en"), [*PICKLES, an_isc_of_another_language]),
-    "mask and ISC": (lambda: study.mask_path("en"), [a_mask_of_another_size]),
+    "mask": (lambda: mask_path("en"), [*ANY, a_mask_that_claims_to_be_huge]),
+    "ISC": (lambda: isc_path("en"), [*PICKLES, an_isc_of_another_language]),
+    "mask and ISC": (lambda: mask_path("en"), [a_mask_of_another_size]),
     "correlations": (
-        lambda: study.run_correlations_path(STEM, "en"),
+        lambda: run_correlations_path(STEM, "en"),
         [*ANY, of_two_dimensions, objects, words_in_the_place_of_numbers, in_bzip2, a_huge_archive],
     ),
     "averages": (
-        lambda: study.layer_correlations_path(STEM, 1, "en"),
+        lambda: layer_correlations_path(STEM, 1, "en"),
         [only_averages(damage) for damage in PICKLES if damage is not a_folder],
     ),
     "accuracies": (
-        lambda: study.benchmark_path(STEM, "blimp"),
+        lambda: benchmark_path(STEM, "blimp"),
         [empty, noise, without("accuracy"), with_words("accuracy")],
     ),
     "pairs": (
-        lambda: study.benchmark_pairs_path(STEM, "blimp"),
+        lambda: benchmark_pairs_path(STEM, "blimp"),
         [empty, cut, noise, a_flipped_bit, a_bomb, without("logprob_bad"), with_words("logprob_good")],
     ),
     "acceptability": (
-        lambda: study.acceptability_path("tiny-pythia", study.generated_texts_folder()),
+        lambda: acceptability_path("tiny-pythia", generated_texts_folder()),
         [empty, noise, without("mean_probability"), with_words("mean_probability")],
     ),
-    "training tokens": (lambda: study.tokens_table_path(), [empty, noise, without("tokens"), with_words("tokens")]),
+    "training tokens": (lambda: tokens_table_path(), [empty, noise, without("tokens"), with_words("tokens")]),
 }
 
 
@@ -478,7 +501,7 @@ def test_a_damaged_result_is_named_in_the_notebook(fitted, tmp_path, monkeypatch
     read_everything()
     path = RESULTS[kind][0]()
     damage(path)
-    with pytest.raises(BadInput) as error:
+    with pytest.raises(InputError) as error:
         read_everything()
     assert path.name in str(error.value)
     assert not (tmp_path / "hostile").exists()
@@ -487,10 +510,10 @@ def test_a_damaged_result_is_named_in_the_notebook(fitted, tmp_path, monkeypatch
 @pytest.mark.parametrize("damage", [*ANY[:3], as_of_another_program, nested_json], ids=lambda value: value.__name__)
 def test_a_damaged_result_of_lm_eval_is_named_and_keeps_nothing_from_being_read(fitted, tmp_path, monkeypatch, damage):
     monkeypatch.chdir(tmp_path)
-    path = study.lm_eval_folder() / "step8.json"
+    path = lm_eval_folder() / "step8.json"
     damage(path)
     read_everything()
-    (note,) = study.lm_eval_notes(["tiny-pythia"])
+    (note,) = lm_eval_notes(["tiny-pythia"])
     assert note.startswith(f"{path}: expected results of lm_eval, got ")
     assert "remove" not in note
 
@@ -500,15 +523,15 @@ def test_a_damaged_result_of_lm_eval_is_named_and_keeps_nothing_from_being_read(
 
 def test_what_is_harmless_is_accepted(damaged_study):
     stage, models = damaged_study
-    path = study.word_timings_path("en")
+    path = word_timings_path("en")
     rows = pd.read_csv(path).assign(pos="NOUN")
     path.write_bytes(b"\xef\xbb\xbf" + rows.to_csv(index=False).replace("\n", "\r\n").encode())
     with_texts(lambda texts: {name: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n") for name, text in texts.items()})
     (models / "prompts.txt").write_bytes(b"\xef\xbb\xbfThe prince asked.\r\nIt was lonely.\r\n")
-    for path in (*study.blimp_files(), *study.zorro_files()):
+    for path in (*blimp_files(), *zorro_files()):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     for name in ("extract", "fit", "blimp", "zorro", "texts"):
         status, _, error = stage(name)
         assert status == 0, error
-    pairs = pd.read_csv(study.benchmark_pairs_path(STEM, "zorro"))
+    pairs = pd.read_csv(benchmark_pairs_path(STEM, "zorro"))
     assert not pairs["good"].str.contains("\r").any()

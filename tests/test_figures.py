@@ -6,9 +6,12 @@ import pandas as pd
 import pytest
 from test_asymmetry import BRAIN
 
-from pipeline import brain_figures, drawing, figures, transitions
-from pipeline.asymmetry import hemispheres
-from pipeline.checkpoints import tokens_for_fits
+from pipeline.brain.hemispheres import hemispheres
+from pipeline.statistics.checkpoints import tokens_for_fits
+from pipeline.transitions.comparison import TARGETS, compare
+from pipeline.transitions.tables import points as tabulate
+from report.figures import brain, drawing
+from report.figures import curves as curve_figures
 
 SIX = 1e9 * 2.0 ** np.arange(6)
 
@@ -32,9 +35,9 @@ def analysed(tokens, knows_runs=True, same_weights_as=None):
     }
     if knows_runs:
         curves = {"left_minus_right_nested": curves["left_minus_right"]} | curves
-    table, _ = transitions.compare(tokens_for_fits(checkpoints), curves)
+    table, _ = compare(tokens_for_fits(checkpoints), curves)
     sides = {f"{side}{end}": curves["blimp"] for side in ("left", "right") for end in ("", "_nested")[: 1 + knows_runs]}
-    return checkpoints, transitions.points(checkpoints, curves | sides, table), table
+    return checkpoints, tabulate(checkpoints, curves | sides, table), table
 
 
 def region_table(points):
@@ -56,11 +59,11 @@ def test_every_panel_is_drawn_whatever_is_known(tokens, knows_runs):
     _, points, table = analysed(tokens, knows_runs)
     assert not np.isinf(points.select_dtypes("number")).any(axis=None)
     for figure in (
-        figures.brain_score_figure(points, "t"),
-        figures.asymmetry_figure(points, "t"),
-        figures.benchmark_figure(points, table, "t"),
-        figures.transition_figure(table, "t"),
-        brain_figures.region_figure(region_table(points), "t"),
+        curve_figures.brain_score_figure(points, "t"),
+        curve_figures.asymmetry_figure(points, "t"),
+        curve_figures.benchmark_figure(points, table, "t"),
+        curve_figures.transition_figure(table, "t"),
+        brain.region_figure(region_table(points), "t"),
     ):
         figure.canvas.draw()
         assert figure.axes[0].get_xlabel()
@@ -95,7 +98,7 @@ def test_every_axis_of_tokens_has_numbers(tokens, ticks):
 def test_a_single_checkpoint_has_its_interval():
     """A band of one point cannot be seen."""
     _, points, _ = analysed([3.2e10])
-    axes = figures.asymmetry_figure(points, "t").axes[0]
+    axes = curve_figures.asymmetry_figure(points, "t").axes[0]
     lines = [path for lines in axes.collections for path in lines.get_paths() if len(path.vertices) == 2]
     row = points[points["curve"] == "left_minus_right_nested"].iloc[0]
     assert any(np.allclose(path.vertices, [[3.2e10, row["low"]], [3.2e10, row["high"]]]) for path in lines)
@@ -104,10 +107,10 @@ def test_a_single_checkpoint_has_its_interval():
 def test_all_points_and_bands_of_benchmarks_lie_within_the_axes():
     """Also of a benchmark that swings, in which no transition can be shown, and which is not called flat."""
     _, points, table = analysed([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
-    figure = figures.benchmark_figure(points, table, "t")
+    figure = curve_figures.benchmark_figure(points, table, "t")
     target = table["curve"].iloc[0]
     for row in table.to_dict("records"):
-        if row["curve"] in transitions.TARGETS:
+        if row["curve"] in TARGETS:
             continue
         (axes,) = [axes for axes in figure.axes if axes.get_title().startswith(row["curve"])]
         is_fitted = np.isfinite(row["p_flat"])
@@ -130,11 +133,11 @@ def test_shared_weights_are_hollow_and_not_joined():
     _, points, table = analysed(SIX, same_weights_as=same)
     assert table.set_index("curve").loc["blimp", "n_checkpoints"] == 5
     for figure in (
-        figures.asymmetry_figure(points, "t"),
-        figures.brain_score_figure(points, "t"),
-        figures.benchmark_figure(points, table, "t"),
-        brain_figures.region_figure(region_table(points), "t"),
-        figures.acceptability_figure(points.assign(by="prompt"), "t"),
+        curve_figures.asymmetry_figure(points, "t"),
+        curve_figures.brain_score_figure(points, "t"),
+        curve_figures.benchmark_figure(points, table, "t"),
+        brain.region_figure(region_table(points), "t"),
+        curve_figures.acceptability_figure(points.assign(by="prompt"), "t"),
     ):
         joined = [
             line for line in figure.axes[0].get_lines() if line.get_linestyle() == "-" and line.get_marker() != "None"
@@ -146,7 +149,7 @@ def test_shared_weights_are_hollow_and_not_joined():
         titles = figure.get_suptitle() + figure.axes[0].get_title()
         assert "hollow: the same weights as another checkpoint" in titles
     _, points, _ = analysed(SIX, same_weights_as=[""] * 6)
-    figure = figures.asymmetry_figure(points, "t")
+    figure = curve_figures.asymmetry_figure(points, "t")
     assert "hollow" not in figure.axes[0].get_title()
 
 
@@ -158,8 +161,8 @@ def test_midpoints_that_are_bounds_have_arrows():
         for name, x0 in [("left_minus_right", 10.1), ("blimp", 11.1), ("zorro", 9.05), ("dyck", 10.0)]
         for curve in [0.5 + 0.4 / (1 + np.exp(-8 * (x - x0)))]
     }
-    table, _ = transitions.compare(tokens, curves)
-    panels = figures.transition_figure(table, "t").axes
+    table, _ = compare(tokens, curves)
+    panels = curve_figures.transition_figure(table, "t").axes
     arrows = [(text.xyann[0], round(-text.xy[1])) for text in panels[0].texts if text.arrow_patch]
     assert [(np.sign(points), table["curve"][row]) for points, row in arrows] == [(1, "blimp"), (-1, "zorro")]
     # blimp moves even later than seems, and zorro even earlier.
@@ -172,7 +175,7 @@ def test_more_curves_than_colours_can_be_told_apart():
         ("judge", "one", tokens, 0.5, 0.4, 0.6) for tokens in (1e3, 1e4)
     ]
     points = pd.DataFrame(rows, columns=["by", "curve", "tokens", "value", "low", "high"])
-    figure = figures.acceptability_figure(points, "t")
+    figure = curve_figures.acceptability_figure(points, "t")
     styles = {(line.get_color(), line.get_marker()) for line in figure.axes[0].get_lines() if len(line.get_xdata())}
     assert len(styles) == 8
 
@@ -192,7 +195,7 @@ def test_the_colours_of_emergence_span_what_is_drawn(lowest, highest, labels):
     left, _ = hemispheres(BRAIN)
     emerges = np.full(len(left), np.nan)
     emerges[left] = np.linspace(lowest, highest, left.sum())
-    figure = brain_figures.emergence_figure(emerges, BRAIN, "t")
+    figure = brain.emergence_figure(emerges, BRAIN, "t")
     bar = figure.axes[-1]
     figure.canvas.draw()
     assert bar.get_ylim() == pytest.approx((lowest, highest) if highest > lowest else (9.99, 10.01))
@@ -206,7 +209,7 @@ def test_brains_over_training_say_which_and_have_one_scale(n_checkpoints):
     left, _ = hemispheres(BRAIN)
     scores = np.random.default_rng(0).random((n_checkpoints, len(left)))
     checkpoints = pd.DataFrame({"tokens": SIX[:n_checkpoints], "same_weights_as": [""] * n_checkpoints})
-    figure = brain_figures.training_figure(scores, checkpoints, BRAIN, "t")
+    figure = brain.training_figure(scores, checkpoints, BRAIN, "t")
     bars = [axes for axes in figure.axes if axes.get_label() == "colour bar"]
     assert len(bars) == 1
     assert ("5 of 6 checkpoints" in figure.get_suptitle()) == (n_checkpoints == 6)
@@ -218,7 +221,7 @@ def test_brains_over_training_say_which_and_have_one_scale(n_checkpoints):
 def test_every_checkpoint_has_its_colour_in_the_figure_of_layers():
     rows = [(tokens, layer, 0.1, 0.1, 0.01 * layer) for tokens in [0.0, *SIX] for layer in range(4)]
     layers = pd.DataFrame(rows, columns=["tokens", "layer", "left", "right", "left_minus_right"])
-    figure = brain_figures.layer_figure(layers, "t")
+    figure = brain.layer_figure(layers, "t")
     figure.canvas.draw()
     bar = figure.axes[-1]
     assert [label.get_text() for label in bar.get_yticklabels()] == ["0", "1B", "2B", "4B", "8B", "16B", "32B"]

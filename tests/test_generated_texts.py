@@ -1,7 +1,5 @@
 """Generated texts against sampling done plainly, and what a judge says of them."""
 
-import llm_brain_asym as study
-
 import json
 import shutil
 
@@ -13,9 +11,12 @@ import transformers
 from conftest import ENGLISH, all_files, byte_level_tokenizer, random_model
 from tiny_models import tiny_model
 
-from pipeline import BadInput, generation
-from pipeline.acceptability import acceptability, acceptable_label, written_sentences
-from pipeline.generation import PROMPTS, continue_prompts, text_seed
+from pipeline.errors import InputError
+from pipeline.models import generation
+from pipeline.models.generation import PROMPTS, continue_prompts, text_seed
+from pipeline.models.loading import load_classifier
+from pipeline.tasks.acceptability import acceptability, acceptable_label, written_sentences
+from study.paths import acceptability_path
 
 OPENINGS = ["The prince", "“Where are the people?” asked the snake.", "It is"]
 
@@ -104,7 +105,7 @@ def test_what_cannot_write_is_one_line():
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = tiny_model("gpt2", len(tokenizer))
     model.transformer.h[1].mlp.c_fc = torch.nn.Linear(7, 7)
-    with pytest.raises(BadInput, match=r"GPT2LMHeadModel cannot .* \(RuntimeError: "):
+    with pytest.raises(InputError, match=r"GPT2LMHeadModel cannot .* \(RuntimeError: "):
         continue_prompts(model, tokenizer, ["It is"], [1], 5)
 
 
@@ -139,10 +140,10 @@ def test_a_text_ends_with_eos_and_habits_of_the_checkpoint_do_not_act(writer):
 
 def test_texts_that_cannot_be_written_are_errors(writer):
     model, tokenizer = writer
-    with pytest.raises(BadInput, match="--max_new_tokens 200 do not fit in the model's context of 128"):
+    with pytest.raises(InputError, match="--max_new_tokens 200 do not fit in the model's context of 128"):
         continue_prompts(model, tokenizer, ["a"], [1], 200)
     handle = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: logits * torch.nan)
-    with pytest.raises(BadInput, match="not finite"):
+    with pytest.raises(InputError, match="not finite"):
         continue_prompts(model, tokenizer, ["a"], [1], 5)
     handle.remove()
 
@@ -227,7 +228,7 @@ def test_where_memory_does_not_hold_a_batch_it_is_halved_and_no_text_is_written_
 
 def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
     sentences = [f"It is {'very ' * k}good." for k in range(9)]
-    model, tokenizer, _ = study.load_classifier(str(judges / "one"), "cpu")
+    model, tokenizer, _ = load_classifier(str(judges / "one"), "cpu")
     expected, expected_accepted = acceptability(sentences, model, tokenizer, 1)
     n_sentences_of_calls, said = [], []
 
@@ -239,7 +240,7 @@ def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
 
     scarce.config, scarce.device = model.config, model.device
     scarce.get_input_embeddings = model.get_input_embeddings
-    probabilities, accepted = acceptability(sentences, scarce, tokenizer, 1, batch_size=9, say=said.append)
+    probabilities, accepted = acceptability(sentences, scarce, tokenizer, 1, batch_size=9, log=said.append)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     np.testing.assert_array_equal(accepted, expected_accepted)
     assert n_sentences_of_calls == [1, 2, 2, 2, 2, 1]  # the first shows how many tokens it can read
@@ -303,7 +304,7 @@ def test_the_label_that_means_acceptable():
     assert acceptable_label({0: "good", 1: "bad"}, "GOOD") == 0
     assert acceptable_label({0: "good", 1: "bad"}, "1") == 1
     for labels, wanted in [({0: "good", 1: "bad"}, None), ({0: "a", 1: "b"}, "c"), ({0: "LABEL_0"}, None)]:
-        with pytest.raises(BadInput, match="--acceptable_label"):
+        with pytest.raises(InputError, match="--acceptable_label"):
             acceptable_label(labels, wanted)
 
 
@@ -353,7 +354,7 @@ def test_a_classifier_judges_the_tokens_of_tokenizer_json(judges, tmp_path):
         content = json.loads((tmp_path / "judge" / name).read_text()) | values
         (tmp_path / "judge" / name).write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
     said = []
-    _, tokenizer, checkpoint = study.load_classifier(str(tmp_path / "judge"), "cpu", ["It is."], said.append)
+    _, tokenizer, checkpoint = load_classifier(str(tmp_path / "judge"), "cpu", ["It is."], said.append)
     assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
     assert len(said) == 1
     assert checkpoint["tokenizer"].startswith("tokenizer.json")
@@ -459,4 +460,4 @@ def test_a_model_that_is_no_classifier_is_an_error(study_folder, call, tiny_chec
     status, _, err = call("evaluate_linguistic_acceptability", *options)
     assert status == 2
     assert "it is no AutoModelForSequenceClassification" in err.splitlines()[-1]
-    assert study.acceptability_path("me_lm", study_folder / "generated_texts").exists() is False
+    assert acceptability_path("me_lm", study_folder / "generated_texts").exists() is False

@@ -1,12 +1,14 @@
 """Images are read only where it is certain which of their voxels are left; then left is left in any storage order."""
 
-import llm_brain_asym as study
-
 import nibabel
 import numpy as np
 import pytest
 
-from pipeline import BadInput, asymmetry, images
+from pipeline.brain.hemispheres import hemispheres
+from pipeline.errors import InputError
+from study.files import images
+from study.outputs.figures import save_map
+from study.paths import figure_path
 
 SHAPE = (5, 4, 3)
 AFFINE = np.array([[4.0, 0, 0, -8], [0, 4, 0, -20], [0, 0, 4, 30], [0, 0, 0, 1]])  # x from -8 to 8 mm
@@ -42,7 +44,7 @@ def test_any_orientation_code_will_do(tmp_path, sform_code, qform_code):
 @pytest.mark.parametrize("read", [images.read_mask, images.read_labels, images.read_image])
 def test_an_image_without_orientation_is_refused(tmp_path, read):
     path = save(tmp_path / "mask.nii.gz", INSIDE.astype("i1"), sform_code=0, qform_code=0)
-    with pytest.raises(BadInput, match=r"mask\.nii\.gz: expected an orientation, got sform_code 0 and qform_code 0"):
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: expected an orientation, got sform_code 0 and qform_code 0"):
         read(path)
 
 
@@ -80,7 +82,7 @@ def test_left_is_left_in_any_storage_order(tmp_path, order, rule):
     elif order == "axes exchanged":
         values, affine = values.transpose(2, 0, 1), affine[:, [2, 0, 1, 3]]
     mask = images.read_mask(save(tmp_path / "mask.nii.gz", values, affine))
-    left, right = asymmetry.hemispheres(mask, rule)
+    left, right = hemispheres(mask, rule)
     canonical = nibabel.Nifti1Image(INSIDE.astype("i1"), AFFINE)
     x = np.array([AFFINE[0] @ [*voxel, 1] for voxel in np.argwhere(INSIDE)])
     if rule == "position":
@@ -94,7 +96,7 @@ def test_left_is_left_in_any_storage_order(tmp_path, order, rule):
 
 def test_halves_are_those_of_the_published_code(published):
     mask = images.read_mask(published / "lpp" / "mask_lpp_en.nii.gz")
-    left, right = asymmetry.hemispheres(mask, "halves")
+    left, right = hemispheres(mask, "halves")
     assert len(left) == 25870
     np.testing.assert_array_equal(left, np.arange(25870) < 12935)
     np.testing.assert_array_equal(right, ~left)
@@ -144,7 +146,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("values", "reason"), REFUSED.values(), ids=REFUSED)
 def test_masks_that_are_none_are_refused(tmp_path, values, reason):
-    with pytest.raises(BadInput, match=rf"mask\.nii\.gz: .*{reason}"):
+    with pytest.raises(InputError, match=rf"mask\.nii\.gz: .*{reason}"):
         images.read_mask(save(tmp_path / "mask.nii.gz", values))
 
 
@@ -153,7 +155,7 @@ def test_an_affine_without_volume_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[280:296] = bytes(16)  # srow_x
     path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"mask\.nii: expected an affine that gives each voxel a place"):
+    with pytest.raises(InputError, match=r"mask\.nii: expected an affine that gives each voxel a place"):
         images.read_mask(path)
 
 
@@ -162,17 +164,17 @@ def test_labels_are_whole_numbers(tmp_path):
     atlas = images.read_labels(save(tmp_path / "atlas.nii.gz", labels[..., None]))
     np.testing.assert_array_equal(np.asarray(atlas.dataobj), np.where(INSIDE, np.arange(60).reshape(SHAPE), 0))
     assert atlas.get_data_dtype() == np.int32
-    with pytest.raises(BadInput, match=r"atlas\.nii\.gz: expected whole numbers, .* got 0\.5"):
+    with pytest.raises(InputError, match=r"atlas\.nii\.gz: expected whole numbers, .* got 0\.5"):
         images.read_labels(save(tmp_path / "atlas.nii.gz", np.full(SHAPE, 0.5, "f4")))
-    with pytest.raises(BadInput, match=r"expected one volume of labels, got 3 volumes"):
+    with pytest.raises(InputError, match=r"expected one volume of labels, got 3 volumes"):
         images.read_labels(save(tmp_path / "atlas.nii.gz", np.ones((*SHAPE, 3), "i1")))
 
 
 def test_maps_keep_the_space_of_the_mask(study_folder):
     mask = images.read_mask(save(study_folder / "mask_lpp_en.nii.gz", INSIDE.astype("i1"), sform_code=4))
     values = np.random.default_rng(1).random((2, INSIDE.sum()))
-    study.save_map(values, mask, "map")
-    maps = images.read_image(study.figure_path("map.nii.gz"))
+    save_map(values, mask, "map")
+    maps = images.read_image(figure_path("map.nii.gz"))
     assert int(maps.header["sform_code"]) == 4
     np.testing.assert_allclose(maps.get_fdata()[INSIDE].T, values, atol=1e-6)
     np.testing.assert_array_equal(maps.affine, mask.affine)

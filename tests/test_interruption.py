@@ -1,7 +1,5 @@
 """Scripts that are killed at every step they take with a file, equal jobs at the same time, full disks."""
 
-import llm_brain_asym as study
-
 import importlib
 import json
 import os
@@ -19,8 +17,11 @@ import transformers
 from conftest import ENGLISH, ROOT, add_blimp, all_files, byte_level_tokenizer
 from test_faults import a_bomb, a_nest, an_array_of_terabytes, endless_bytes, endless_text
 
-from pipeline import acceptability, files, minimal_pairs
-from pipeline.files import hidden
+from pipeline.models.loading import load_checkpoint, load_classifier
+from pipeline.models.sentence_scores import log_probabilities
+from pipeline.tasks import acceptability
+from study.files.atomic import hidden
+from study.files.safe_joblib import read_arrays
 
 CHECKPOINT = ["--model", "MODELS/tiny-pythia", "--revision", "step8", "--device", "cpu"]
 # Each with the stages that make what it reads.
@@ -258,28 +259,28 @@ def test_finished_parts_are_not_made_again(prepared, models, call, stage, monkey
 
 @pytest.mark.parametrize("n_known", [0, 8, 24, 40])
 def test_minimal_pairs_go_on_with_the_first_batch_that_is_not_known(models, n_known, monkeypatch):
-    model, tokenizer, _ = study.load_checkpoint(str(models / "tiny-pythia"), "step8", "cpu")
+    model, tokenizer, _ = load_checkpoint(str(models / "tiny-pythia"), "step8", "cpu")
     sentences = [f"The {word} of number {k} is here." for word in ("prince", "snake") for k in range(20)]
     kept = []
 
     def keep_copy(scores):
         kept.append(scores.copy())
 
-    whole = minimal_pairs.log_probabilities(sentences, model, tokenizer, 8, keep=keep_copy)
+    whole = log_probabilities(sentences, model, tokenizer, 8, keep=keep_copy)
     assert [np.isfinite(scores).sum() for scores in kept] == [8, 16, 24, 32, 40]
     known = next((scores for scores in kept if np.isfinite(scores).sum() == n_known), np.full(40, np.nan))
     kept.clear()
-    again = minimal_pairs.log_probabilities(sentences, model, tokenizer, 8, known=known, keep=keep_copy)
+    again = log_probabilities(sentences, model, tokenizer, 8, known=known, keep=keep_copy)
     np.testing.assert_array_equal(again, whole)
     assert [np.isfinite(scores).sum() for scores in kept] == [n for n in (8, 16, 24, 32, 40) if n > n_known]
     known[np.isfinite(known)] = -1.0  # whatever is known is taken, in its place
-    again = minimal_pairs.log_probabilities(sentences, model, tokenizer, 8, known=known)
+    again = log_probabilities(sentences, model, tokenizer, 8, known=known)
     np.testing.assert_array_equal(again == -1, np.isfinite(known))
 
 
 @pytest.mark.parametrize("n_known", [0, 4, 9])
 def test_judging_goes_on_with_the_first_batch_that_is_not_known(models, n_known):
-    model, tokenizer, _ = study.load_classifier(str(models / "judge"), "cpu")
+    model, tokenizer, _ = load_classifier(str(models / "judge"), "cpu")
     sentences = [f"It is {'very ' * k}good." for k in range(9)]
     kept = []
     whole = acceptability.acceptability(
@@ -302,7 +303,7 @@ def test_parts_of_other_work_are_not_used(prepared, run):
     answer = run("fit", study_folder, *other)
     assert answer["status"] == 0
     differ = "alphas [0.0, 5.0, 6.0] (now [1.0, 4.0, 4.0])"
-    assert f"begins anew: parts of it were made with {differ}\n" in answer["printed"]
+    assert f"starts over: its cached parts were made with {differ}\n" in answer["printed"]
     assert contents(study_folder) == expected
 
 
@@ -314,7 +315,7 @@ def test_parts_that_are_damaged_are_named(prepared, run):
     (parts / "layer-0.npz").write_bytes(b"PK")
     answer = run("fit", study_folder)
     assert answer["status"] == 2
-    assert f"layer-0.npz: remove {parts}, so that the work begins anew" in answer["printed"]
+    assert f"layer-0.npz: remove {parts}, so that the work starts over" in answer["printed"]
 
 
 def shell(script, folder, *options):
@@ -402,7 +403,7 @@ def test_checkpoints_at_the_same_time_share_the_timings(prepared, together, mode
     assert sum(name.endswith("_gen_0_0.txt") for name in found) == 2
     assert sum(name.endswith("_runs_en.npz") for name in found) == 2
     assert not any(map(is_hidden, found))
-    activations = files.read_arrays(study_folder / "llms_activations" / "tiny-pythia_step16_en.lz4")
+    activations = read_arrays(study_folder / "llms_activations" / "tiny-pythia_step16_en.lz4")
     assert [len(layers) for layers in activations] == [4] * 4
     same = "llms_activations/tiny-pythia_step{}_en.lz4"
     assert found[same.format(8)] == found[same.format(16)]

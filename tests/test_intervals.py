@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.intervals import decimals, interval, tokens_in_words, turn_sign, with_interval
+from pipeline.statistics.intervals import decimals, interval, tokens_in_words, turn_sign, with_interval
 
 numbers = st.floats(-1e6, 1e6)
 triples = st.tuples(numbers, numbers, numbers).map(sorted).map(lambda ends: (ends[1], ends[0], ends[2]))

@@ -1,7 +1,5 @@
 """What the lm_eval command of 0.4.0 to 0.4.13 writes is read as it is, and a curve has one kind of result."""
 
-import llm_brain_asym as study
-
 import copy
 import json
 import math
@@ -16,9 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import lm_eval_files, lm_eval_results, lm_eval_settings
-from pipeline.tables import write_table
+from pipeline.tasks import lm_eval_results, lm_eval_settings
 from report import overview
+from study.files.tables import write_table
+from study.inputs import lm_eval_files
+from study.inputs.lm_eval import lm_eval_notes, read_lm_eval, read_lm_eval_files
+from study.outputs.comparability import what_differs
+from study.outputs.tasks import read_benchmarks
+from study.paths import benchmark_path, checkpoint_stem
+from study.records import write_record
 
 # Small tasks of the kinds and with the metrics of the published study: hellaswag (acc, acc_norm),
 # ai2_arc (a tag with two tasks), french_bench_grammar (acc alone), and a group with an average.
@@ -90,7 +94,7 @@ def test_tasks_metrics_and_errors_are_read_and_the_newest_run_counts(written, mo
     part["config"]["limit"], part["date"] = 4.0, part["date"] + 1e6
     (written / "lm_eval_results" / "part.json").write_text(json.dumps(part))
     assert files[-1].name.startswith("tiny-pythia_step8_all_2") or files[0].name.startswith("results_")
-    table = study.read_lm_eval("tiny-pythia")
+    table = read_lm_eval("tiny-pythia")
     assert set(table["revision"]) == {"step8"}
     by_name = table.set_index(["task", "metric"])
     assert sorted(by_name.index) == sorted(
@@ -115,7 +119,7 @@ def test_tasks_metrics_and_errors_are_read_and_the_newest_run_counts(written, mo
     headline = lm_eval_results.headline(table)
     assert headline.loc["step8", "local_hellaswag"] == by_name.loc[("local_hellaswag", "acc_norm"), "value"]
     assert headline.loc["step8", "local_grammar"] == p
-    assert study.read_lm_eval("another").empty
+    assert read_lm_eval("another").empty
     curve, resamples = lm_eval_results.resampled(table, ["step8", "step16"], 4000)["local_grammar"]
     np.testing.assert_array_equal(curve, [p, np.nan])
     assert np.isnan(resamples[:, 1]).all()
@@ -182,15 +186,15 @@ def checkpoints_of(*revisions):
 
 def scores(*revisions, task="hellaswag"):
     """The curve of a task, as the notebook has it: the table and the resamples must agree."""
-    table = study.read_benchmarks("me/lm", checkpoints_of(*revisions))[task].to_numpy()
-    curves = lm_eval_results.resampled(study.read_lm_eval("me/lm", revisions), revisions)
+    table = read_benchmarks("me/lm", checkpoints_of(*revisions))[task].to_numpy()
+    curves = lm_eval_results.resampled(read_lm_eval("me/lm", revisions), revisions)
     np.testing.assert_array_equal(curves[task][0], table)
     np.testing.assert_array_equal(np.isfinite(curves[task][1]).all(axis=0), np.isfinite(table))
     return list(table)
 
 
 def differences(*revisions):
-    return study.what_differs("me/lm", checkpoints_of(*revisions), "en")
+    return what_differs("me/lm", checkpoints_of(*revisions), "en")
 
 
 LAYOUTS = {
@@ -215,8 +219,8 @@ def test_every_layout_is_read(study_folder, layout, version):
     write(study_folder, "lm__hellaswag.jsonl", json.dumps([samples], indent=2))  # 0.4.0 to 0.4.2
     write(study_folder, ".ipynb_checkpoints/step8-checkpoint.json", "not JSON")
     assert scores("step8") == [0.6]
-    assert study.lm_eval_notes(["me/lm"]) == []
-    (row,) = study.read_lm_eval("me/lm").query("metric == 'acc_norm'").to_dict("records")
+    assert lm_eval_notes(["me/lm"]) == []
+    (row,) = read_lm_eval("me/lm").query("metric == 'acc_norm'").to_dict("records")
     assert row == {**row, "revision": "step8", "task": "hellaswag", "value": 0.6, "stderr": 0.04, "n_shots": 0}
 
 
@@ -226,7 +230,7 @@ def test_a_linked_folder_is_read_once(study_folder, tmp_path):
     (study_folder / "lm_eval_results" / "linked").symlink_to(tmp_path / "runs")
     (tmp_path / "runs" / "back").symlink_to(study_folder / "lm_eval_results")
     assert scores("step8") == [0.6]
-    assert len(study.read_lm_eval_files()[0]) == 2  # acc and acc_norm
+    assert len(read_lm_eval_files()[0]) == 2  # acc and acc_norm
 
 
 MODEL_ARGS = [
@@ -297,7 +301,7 @@ def test_which_revision_it_was(tmp_path, monkeypatch):
 def test_a_sub_folder_of_a_local_model_is_a_revision(study_folder):
     write(study_folder, "a.json", content(pretrained="/elsewhere/me_lm", revision="", subfolder="step8"))
     assert scores("step8") == [0.6]
-    assert differences("step8") == study.lm_eval_notes(["me/lm"]) == []
+    assert differences("step8") == lm_eval_notes(["me/lm"]) == []
 
 
 def test_without_a_date_the_time_in_the_name_counts_then_the_file_s_own(study_folder):
@@ -341,7 +345,7 @@ def test_groups_filters_and_values_that_are_no_numbers(study_folder):
     run["n-shot"] = {"mmlu": 0, "mmlu_law": 5, "gsm8k": 5}
     run["versions"] = {"mmlu": "N/A", "mmlu_law": 1.0, "gsm8k": 3.0}
     write(study_folder, "a.json", run)
-    table = study.read_lm_eval("me/lm").set_index(["task", "metric"])
+    table = read_lm_eval("me/lm").set_index(["task", "metric"])
     assert table["value"].to_dict() == {
         ("mmlu", "acc"): 0.3,
         ("mmlu_law", "acc"): 0.4,
@@ -356,18 +360,18 @@ def test_groups_filters_and_values_that_are_no_numbers(study_folder):
 
 def test_a_task_that_is_called_like_one_of_ours_is_not_mixed_with_it(study_folder):
     write(study_folder, "x.json", content(task="blimp", acc=0.8, acc_norm=None))
-    path = study.benchmark_path("me_lm_step8", "blimp")
+    path = benchmark_path("me_lm_step8", "blimp")
     write_table(path, pd.DataFrame({"paradigm": ["a"], "accuracy": [0.6]}))
-    table = study.read_benchmarks("me/lm", checkpoints_of("step8"))
+    table = read_benchmarks("me/lm", checkpoints_of("step8"))
     assert table.iloc[0].to_dict() == {"blimp": 0.6, "lm_eval_blimp": 0.8}
 
 
 def test_a_study_without_lm_eval_has_no_scores(study_folder):
-    assert study.read_lm_eval("me/lm").empty
-    assert study.read_benchmarks("me/lm", checkpoints_of("step8")).shape == (1, 0)
-    assert study.lm_eval_notes(["me/lm"]) == differences("step8") == []
+    assert read_lm_eval("me/lm").empty
+    assert read_benchmarks("me/lm", checkpoints_of("step8")).shape == (1, 0)
+    assert lm_eval_notes(["me/lm"]) == differences("step8") == []
     (study_folder / "lm_eval_results").mkdir()
-    assert lm_eval_results.resampled(study.read_lm_eval("me/lm", ["step8"]), ["step8"]) == {}
+    assert lm_eval_results.resampled(read_lm_eval("me/lm", ["step8"]), ["step8"]) == {}
 
 
 # ---------------------------------------------------------------- strange files, and those of others
@@ -393,13 +397,13 @@ def test_a_strange_file_is_named_and_never_keeps_the_rest_from_being_read(study_
     (study_folder / "lm_eval_results" / "latin.json").write_bytes(b'{"results": "\xe9"}')
     write(study_folder, "good.json", content())
     assert scores("step8") == [0.6]
-    notes = study.lm_eval_notes(["me/lm"])
+    notes = lm_eval_notes(["me/lm"])
     for name in [*STRANGE, "gone.json", "latin.json"]:
         (note,) = [note for note in notes if f"{study_folder / 'lm_eval_results' / name}: expected" in note]
         assert "\n" not in note
         assert not re.search("remove|delete|move", note)
     assert len(notes) == len(STRANGE) + 2
-    wrong = study.read_lm_eval_files()[1]
+    wrong = read_lm_eval_files()[1]
     assert {Path(note.split(": ")[0]).name for note in wrong} == {
         *("truncated.json", "empty.json", "deep.json", "gone.json", "latin.json"),
     }
@@ -421,7 +425,7 @@ def test_results_of_others_are_one_line_and_never_wrong(study_folder, call):
         run["config"]["model_args"] = others
         write(study_folder, f"{k}.json", run)
     assert scores("step8") == [0.6]
-    (note,) = study.lm_eval_notes(["me/lm"])
+    (note,) = lm_eval_notes(["me/lm"])
     assert note == f"{study_folder / 'lm_eval_results'}: 6 files of other models or APIs, not used"
     add_checkpoint("me/lm", "step8")
     status, told, _ = call("llm_brain_asym")
@@ -443,9 +447,9 @@ def test_a_truncated_file_is_wrong_and_another_program_s_is_not(study_folder, ca
 
 def add_checkpoint(model, revision):
     """Leave a table of BLiMP of a checkpoint, so that the overview has a row for it."""
-    path = study.benchmark_path(study.checkpoint_stem(model, revision), "blimp")
+    path = benchmark_path(checkpoint_stem(model, revision), "blimp")
     write_table(path, pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
-    study.write_record(path, {"revision": revision}, [], 0, {"model": model, "revision": revision})
+    write_record(path, {"revision": revision}, [], 0, {"model": model, "revision": revision})
 
 
 def test_a_limit_and_a_revision_of_a_local_folder_are_said(study_folder):
@@ -457,7 +461,7 @@ def test_a_limit_and_a_revision_of_a_local_folder_are_said(study_folder):
     moot = write(study_folder, "local.json", local)
     assert scores("step8", "step16")[0] == 0.6
     assert np.isnan(scores("step8", "step16")[1])
-    assert study.lm_eval_notes(["me/lm"]) == [
+    assert lm_eval_notes(["me/lm"]) == [
         f"{path}: made with --limit, and not used",
         f"{moot}: revision= has no effect on a local folder: the folder itself was evaluated",
     ]
@@ -648,17 +652,17 @@ def test_a_file_of_the_command_with_an_adapter_or_a_chat_template(written, monke
     monkeypatch.setenv("LTBA_DIR", str(tmp_path))
     run = json.loads(path.read_text())
     write(tmp_path, "step8.json", run)
-    plain = study.read_lm_eval("tiny-pythia")
+    plain = read_lm_eval("tiny-pythia")
     run["date"] += 1e6
     run["config"]["model_args"]["peft"] = "somebody/adapter"
     for metrics in run["results"].values():
         metrics["acc,none"] = 0.123
     write(tmp_path, "again.json", run)
-    pd.testing.assert_frame_equal(study.read_lm_eval("tiny-pythia"), plain)
-    assert study.lm_eval_notes(["tiny-pythia"]) == []
+    pd.testing.assert_frame_equal(read_lm_eval("tiny-pythia"), plain)
+    assert lm_eval_notes(["tiny-pythia"]) == []
     run["config"]["model_args"].pop("peft")
     write(tmp_path, "again.json", run)
-    assert set(study.read_lm_eval("tiny-pythia").query("metric == 'acc'")["value"]) == {0.123}
+    assert set(read_lm_eval("tiny-pythia").query("metric == 'acc'")["value"]) == {0.123}
 
 
 def test_a_dtype_that_is_not_recorded_is_that_of_most_others():

@@ -1,7 +1,5 @@
 """Minimal pairs: log-probabilities against a plain reference and lm-eval, benchmarks, generators."""
 
-import llm_brain_asym as study
-
 import hashlib
 import itertools
 import json
@@ -18,7 +16,12 @@ from conftest import ENGLISH, FRENCH, all_files, byte_level_tokenizer, random_mo
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from pipeline import BadInput, arithmetic, dyck, minimal_pairs
+from pipeline.errors import InputError
+from pipeline.models.sentence_scores import log_probabilities
+from pipeline.tasks import arithmetic, dyck
+from pipeline.tasks.minimal_pairs import accuracies, by_phenomenon, score_pairs
+from study.inputs.blimp_zorro import read_blimp, read_zorro
+from study.records import record_path
 
 SENTENCES = ["The people are lonely.", "The people is lonely.", "a", " a", "“Où est-il ?” — cœur …", "the the the " * 9]
 
@@ -41,28 +44,28 @@ def test_log_probabilities_are_those_of_a_plain_reference(architecture, adds_bos
     model = random_model(architecture, len(tokenizer) + 13, context=128)  # more rows than tokens
     expected = [plain_log_probability(sentence, model, tokenizer) for sentence in SENTENCES]
     for batch_size in (1, 4, 64):
-        scores = minimal_pairs.log_probabilities(SENTENCES, model, tokenizer, batch_size)
+        scores = log_probabilities(SENTENCES, model, tokenizer, batch_size)
         np.testing.assert_allclose(scores, expected, rtol=1e-5)
     # EOS stands in for a BOS that there is not.
     tokenizer.bos_token = None
-    np.testing.assert_allclose(minimal_pairs.log_probabilities(SENTENCES, model, tokenizer), expected, rtol=1e-5)
+    np.testing.assert_allclose(log_probabilities(SENTENCES, model, tokenizer), expected, rtol=1e-5)
     tokenizer.eos_token = None
-    with pytest.raises(BadInput, match="neither BOS nor EOS"):
-        minimal_pairs.log_probabilities(SENTENCES, model, tokenizer)
+    with pytest.raises(InputError, match="neither BOS nor EOS"):
+        log_probabilities(SENTENCES, model, tokenizer)
 
 
 def test_what_cannot_be_scored_is_named():
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = random_model("gpt_neox", len(tokenizer), context=16)
-    assert len(minimal_pairs.log_probabilities(["a a a a a a a"], model, tokenizer)) == 1
-    with pytest.raises(BadInput, match="do not fit in the model's context of 16: 'word word"):
-        minimal_pairs.log_probabilities(["a", "word " * 20], model, tokenizer)
-    with pytest.raises(BadInput, match="the sentence '' has no token"):
-        minimal_pairs.log_probabilities(["a", ""], model, tokenizer)
+    assert len(log_probabilities(["a a a a a a a"], model, tokenizer)) == 1
+    with pytest.raises(InputError, match="do not fit in the model's context of 16: 'word word"):
+        log_probabilities(["a", "word " * 20], model, tokenizer)
+    with pytest.raises(InputError, match="the sentence '' has no token"):
+        log_probabilities(["a", ""], model, tokenizer)
     with torch.no_grad():
         model.get_output_embeddings().weight[5] = torch.inf
-    with pytest.raises(BadInput, match="the log-probability of 'a' is not a finite number"):
-        minimal_pairs.log_probabilities(["a"], model, tokenizer)
+    with pytest.raises(InputError, match="the log-probability of 'a' is not a finite number"):
+        log_probabilities(["a"], model, tokenizer)
 
 
 LM_EVAL_TASK = """\
@@ -86,12 +89,12 @@ def test_with_a_leading_space_every_decision_and_sum_is_lm_eval_s(published, arc
     paradigms = ["adjunct_island", "principle_A_case_2", "passive_1", "npi_present_1"]
     monkeypatch.setenv("LTBA_DIR", str(published))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    pairs = study.read_blimp()
+    pairs = read_blimp()
     pairs = pairs[pairs["paradigm"].isin(paradigms)].reset_index(drop=True)
     # Trained on the sentences themselves, so that tokens are words as well as letters.
     tokenizer = byte_level_tokenizer(" ".join(pairs["good"]), 1000, adds_bos=architecture == "olmo2")
     model = random_model(architecture, len(tokenizer), context=64)
-    ours = minimal_pairs.score_pairs(pairs, model, tokenizer, batch_size=32, leading_space=True)
+    ours = score_pairs(pairs, model, tokenizer, batch_size=32, leading_space=True)
 
     for paradigm in paradigms:
         data = published / "blimp" / "data" / f"{paradigm}.jsonl"
@@ -127,11 +130,11 @@ def test_ties_are_counted_and_never_right():
         columns=["paradigm", "phenomenon", "pair", "good", "bad"],
     )
     done = []
-    scored = minimal_pairs.score_pairs(pairs, model, tokenizer, batch_size=2, progress=done.append)
+    scored = score_pairs(pairs, model, tokenizer, batch_size=2, progress=done.append)
     assert sum(done) == 2 * len(pairs)
     assert scored["logprob_good"][0] == scored["logprob_bad"][0]
     assert scored["logprob_good"][1] == scored["logprob_bad"][2]
-    table = minimal_pairs.accuracies(scored)
+    table = accuracies(scored)
     assert table.to_dict("list") == {
         "paradigm": ["p", "q"],
         "phenomenon": ["x", "y"],
@@ -139,7 +142,7 @@ def test_ties_are_counted_and_never_right():
         "n_ties": [1, 0],
         "accuracy": [0.5, 0.0],
     }
-    overall = minimal_pairs.by_phenomenon(table)
+    overall = by_phenomenon(table)
     assert overall["phenomenon"].tolist() == ["x", "y", "all"]
     assert overall["accuracy"].tolist() == [0.5, 0.0, 0.25]
     assert overall["n_pairs"].tolist() == [2, 1, 3]
@@ -150,7 +153,7 @@ def test_ties_are_counted_and_never_right():
 
 def test_blimp_as_it_is_published(published, monkeypatch):
     monkeypatch.setenv("LTBA_DIR", str(published))
-    pairs = study.read_blimp()
+    pairs = read_blimp()
     assert pairs.groupby("paradigm").size().tolist() == [1000] * 67
     identical = pairs[pairs["good"] == pairs["bad"]]
     assert identical.groupby("paradigm").size().to_dict() == {"passive_1": 2, "principle_A_case_2": 5}
@@ -162,7 +165,7 @@ def test_blimp_as_it_is_published(published, monkeypatch):
 
 def test_zorro_as_it_is_published(published, monkeypatch):
     monkeypatch.setenv("LTBA_DIR", str(published))
-    pairs = study.read_zorro()
+    pairs = read_zorro()
     assert pairs.groupby("paradigm").size().tolist() == [2000] * 23
     first = pairs.iloc[0]
     assert (first["good"], first["bad"]) == ("look at this purple thing .", "look at this purple things .")
@@ -367,7 +370,7 @@ def test_the_scripts_write_what_they_say(study_folder, call, tiny_checkpoint, be
     assert list(pairs.columns) == ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
     again = (pairs["logprob_good"] > pairs["logprob_bad"]).groupby(pairs["paradigm"], sort=False).mean()
     assert again.to_dict() == table.set_index("paradigm")["accuracy"].to_dict()
-    record = json.loads(study.record_path(path).read_text())
+    record = json.loads(record_path(path).read_text())
     assert record["parameters"]["revision"] == "step8"
     assert len(record["inputs"]) == (benchmark in ("blimp", "zorro"))
 

@@ -1,7 +1,5 @@
 """What is checked when a model is loaded: it is causal, and its tokenizer is the one that is described."""
 
-import llm_brain_asym as study
-
 import json
 import shutil
 
@@ -14,7 +12,10 @@ import transformers
 from conftest import ENGLISH, FRENCH, add_blimp, all_files, byte_level_tokenizer, random_model
 from tiny_models import tiny_model
 
-from pipeline import BadInput, model_checks, tokenizer_checks
+from pipeline.errors import InputError
+from pipeline.models import model_checks, tokenizer_checks
+from pipeline.models.loading import load_checkpoint
+from study.paths import benchmark_pairs_path
 
 # ---------------------------------------------------------------- causal or not
 
@@ -50,7 +51,7 @@ CAUSAL = {
 @pytest.mark.parametrize("architecture", ENCODERS)
 def test_an_encoder_is_refused_in_any_precision(architecture, dtype, scale):
     model = scaled(tiny_model(architecture, 320, **ENCODERS[architecture]), scale).to(DEVICE, dtype)
-    with pytest.raises(BadInput, match="expected a causal language model, got one whose predictions change"):
+    with pytest.raises(InputError, match="expected a causal language model, got one whose predictions change"):
         model_checks.check_causal(model)
 
 
@@ -89,7 +90,7 @@ def test_rounding_that_depends_on_other_tokens_is_not_taken_for_an_encoder(dtype
 def test_what_cannot_read_a_text_is_one_line():
     model = tiny_model("gpt2", 320)
     model.transformer.h[1].mlp.c_fc = torch.nn.Linear(7, 7)
-    with pytest.raises(BadInput, match=r"^GPT2LMHeadModel cannot read a text \(RuntimeError: .*\)\. Use another"):
+    with pytest.raises(InputError, match=r"^GPT2LMHeadModel cannot read a text \(RuntimeError: .*\)\. Use another"):
         model_checks.check_causal(model)
 
 
@@ -117,8 +118,8 @@ def test_bos_and_eos_that_the_model_does_not_know_are_errors_on_loading(kind, tm
     setattr(tokenizer, f"{kind}_token", "<new>")
     tokenizer.add_tokens(["<new>"])
     tokenizer.save_pretrained(tmp_path / "lm")
-    with pytest.raises(BadInput, match=f"lm: tokenizer: expected its {kind.upper()} '<new>' among the 320 tokens"):
-        study.load_checkpoint(str(tmp_path / "lm"), None, "cpu")
+    with pytest.raises(InputError, match=f"lm: tokenizer: expected its {kind.upper()} '<new>' among the 320 tokens"):
+        load_checkpoint(str(tmp_path / "lm"), None, "cpu")
 
 
 def test_an_added_token_that_no_text_has_is_no_error_on_loading(tmp_path):
@@ -126,7 +127,7 @@ def test_an_added_token_that_no_text_has_is_no_error_on_loading(tmp_path):
     random_model("gpt_neox", len(tokenizer), context=64).save_pretrained(tmp_path / "lm")
     tokenizer.add_tokens(["<image>"])
     tokenizer.save_pretrained(tmp_path / "lm")
-    study.load_checkpoint(str(tmp_path / "lm"), None, "cpu")
+    load_checkpoint(str(tmp_path / "lm"), None, "cpu")
 
 
 # ---------------------------------------------------------------- the tokenizer that is described
@@ -171,7 +172,7 @@ DESCRIPTIONS = {
 def test_tokens_are_those_of_tokenizer_json(tokenizer_class, what, tmp_path):
     folder = saved_checkpoint(tmp_path / "lm", tokenizer_class, **DESCRIPTIONS[what])
     said = []
-    _, tokenizer, checkpoint = study.load_checkpoint(str(folder), None, "cpu", say=said.append)
+    _, tokenizer, checkpoint = load_checkpoint(str(folder), None, "cpu", log=said.append)
     described = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     for text in (ENGLISH, FRENCH, *tokenizer_checks.TEXTS, "He  didn't, in 1984 and “more”.", "J’ai été là."):
         assert tokenizer(text)["input_ids"] == described.encode(text).ids
@@ -188,11 +189,11 @@ def test_a_difference_that_only_the_user_s_sentences_show_is_seen(tmp_path):
     rare = {"normalizer": {"type": "Replace", "pattern": {"String": "serpent"}, "content": "snake"}}
     folder = saved_checkpoint(tmp_path / "lm", "GPT2TokenizerFast", **rare)
     said = []
-    study.load_checkpoint(str(folder), None, "cpu", texts=["The snake."], say=said.append)
+    load_checkpoint(str(folder), None, "cpu", texts=["The snake."], log=said.append)
     assert not said
     texts = [f"The {n} snakes." for n in range(1500)]
     texts[700] = "The serpent."
-    study.load_checkpoint(str(folder), None, "cpu", texts=texts, say=said.append)
+    load_checkpoint(str(folder), None, "cpu", texts=texts, log=said.append)
     assert "The serpent." in said[0]
 
 
@@ -205,7 +206,7 @@ def test_log_probabilities_are_of_the_described_tokens(study_folder, call, tmp_p
         status, out, err = call("evaluate_llm_blimp", "--model", folder)
         assert status == 0, err
         assert (out + err).count("the tokens are those of tokenizer.json") == (tokenizer_class == "GPT2TokenizerFast")
-        pairs[tokenizer_class] = pd.read_csv(study.benchmark_pairs_path(tokenizer_class, "blimp"))
+        pairs[tokenizer_class] = pd.read_csv(benchmark_pairs_path(tokenizer_class, "blimp"))
     pd.testing.assert_frame_equal(pairs["GPT2TokenizerFast"], pairs["TokenizersBackend"])
     described = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -223,7 +224,7 @@ def test_a_space_before_a_text_that_the_configuration_asks_for_is_no_mistake(in_
     folder = saved_checkpoint(tmp_path / "lm", "GPT2TokenizerFast", pre_tokenizer=as_bytes)
     change(folder / "tokenizer_config.json", add_prefix_space=in_config)
     said = []
-    _, tokenizer, checkpoint = study.load_checkpoint(str(folder), None, "cpu", say=said.append)
+    _, tokenizer, checkpoint = load_checkpoint(str(folder), None, "cpu", log=said.append)
     assert (tokenizer("the")["input_ids"] == tokenizer(" the")["input_ids"]) == in_config
     assert not said
     assert "tokenizer" not in checkpoint
@@ -236,7 +237,7 @@ def test_truncation_and_padding_in_tokenizer_json_are_no_difference(tmp_path):
     described.enable_padding(length=8, pad_token="<bos>")
     described.save(str(folder / "tokenizer.json"))
     said = []
-    study.load_checkpoint(str(folder), None, "cpu", texts=[ENGLISH], say=said.append)
+    load_checkpoint(str(folder), None, "cpu", texts=[ENGLISH], log=said.append)
     assert not said
 
 
@@ -247,7 +248,7 @@ def test_bos_is_put_before_a_text_where_tokenizer_json_does(tmp_path):
     adds_bos = {"type": "TemplateProcessing", "single": template, "special_tokens": bos}
     adds_bos["pair"] = [*template, {"Sequence": {"id": "B", "type_id": 1}}]
     change(folder / "tokenizer.json", post_processor=adds_bos)
-    _, tokenizer, _ = study.load_checkpoint(str(folder), None, "cpu")
+    _, tokenizer, _ = load_checkpoint(str(folder), None, "cpu")
     assert tokenizer("It is")["input_ids"][0] == 0
 
 
@@ -259,7 +260,7 @@ def test_a_checkpoint_on_the_hub_is_compared_with_its_cached_file(tmp_path, monk
     shutil.copytree(folder, repository / "snapshots" / ("1" * 40))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     said = []
-    _, tokenizer, _ = study.load_checkpoint("somebody/lm", "step8", "cpu", say=said.append)
+    _, tokenizer, _ = load_checkpoint("somebody/lm", "step8", "cpu", log=said.append)
     assert len(said) == 1
     assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
 
@@ -270,9 +271,9 @@ def test_a_checkpoint_without_tokenizer_json_is_taken_as_it_is(tmp_path):
     (folder / "vocab.json").write_text(json.dumps(model["vocab"]))
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in model["merges"]]
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
-    before = study.load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"]
+    before = load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"]
     (folder / "tokenizer.json").unlink()
-    assert study.load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"] == before
+    assert load_checkpoint(str(folder), None, "cpu")[1](ENGLISH)["input_ids"] == before
 
 
 @pytest.mark.parametrize(("name", "is_same"), [("vocab.json", True), ("vocab.json", False), ("vocab.txt", False)])
@@ -286,6 +287,6 @@ def test_another_vocabulary_next_to_tokenizer_json_is_told(name, is_same, tmp_pa
     as_json = json.dumps({token: number for number, token in enumerate(tokens)})
     (folder / name).write_text(as_json if name == "vocab.json" else "\n".join(tokens) + "\n")
     said = []
-    study.load_checkpoint(str(folder), None, "cpu", say=said.append)
+    load_checkpoint(str(folder), None, "cpu", log=said.append)
     assert len(said) == (not is_same)
     assert is_same or f"tokenizer.json is used, though {name} numbers 420 of its 420 tokens otherwise" in said[0]

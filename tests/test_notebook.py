@@ -11,7 +11,9 @@ from conftest import ROOT, execute_notebook, make_embedded_study
 from matplotlib.image import imread
 from nbclient.exceptions import CellExecutionError
 
-from pipeline.asymmetry import LANGUAGE_REGIONS, brain_scores, mirrored_difference
+from pipeline.brain.hemispheres import mirrored_difference
+from pipeline.brain.regions import LANGUAGE_REGIONS
+from pipeline.brain.scores import brain_scores
 
 NOTEBOOK = ROOT / "analyze_results.ipynb"
 FIGURES = [

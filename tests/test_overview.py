@@ -1,7 +1,5 @@
 """The study at a glance: what is there, what is to be run, and what is wrong."""
 
-import llm_brain_asym as study
-
 import json
 import os
 import re
@@ -11,9 +9,23 @@ import pandas as pd
 import pytest
 from conftest import add_blimp
 
-from pipeline import files
-from pipeline.tables import write_table
 from report import overview
+from study.checkpoints import fitted_checkpoints
+from study.files.atomic import hidden
+from study.files.safe_joblib import read_arrays, write_arrays
+from study.files.tables import write_table
+from study.outputs.correlations import read_correlations
+from study.paths import (
+    activations_path,
+    benchmark_pairs_path,
+    benchmark_path,
+    isc_path,
+    layer_correlations_path,
+    lm_eval_folder,
+    mask_path,
+    run_correlations_path,
+)
+from study.records import record_path
 
 STEM = "tiny-pythia_step8"
 
@@ -85,8 +97,8 @@ def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, ov
     assert checkpoint["left_minus_right"] == pytest.approx(left_minus_right, abs=1e-4)
     assert (checkpoint["zorro"], checkpoint["tokens"]) == ("missing", 8 * 2_097_152)
     assert sum(row["is_there"] for row in content["inputs"]) == 6
-    correlations = study.read_correlations(STEM, "en").mean(axis=1).max(axis=0)
-    isc = files.read_arrays(study.isc_path("en")).mean(axis=0)
+    correlations = read_correlations(STEM, "en").mean(axis=1).max(axis=0)
+    isc = read_arrays(isc_path("en")).mean(axis=0)
     reliable = isc > np.percentile(isc, 75)
     x = np.repeat([-10, 0, 10], 8)  # of 3 x 2 x 4 voxels
     expected = correlations[reliable & (x < 0)].mean() - correlations[reliable & (x > 0)].mean()
@@ -95,11 +107,11 @@ def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, ov
 
 def test_activations_may_be_deleted_when_they_are_fitted(tiny_study, stages, overview_of):
     stages("activations", "fit")
-    study.activations_path(STEM, "en").unlink()
+    activations_path(STEM, "en").unlink()
     status, told, _ = overview_of("--check")
     assert (status, told.splitlines()[-1]) == (0, "nothing is wrong")
     assert overview_of("--todo", "activations") == (0, "", "activations: nothing is left to be run\n")
-    run_correlations = study.run_correlations_path(STEM, "en")
+    run_correlations = run_correlations_path(STEM, "en")
     run_correlations.unlink()
     assert "averages: of the fit, single runs are missing" in overview_of()[1]
     status, told, _ = overview_of("--check")
@@ -118,13 +130,13 @@ def test_a_model_in_a_folder_that_was_relative_is_known_elsewhere(
     monkeypatch.chdir(tiny_study)
     (checkpoint,) = json.loads(overview_of("--json")[1])["checkpoints"]
     assert (checkpoint["name"], checkpoint["tokens"]) == ("tiny-pythia", 5)
-    checkpoints, left_out = study.fitted_checkpoints("tiny-pythia", "en")
+    checkpoints, left_out = fitted_checkpoints("tiny-pythia", "en")
     assert (checkpoints["revision"].tolist(), left_out) == (["step8"], [])
 
 
 def change_layer(folder):
-    path = study.layer_correlations_path(STEM, 1, "en")
-    files.write_arrays(path, files.read_arrays(path) + 0.1)
+    path = layer_correlations_path(STEM, 1, "en")
+    write_arrays(path, read_arrays(path) + 0.1)
 
 
 def flip(path):
@@ -134,21 +146,21 @@ def flip(path):
 
 
 def change_pairs(folder):
-    path = study.benchmark_pairs_path(STEM, "blimp")
+    path = benchmark_pairs_path(STEM, "blimp")
     pairs = pd.read_csv(path)
     write_table(path, pairs.assign(logprob_good=pairs["logprob_bad"] - 1))
 
 
 WRONG = {
     "an average": (change_layer, "layer-1_corr_en.gz is not"),
-    "a flipped bit in activations": (lambda folder: flip(study.activations_path(STEM, "en")), f"{STEM}_en.lz4"),
-    "a flipped bit in correlations": (lambda folder: flip(study.run_correlations_path(STEM, "en")), f"{STEM}_runs_en"),
+    "a flipped bit in activations": (lambda folder: flip(activations_path(STEM, "en")), f"{STEM}_en.lz4"),
+    "a flipped bit in correlations": (lambda folder: flip(run_correlations_path(STEM, "en")), f"{STEM}_runs_en"),
     "pairs": (change_pairs, f"{STEM}_blimp.csv is not what"),
     "an average that is gone": (
-        lambda folder: study.layer_correlations_path(STEM, 2, "en").unlink(),
+        lambda folder: layer_correlations_path(STEM, 2, "en").unlink(),
         "layer-2_corr_en.gz is missing",
     ),
-    "ISC": (lambda folder: files.write_arrays(study.isc_path("en"), np.ones((10, 25))), "isc_10trials_en.gz"),
+    "ISC": (lambda folder: write_arrays(isc_path("en"), np.ones((10, 25))), "isc_10trials_en.gz"),
     "other timings": (
         lambda folder: (
             (folder / "lppEN_word_information.csv").write_text("word,onset,offset,section\n"),
@@ -173,10 +185,10 @@ def test_whatever_is_wrong_is_found(tiny_study, stages, overview_of, fault):
 
 def test_work_that_was_stopped_is_told(tiny_study, stages, overview_of):
     stages("activations", "fit")
-    path = study.run_correlations_path(STEM, "en")
+    path = run_correlations_path(STEM, "en")
     path.unlink()
-    study.layer_correlations_path(STEM, 0, "en").unlink()
-    parts = files.hidden(path, "parts")
+    layer_correlations_path(STEM, 0, "en").unlink()
+    parts = hidden(path, "parts")
     parts.mkdir()
     for layer in range(3):
         (parts / f"layer-{layer}.npz").write_bytes(b"")
@@ -205,8 +217,8 @@ def test_what_is_no_file_or_no_folder_is_not_there(fitting_study, overview_of):
     (fitting_study / "blimp" / "data").mkdir(parents=True)
     (fitting_study / "Zorro" / "sentences" / "babyberta").mkdir(parents=True)
     (fitting_study / "Zorro" / "sentences" / "babyberta" / "README").touch()
-    study.mask_path("en").unlink()
-    study.mask_path("en").symlink_to(fitting_study / "nowhere")
+    mask_path("en").unlink()
+    mask_path("en").symlink_to(fitting_study / "nowhere")
     (fitting_study / "atlas.nii.gz").touch()
     states = {row["what"]: (row["state"], row["is_there"]) for row in json.loads(overview_of("--json")[1])["inputs"]}
     assert states == {
@@ -227,9 +239,9 @@ def test_what_is_no_file_or_no_folder_is_not_there(fitting_study, overview_of):
 
 def test_a_damaged_file_does_not_hide_the_others(tiny_study, stages, overview_of):
     stages("activations", "blimp")
-    study.lm_eval_folder().mkdir()
-    (study.lm_eval_folder() / "x.json").write_text("{")
-    record = files.record_path(study.benchmark_path(STEM, "blimp"))
+    lm_eval_folder().mkdir()
+    (lm_eval_folder() / "x.json").write_text("{")
+    record = record_path(benchmark_path(STEM, "blimp"))
     record.write_text("{")
     status, told, _ = overview_of()
     assert status == 0

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from pipeline import transitions
-from pipeline.plateaus import closest_within, possible_range
+from pipeline.transitions.comparison import compare
+from pipeline.transitions.emergence import transition
+from pipeline.transitions.plateaus import closest_within, possible_range
+from pipeline.transitions.sigmoids import fit, shapes
 
 X = np.log10(1e9 * 2.0 ** np.arange(8))
 
@@ -18,14 +20,14 @@ def sigmoid(x, low, high, beta, x0):
 def test_the_closest_shape_is_that_of_a_solver_of_bounded_least_squares(seed):
     """Each of many shapes, one at a time."""
     rng = np.random.default_rng(seed)
-    shapes = transitions.shapes(X)[2][:: 53 + seed]
+    some_shapes = shapes(X)[2][:: 53 + seed]
     curves = rng.uniform(-0.4, 1.4, (4, len(X)))
     curves[0] = 0.95 + 0.2 * rng.random(len(X))  # all beyond the upper end
-    best, low, high = closest_within(curves, shapes, (0, 1))
+    best, low, high = closest_within(curves, some_shapes, (0, 1))
     for curve, shape, *plateaus in zip(curves, best, low, high, strict=True):
-        plain = [lsq_linear(np.stack([1 - one, one], axis=1), curve, (0, 1), tol=1e-14) for one in shapes]
-        errors = np.array([2 * fit.cost for fit in plain])
-        fitted = plateaus[0] + (plateaus[1] - plateaus[0]) * shapes[shape]
+        plain = [lsq_linear(np.stack([1 - one, one], axis=1), curve, (0, 1), tol=1e-14) for one in some_shapes]
+        errors = np.array([2 * solution.cost for solution in plain])
+        fitted = plateaus[0] + (plateaus[1] - plateaus[0]) * some_shapes[shape]
         assert np.sum((curve - fitted) ** 2) == pytest.approx(errors.min(), abs=1e-9)
         np.testing.assert_allclose(plateaus, plain[shape].x, atol=1e-6)
         assert 0 <= min(plateaus) <= max(plateaus) <= 1
@@ -35,7 +37,7 @@ def test_a_fit_within_bounds_is_that_without_them_where_it_can_be():
     rng = np.random.default_rng(1)
     truth = np.array([sigmoid(X, 0.3, 0.7, 6, 9.9), sigmoid(X, 0.9, 0.2, 6, 9.9), sigmoid(X, 0.5, 1.0, 6, 9.9)])
     curves = truth + 0.01 * rng.standard_normal((3, len(X)))
-    free, bounded = transitions.fit(X, curves), transitions.fit(X, curves, (0, 1))
+    free, bounded = fit(X, curves), fit(X, curves, (0, 1))
     for name in free:
         np.testing.assert_array_equal(bounded[name][:2], free[name][:2])
     assert (bounded["high"] <= 1).all()
@@ -64,7 +66,7 @@ def noisy(curve, sd, seed):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_planted_rise_or_fall_is_over_or_not(x0, beta, at_limit, at_start, sign):
     curve, resamples = noisy(sigmoid(X, 0.5, 0.5 + 0.3 * sign, beta, x0), 0.002, seed=2)
-    row = transitions.transition(X, curve, resamples)
+    row = transition(X, curve, resamples)
     assert not row["is_flat"]
     assert (row["at_limit"], row["at_start"]) == (at_limit, at_start)
     if not (at_limit or at_start):
@@ -76,12 +78,12 @@ def test_a_planted_rise_or_fall_is_over_or_not(x0, beta, at_limit, at_start, sig
 def test_a_jump_to_the_last_checkpoint_is_not_over():
     """Nobody knows whether it goes on."""
     curve, resamples = noisy(np.array([0, 0, 0, 0, 0, 0, 0, 0.1]), 0.003, seed=3)
-    assert transitions.transition(X, curve, resamples)["at_limit"]
+    assert transition(X, curve, resamples)["at_limit"]
 
 
 def test_a_flat_curve_has_no_transition_that_could_be_over():
     curve, resamples = noisy(np.zeros(8), 0.01, seed=4)
-    row = transitions.transition(X, curve, resamples)
+    row = transition(X, curve, resamples)
     assert row["is_flat"]
     assert row["at_limit"] is row["at_start"] is False
 
@@ -94,7 +96,7 @@ def test_the_first_use_is_not_dated():
     curves = {"left_minus_right": rising, "blimp": blimp}
     rng = np.random.default_rng(5)
     curves = {name: (curve, curve + 0.002 * rng.standard_normal((300, 6))) for name, curve in curves.items()}
-    table = transitions.compare(tokens, curves)[0].set_index("curve")
+    table = compare(tokens, curves)[0].set_index("curve")
     assert table["at_limit"].tolist() == [True, True]
     assert table["at_limit"].dtype == bool
     assert table.loc["blimp", "high"] <= 1
@@ -104,6 +106,6 @@ def test_the_first_use_is_not_dated():
 
 def test_what_is_not_fitted_is_neither():
     nothing = np.zeros(4), np.zeros((10, 4))
-    table, _ = transitions.compare(1e9 * 2.0 ** np.arange(4), {"left_minus_right": nothing})
+    table, _ = compare(1e9 * 2.0 ** np.arange(4), {"left_minus_right": nothing})
     assert table[["at_limit", "at_start"]].dtypes.tolist() == [bool, bool]
     assert not table[["at_limit", "at_start"]].any(axis=None)

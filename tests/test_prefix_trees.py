@@ -10,8 +10,10 @@ import transformers
 from conftest import ENGLISH, FRENCH, byte_level_tokenizer, random_model
 from tiny_models import sizes_for, tiny_model
 
-from pipeline import BadInput, minimal_pairs, prefix_trees
-from pipeline.batches import in_batches
+from pipeline.errors import InputError
+from pipeline.models import prefix_trees
+from pipeline.models.batches import in_batches
+from pipeline.models.sentence_scores import _score_batch, _sentences_to_try, log_probabilities
 
 WORDS = "the prince snake people are is lonely a little in desert among too finger".split()
 
@@ -86,7 +88,7 @@ def plain(sentences, model, tokenizer):
     """As the model scores each by itself."""
     tokens_of = [[0, *ids] for ids in tokenizer(sentences, add_special_tokens=False)["input_ids"]]
     with torch.inference_mode():
-        return np.array([minimal_pairs._score_batch([tokens], model)[0] for tokens in tokens_of])
+        return np.array([_score_batch([tokens], model)[0] for tokens in tokens_of])
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +122,11 @@ def test_trees_give_the_plain_numbers(architecture, attention, tokenizer):
     expected = plain(sentences, model, tokenizer)
     for batch_size in (1, 3, 1000):
         done = []
-        scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, batch_size, done.extend, unexpected)
+        scores = log_probabilities(sentences, model, tokenizer, batch_size, done.extend, unexpected)
         np.testing.assert_allclose(scores, expected, rtol=2e-6)
         assert sorted(done) == list(range(len(sentences)))
     assert scores[0] == scores[80]  # written twice, read once
-    again = minimal_pairs.log_probabilities(sentences, model, tokenizer, 1000, say=unexpected)
+    again = log_probabilities(sentences, model, tokenizer, 1000, log=unexpected)
     assert scores.tobytes() == again.tobytes()
 
 
@@ -134,7 +136,7 @@ def test_trees_are_as_accurate_as_plain_batches_in_half_precision(architecture, 
     """Against the same weights in float32: what rounding costs, it costs either way of reading."""
     model = random_model(architecture, len(tokenizer), context=64).to(dtype)
     sentences = random_sentences(40)
-    as_trees = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+    as_trees = log_probabilities(sentences, model, tokenizer, log=unexpected)
     one_by_one = plain(sentences, model, tokenizer)
     exact = plain(sentences, model.float(), tokenizer)
     error, plain_error = (np.sqrt(np.mean((scores - exact) ** 2)) for scores in (as_trees, one_by_one))
@@ -171,7 +173,7 @@ def test_who_can_read_trees(architecture, tokenizer):
         torch.nn.init.normal_(layer.bias)
     assert (layer.bias is not None) == (architecture in ("gptj", "phi"))
     sentences = random_sentences(60)
-    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+    scores = log_probabilities(sentences, model, tokenizer, log=unexpected)
     np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=1e-5)
 
 
@@ -187,7 +189,7 @@ def test_who_cannot_reads_plain_batches(architecture, weights, dtype, tokenizer)
     sentences = random_sentences(60)
     said = []
     model = model.to(dtype)
-    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
+    scores = log_probabilities(sentences, model, tokenizer, log=said.append)
     tolerance = 1e-5 if dtype == torch.float32 else 2e-2
     np.testing.assert_allclose(scores, plain(sentences, model, tokenizer), rtol=tolerance)
     assert len(said) == 1
@@ -200,7 +202,7 @@ def test_scaled_logits_are_seen_whatever_the_weights_and_the_precision(architect
     for parameter in model.parameters():
         parameter.data *= 0.1
     said = []
-    minimal_pairs.log_probabilities(["the people", "the prince"], model.bfloat16(), tokenizer, say=said.append)
+    log_probabilities(["the people", "the prince"], model.bfloat16(), tokenizer, log=said.append)
     assert "its logits are more than those of a linear layer" in said[0]
 
 
@@ -217,7 +219,7 @@ def test_windows_in_the_part_for_text_are_seen(architecture, settings, name, dty
         settings = {"text_config": sizes_for(transformers.Gemma3TextConfig, len(tokenizer)) | settings["text_config"]}
     model = tiny_model(architecture, len(tokenizer), **settings).to(dtype)
     sentences, said = random_sentences(30), []
-    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
+    scores = log_probabilities(sentences, model, tokenizer, log=said.append)
     np.testing.assert_allclose(
         scores, plain(sentences, model, tokenizer), rtol=1e-5 if dtype == torch.float32 else 2e-2
     )
@@ -227,22 +229,22 @@ def test_windows_in_the_part_for_text_are_seen(architecture, settings, name, dty
 def test_one_line_in_warnings_where_nobody_listens(tokenizer):
     model = configured("cohere", len(tokenizer), **OTHERS["cohere"])
     with pytest.warns(UserWarning, match="CohereForCausalLM cannot read sentences as trees"):
-        minimal_pairs.log_probabilities(["the people", "the prince"], model, tokenizer)
+        log_probabilities(["the people", "the prince"], model, tokenizer)
 
 
 def test_a_log_probability_that_is_not_finite_is_named_wherever_it_stands(tokenizer):
     model = random_model("gpt_neox", len(tokenizer), context=64)
     sentences = random_sentences(300)
     order = sorted(range(len(sentences)), key=lambda k: tokenizer(sentences[k])["input_ids"][:-1])
-    tried = minimal_pairs._sentences_to_try([[0, *ids] for ids in tokenizer(sentences)["input_ids"]], order)
+    tried = _sentences_to_try([[0, *ids] for ids in tokenizer(sentences)["input_ids"]], order)
     untried = next(
         k for k in range(len(sentences)) if k not in tried and sentences[k] not in {sentences[t] for t in tried}
     )
     sentences[untried] += "œ"
     with torch.no_grad():
         model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(tokenizer.tokenize("œ"))[0]] = torch.nan
-    with pytest.raises(BadInput, match=f"the log-probability of '{sentences[untried]}' is not a finite number"):
-        minimal_pairs.log_probabilities(sentences, model, tokenizer, say=unexpected)
+    with pytest.raises(InputError, match=f"the log-probability of '{sentences[untried]}' is not a finite number"):
+        log_probabilities(sentences, model, tokenizer, log=unexpected)
 
 
 # ---------------------------------------------------------------- as much at once as the memory holds
@@ -268,7 +270,7 @@ def test_batches_become_smaller_where_memory_runs_out(error):
     in_batches(list(range(8)), 7, work, said.append)
     assert done == [[0, 1, 2], [3], [4], [5], [6], [7]]
     assert said == [f"the memory of the device does not hold {n} at once; going on with {n // 2}" for n in (7, 3)]
-    with pytest.raises(BadInput, match="even one text: use another --device"):
+    with pytest.raises(InputError, match="even one text: use another --device"):
         in_batches([1, 2], 2, lambda batch: (_ for _ in ()).throw(error), said.append)
     with pytest.raises(RuntimeError, match="another"):
         in_batches([1], 1, lambda batch: (_ for _ in ()).throw(RuntimeError("another")), said.append)
@@ -297,7 +299,7 @@ def test_too_little_memory_changes_no_number(architecture, tokenizer, monkeypatc
     else:
         model = random_model("gpt_neox", len(tokenizer), context=64)
     sentences = random_sentences(150)
-    expected = minimal_pairs.log_probabilities(sentences, model, tokenizer, say=lambda line: None)
+    expected = log_probabilities(sentences, model, tokenizer, log=lambda line: None)
     read, n_tokens = model.base_model.forward, []
 
     def forward(input_ids, position_ids=None, **more):
@@ -308,7 +310,7 @@ def test_too_little_memory_changes_no_number(architecture, tokenizer, monkeypatc
 
     monkeypatch.setattr(model.base_model, "forward", forward)
     done, said = [], []
-    scores = minimal_pairs.log_probabilities(sentences, model, tokenizer, 128, done.extend, said.append)
+    scores = log_probabilities(sentences, model, tokenizer, 128, done.extend, said.append)
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
     assert sorted(done) == list(range(len(sentences)))
     assert max(n_tokens) <= 150
@@ -319,5 +321,5 @@ def test_too_little_memory_changes_no_number(architecture, tokenizer, monkeypatc
         raise MemoryError
 
     monkeypatch.setattr(model.base_model, "forward", out_of_memory)
-    with pytest.raises(BadInput, match="even one text"):
-        minimal_pairs.log_probabilities(sentences, model, tokenizer, say=said.append)
+    with pytest.raises(InputError, match="even one text"):
+        log_probabilities(sentences, model, tokenizer, log=said.append)

@@ -11,7 +11,7 @@ import time
 
 from conftest import ROOT
 
-from report import progress
+from study import progress
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch):

@@ -1,7 +1,6 @@
 """Whatever is in a file or on a command line: what it says, or one clear error."""
 
-import llm_brain_asym as study
-
+import argparse
 import csv
 import gzip
 import itertools
@@ -14,8 +13,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import BadInput, acceptability, activations, files, lm_eval_files
+from pipeline.errors import InputError
+from pipeline.tasks import acceptability
 from pipeline.words.alignment import align
+from pipeline.words.tokens import token_ranges
+from pipeline.words.vectors import windows
+from study.checkpoints import training_tokens
+from study.command_line import checkpoint_name, revision_name
+from study.files.safe_joblib import read_arrays
+from study.inputs import lm_eval_files
+from study.inputs.blimp_zorro import read_blimp, read_zorro
+from study.inputs.le_petit_prince import read_word_timings
+from study.paths import activations_path, benchmark_path, checkpoint_stem, word_timings_path
+from study.records import read_record, record_path
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 # The machine may be busy, and files in one folder are written anew by each example.
@@ -31,7 +41,7 @@ languages = st.sampled_from(["en", "fr"])
 def test_any_words_and_any_text_give_places_in_order_or_an_error(words, text, lang):
     try:
         spans = align(words, text, lang)
-    except BadInput as error:
+    except InputError as error:
         assert len(str(error)) > 20
         return
     assert spans.shape == (len(words), 2)
@@ -73,7 +83,7 @@ def texts_with_tokens(draw):
 @given(texts_with_tokens())
 def test_every_word_has_tokens_in_order(given_text):
     text, spans, offsets = given_text
-    ranges = activations.token_ranges(spans, offsets, text)
+    ranges = token_ranges(spans, offsets, text)
     assert ranges.shape == spans.shape
     assert (ranges[:, 0] < ranges[:, 1]).all()
     assert (ranges >= 0).all()
@@ -84,10 +94,10 @@ def test_every_word_has_tokens_in_order(given_text):
 @lasting
 @given(st.integers(1, 3000), st.integers(1, 600))
 def test_windows_read_every_token_once(n_tokens, max_tokens):
-    windows = activations.windows(n_tokens, max_tokens)
-    assert [new for _, new, _ in windows] == [0, *[end for *_, end in windows[:-1]]]
-    assert windows[-1][2] == n_tokens
-    assert all(0 <= start <= new < end and end - start <= max_tokens for start, new, end in windows)
+    steps = windows(n_tokens, max_tokens)
+    assert [new for _, new, _ in steps] == [0, *[end for *_, end in steps[:-1]]]
+    assert steps[-1][2] == n_tokens
+    assert all(0 <= start <= new < end and end - start <= max_tokens for start, new, end in steps)
 
 
 @lasting
@@ -96,8 +106,8 @@ def test_any_bytes_are_an_array_or_an_error(tmp_path, content):
     path = tmp_path / "a.gz"
     for made in (content, gzip.compress(content)):
         path.write_bytes(made)
-        with pytest.raises(BadInput, match=r"a\.gz: "):
-            files.read_arrays(path)
+        with pytest.raises(InputError, match=r"a\.gz: "):
+            read_arrays(path)
 
 
 plain = st.recursive(
@@ -116,8 +126,8 @@ def test_any_change_of_a_pickle_is_a_plain_value_or_an_error(tmp_path, value, ch
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(bytes(content)))
     try:
-        read = files.read_arrays(path)
-    except BadInput as error:
+        read = read_arrays(path)
+    except InputError as error:
         assert "a.gz: " in str(error)
         return
     assert changes or read == value
@@ -140,15 +150,15 @@ lines = st.lists(st.binary(max_size=30) | st.text(max_size=30).map(str.encode), 
 @given(lines)
 def test_any_lines_are_pairs_or_an_error(study_folder, content):
     for path, read in [
-        ("blimp/data/p.jsonl", study.read_blimp),
-        ("Zorro/sentences/babyberta/x-p.txt", study.read_zorro),
+        ("blimp/data/p.jsonl", read_blimp),
+        ("Zorro/sentences/babyberta/x-p.txt", read_zorro),
     ]:
         path = study_folder / path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         try:
             pairs = read()
-        except BadInput as error:
+        except InputError as error:
             assert path.name in str(error)
         else:
             assert pairs["good"].str.strip().ne("").all()
@@ -158,12 +168,12 @@ def test_any_lines_are_pairs_or_an_error(study_folder, content):
 @lasting
 @given(st.lists(st.lists(st.text(alphabet="a1.,\"'\n; -é", max_size=6), min_size=3, max_size=5), max_size=6))
 def test_any_table_of_timings_is_read_or_an_error(study_folder, rows):
-    path = study.word_timings_path("en")
+    path = word_timings_path("en")
     with open(path, "w", newline="") as file:
         csv.writer(file).writerows([["word", "onset", "offset", "section"], *rows])
     try:
-        runs = study.read_word_timings("en")
-    except BadInput as error:
+        runs = read_word_timings("en")
+    except InputError as error:
         assert path.name in str(error)
     else:
         for words, onsets, offsets in runs:
@@ -194,7 +204,7 @@ def test_any_results_of_lm_eval_are_read_or_an_error(tmp_path, value):
     path.write_text(json.dumps(value))
     try:
         table = lm_eval_files.read_results(path)
-    except BadInput as error:
+    except InputError as error:
         assert "results.json" in str(error)
     else:
         assert list(table.columns) == lm_eval_files.COLUMNS
@@ -204,17 +214,17 @@ def test_any_results_of_lm_eval_are_read_or_an_error(tmp_path, value):
 @given(json_values)
 def test_any_record_is_read_or_an_error(tmp_path, value):
     path = tmp_path / "a.csv"
-    files.record_path(path).write_text(json.dumps(value))
+    record_path(path).write_text(json.dumps(value))
     try:
-        assert isinstance(study.read_record(path)["parameters"], dict)
-    except BadInput as error:
+        assert isinstance(read_record(path)["parameters"], dict)
+    except InputError as error:
         assert "a.csv.json" in str(error)
 
 
 @lasting
 @given(st.text(max_size=40) | st.from_regex(r"(stage[12]-)?step\d{1,30}(-tokens\d{1,400}[KMBT]?)?", fullmatch=True))
 def test_any_revision_tells_tokens_or_nothing(study_folder, revision):
-    tokens = study.training_tokens("EleutherAI_pythia-160m", revision)
+    tokens = training_tokens("EleutherAI_pythia-160m", revision)
     assert tokens is None or (math.isfinite(tokens) and tokens >= 0)
 
 
@@ -231,10 +241,10 @@ def test_any_text_has_whole_sentences_that_are_in_it(text, prompt):
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_name_stays_in_the_study_folder(study_folder, model, revision):
     try:
-        model, revision = study.checkpoint_name(model), study.revision_name(revision)
-    except study.argparse.ArgumentTypeError:
+        model, revision = checkpoint_name(model), revision_name(revision)
+    except argparse.ArgumentTypeError:
         return
-    stem = study.checkpoint_stem(model, revision)
-    for path in (study.activations_path(stem, "en"), study.benchmark_path(stem, "blimp")):
+    stem = checkpoint_stem(model, revision)
+    for path in (activations_path(stem, "en"), benchmark_path(stem, "blimp")):
         assert path.resolve().parent.parent == study_folder.resolve()
         assert path.name.isprintable()

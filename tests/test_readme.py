@@ -5,8 +5,6 @@ copies, and a cache of the hub with small models. In place of python and lm_eval
 has imported everything (tests/forked_scripts.py).
 """
 
-import llm_brain_asym as study
-
 import json
 import os
 import re
@@ -21,7 +19,11 @@ import pandas as pd
 import pytest
 from conftest import ENGLISH, ROOT, byte_level_tokenizer, forked_commands, make_bare_study, random_model
 
-from pipeline import files
+from pipeline.checksums import sha256
+from pipeline.tasks.table import BENCHMARKS
+from study.checkpoints import training_tokens
+from study.files.safe_joblib import read_arrays
+from study.paths import checkpoint_stem
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, flags=re.S | re.M)
@@ -60,7 +62,7 @@ def test_checkpoints_are_those_of_the_paper():
     models, revisions = assigned("model"), assigned("revisions")
     assert [model for (model,) in models] == ["EleutherAI/pythia-2.8b", "allenai/OLMo-2-1124-7B"]
     tokens = [
-        [study.training_tokens(study.checkpoint_stem(model), revision) for revision in of_model]
+        [training_tokens(checkpoint_stem(model), revision) for revision in of_model]
         for (model,), of_model in zip(models, revisions, strict=True)
     ]
     steps = [16, 32, 128, 512, 1000, 3000, 7000, 19000, 52000, 143000]
@@ -106,7 +108,7 @@ def make_hub_api(net, cache):
             snapshot = folder / "snapshots" / (folder / "refs" / revision).read_text()
             listed = [
                 {"type": "file", "oid": "0" * 40, "size": path.stat().st_size, "path": path.name}
-                | ({"lfs": {"oid": files.sha256(path), "pointerSize": 135}} if path.suffix == ".safetensors" else {})
+                | ({"lfs": {"oid": sha256(path), "pointerSize": 135}} if path.suffix == ".safetensors" else {})
                 for path in sorted(snapshot.iterdir())
             ]
             answer = net / "huggingface.co" / "api" / "models" / model / "tree" / revision
@@ -229,13 +231,13 @@ def test_every_command_runs_as_written(home, environment):
     for lang in ("en", "fr"):
         curves = pd.read_csv(folder / "fig" / f"{name}_{lang}_curves.csv")
         assert curves["revision"].tolist() == revisions
-        measured = [*study.BENCHMARKS, "hellaswag", "ai2_arc"]
+        measured = [*BENCHMARKS, "hellaswag", "ai2_arc"]
         measured += [task.partition("=")[0] for task in assigned("tasks")[0] if task.startswith("french")]
         assert curves[["left", "right", *measured]].notna().all(axis=None)
         assert {"acceptability"} <= set(curves)
     assert (folder / "fig" / "report.html").is_file()
     for revision in revisions:
-        files.read_arrays(folder / "llms_brain_correlations" / f"{name}_{revision}_layer-0_corr_en.gz")
+        read_arrays(folder / "llms_brain_correlations" / f"{name}_{revision}_layer-0_corr_en.gz")
     assert "nothing is wrong" in run.stdout
     assert (folder / "zorro_results" / f"{name}_{revisions[0]}_zorro.csv").is_file() or not has_snakemake
     if not (has_snakemake and has_slurm):

@@ -1,15 +1,27 @@
 """Equal weights under several revisions, and two models of one folder name: what is told of them."""
 
-import llm_brain_asym as study
-
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import files
-from pipeline.tables import write_table
+from study.checkpoints import fitted_checkpoints
+from study.files.safe_joblib import write_arrays
+from study.files.tables import write_table
+from study.outputs import correlations
+from study.outputs.comparability import what_differs
+from study.outputs.correlations import read_all_correlations, read_correlations
+from study.outputs.same_weights import describe_weights, mark_same_weights
+from study.paths import (
+    activations_path,
+    all_layer_correlations_paths,
+    benchmark_pairs_path,
+    benchmark_path,
+    layer_correlations_path,
+    run_correlations_path,
+)
+from study.records import record_path, write_record
 
 # ---------------------------------------------------------------- equal weights under several revisions
 
@@ -24,23 +36,23 @@ def make_study(folder, weights_of_steps, seed_of_steps):
         checkpoint = {"model": "me/pythia", "revision": f"step{step}"}
         if step in weights_of_steps:
             checkpoint |= {"commit": f"{step:040x}", "files": weights_of_steps[step]}
-        path = study.run_correlations_path(stem, "en")
+        path = run_correlations_path(stem, "en")
         path.parent.mkdir(exist_ok=True)
         np.savez(path, correlations=correlations, alphas=np.ones((3, 2)))
-        study.write_record(path, {"alphas": [2, 7, 16]}, [], 0, checkpoint)
+        write_record(path, {"alphas": [2, 7, 16]}, [], 0, checkpoint)
         for layer, of_layer in enumerate(correlations):
-            files.write_arrays(study.layer_correlations_path(stem, layer, "en"), of_layer.mean(axis=0))
+            write_arrays(layer_correlations_path(stem, layer, "en"), of_layer.mean(axis=0))
         pairs = pd.DataFrame({"paradigm": "p", "pair": range(4), "logprob_good": scores, "logprob_bad": -1.0})
-        write_table(study.benchmark_pairs_path(stem, "blimp"), pairs)
+        write_table(benchmark_pairs_path(stem, "blimp"), pairs)
         accuracy = pd.DataFrame({"paradigm": ["p"], "accuracy": [(scores > -1).mean()]})
-        write_table(study.benchmark_path(stem, "blimp"), accuracy)
+        write_table(benchmark_path(stem, "blimp"), accuracy)
 
 
 def marked(lang="en"):
     """The column of the table, by revision, as the notebook makes it."""
-    checkpoints, _ = study.fitted_checkpoints("me/pythia", lang)
-    checkpoints, correlations, _ = study.read_all_correlations(checkpoints, lang)
-    table = study.mark_same_weights(checkpoints, correlations, lang)
+    checkpoints, _ = fitted_checkpoints("me/pythia", lang)
+    checkpoints, correlations, _ = read_all_correlations(checkpoints, lang)
+    table = mark_same_weights(checkpoints, correlations, lang)
     return dict(zip(table["revision"], table["same_weights_as"], strict=True)), table
 
 
@@ -55,7 +67,7 @@ def test_weights_of_the_same_checksums_are_marked(study_folder):
     column, table = marked()
     assert column == {"step1": "step4", "step2": "", "step4": "step1", "step8": "step16", "step16": "step8"}
     consequence = "they are drawn hollow and left out of every fit over training"
-    assert study.what_differs("me/pythia", table, "en") == [
+    assert what_differs("me/pythia", table, "en") == [
         f"{steps} have the same weights: {consequence}, since nobody knows which step they are"
         for steps in ("step1 and step4", "step8 and step16")
     ]
@@ -67,21 +79,21 @@ def test_outputs_equal_to_the_last_bit_are_marked(study_folder, kept):
     for step in (1, 2, 4, 8):
         stem = f"me_pythia_step{step}"
         if kept == "averages":
-            study.run_correlations_path(stem, "en").unlink()
+            run_correlations_path(stem, "en").unlink()
         if kept != "pairs":
-            study.benchmark_pairs_path(stem, "blimp").unlink()
+            benchmark_pairs_path(stem, "blimp").unlink()
         if kept in ("pairs", "activations"):
             noise = np.random.default_rng(step).normal(size=(3, 2, 24))
-            np.savez(study.run_correlations_path(stem, "en"), correlations=noise)
+            np.savez(run_correlations_path(stem, "en"), correlations=noise)
         if kept == "activations":
-            path = study.activations_path(stem, "en")
+            path = activations_path(stem, "en")
             path.parent.mkdir(exist_ok=True)
             path.touch()
-            study.write_record(path, {}, [], 0, checksums_of_outputs={path.name: str(step % 3)})
+            write_record(path, {}, [], 0, checksums_of_outputs={path.name: str(step % 3)})
     expected = {1: "step4", 2: "step8", 4: "step1", 8: "step2"} if kept == "activations" else {1: "step4", 4: "step1"}
     column, table = marked()
     assert {int(name[4:]): others for name, others in column.items() if others} == expected
-    assert study.describe_weights(table)[0].startswith(
+    assert describe_weights(table)[0].startswith(
         "step1 and step4 have the same weights (or outputs of one were copied: they are equal to the last bit)"
     )
 
@@ -89,28 +101,28 @@ def test_outputs_equal_to_the_last_bit_are_marked(study_folder, kept):
 def test_numbers_that_say_nothing_make_no_weights_equal(study_folder):
     make_study(study_folder, {}, {1: 1, 2: 2, 4: 3})
     for step, value in ((1, np.nan), (2, np.nan), (4, 0.0)):
-        path = study.run_correlations_path(f"me_pythia_step{step}", "en")
+        path = run_correlations_path(f"me_pythia_step{step}", "en")
         np.savez(path, correlations=np.full((3, 2, 24), value))
     assert set(marked()[0].values()) == {""}
     nearly = np.random.default_rng(0).normal(size=(3, 2, 24))
     for step in (1, 2, 4):
-        np.savez(study.run_correlations_path(f"me_pythia_step{step}", "en"), correlations=nearly)
+        np.savez(run_correlations_path(f"me_pythia_step{step}", "en"), correlations=nearly)
         nearly[0, 0, step] = np.nextafter(nearly[0, 0, step], 1)
     assert set(marked()[0].values()) == {""}
 
 
 def test_a_checkpoint_that_is_not_fitted_counts_too(study_folder):
     make_study(study_folder, {step: {"model.safetensors": "w"} for step in (1, 2)}, {1: 1, 2: 2, 4: 4, 8: 8})
-    path = study.activations_path("me_pythia_step2", "en")
+    path = activations_path("me_pythia_step2", "en")
     path.parent.mkdir(exist_ok=True)
-    study.run_correlations_path("me_pythia_step2", "en").rename(path)
-    record = files.record_path(study.run_correlations_path("me_pythia_step2", "en"))
-    record.rename(files.record_path(path))
-    for layer in study.all_layer_correlations_paths("me_pythia_step2", "en"):
+    run_correlations_path("me_pythia_step2", "en").rename(path)
+    record = record_path(run_correlations_path("me_pythia_step2", "en"))
+    record.rename(record_path(path))
+    for layer in all_layer_correlations_paths("me_pythia_step2", "en"):
         layer.unlink()
     column, table = marked()
     assert column == {"step1": "step2", "step4": "", "step8": ""}
-    assert study.describe_weights(table)[0].startswith("step1 and step2 have the same weights")
+    assert describe_weights(table)[0].startswith("step1 and step2 have the same weights")
 
 
 def test_the_overview_tells_of_equal_weights(study_folder, call):
@@ -131,8 +143,8 @@ def test_the_overview_tells_of_equal_weights(study_folder, call):
 
 def test_correlations_are_read_once_for_the_overview(study_folder, call, monkeypatch):
     make_study(study_folder, {}, {1: 1, 2: 2})
-    read, names = study.read_correlations, []
-    monkeypatch.setattr(study, "read_correlations", lambda stem, lang: names.append(stem) or read(stem, lang))
+    read, names = read_correlations, []
+    monkeypatch.setattr(correlations, "read_correlations", lambda stem, lang: names.append(stem) or read(stem, lang))
     assert call("llm_brain_asym")[0] == 0
     assert sorted(names) == ["me_pythia_step1", "me_pythia_step2"]
 
@@ -155,7 +167,7 @@ def test_weights_that_are_the_same_in_part_are_told(study_folder):
     make_study(study_folder, by_step, {step: step for step in by_step})
     column, table = marked()
     assert set(column.values()) == {""}
-    assert study.describe_weights(table) == [
+    assert describe_weights(table) == [
         "step1 and step2 share model-00001-of-00002.safetensors, though their other weights differ: one of them may "
         "have been uploaded wrongly"
     ]
@@ -168,13 +180,13 @@ def write_fits(records):
     """Fits of checkpoints of a model called lm, with a dict on record for each."""
     for number, (step, checkpoint) in enumerate(records.items()):
         stem = f"lm_tokens{step}K"
-        for path in (study.layer_correlations_path(stem, 0, "en"), study.run_correlations_path(stem, "en")):
+        for path in (layer_correlations_path(stem, 0, "en"), run_correlations_path(stem, "en")):
             path.parent.mkdir(exist_ok=True)
         correlations = np.random.default_rng(number).normal(size=(1, 2, 24))
-        np.savez(study.run_correlations_path(stem, "en"), correlations=correlations)
-        files.write_arrays(study.layer_correlations_path(stem, 0, "en"), correlations[0].mean(axis=0))
+        np.savez(run_correlations_path(stem, "en"), correlations=correlations)
+        write_arrays(layer_correlations_path(stem, 0, "en"), correlations[0].mean(axis=0))
         checkpoint = {"model": "lm", "revision": f"tokens{step}K"} | checkpoint
-        study.write_record(study.run_correlations_path(stem, "en"), {}, [], 0, checkpoint)
+        write_record(run_correlations_path(stem, "en"), {}, [], 0, checkpoint)
 
 
 def test_two_models_of_one_folder_name_are_told(study_folder, call):
@@ -183,15 +195,15 @@ def test_two_models_of_one_folder_name_are_told(study_folder, call):
     printed = call("llm_brain_asym")[1]
     assert sentence in printed.splitlines()[-1]
     assert f"warning: {sentence}" in call("llm_brain_asym", "--check")[1]
-    checkpoints, _ = study.fitted_checkpoints("lm", "en")
-    assert any(sentence in line for line in study.what_differs("lm", checkpoints, "en"))
+    checkpoints, _ = fitted_checkpoints("lm", "en")
+    assert any(sentence in line for line in what_differs("lm", checkpoints, "en"))
 
 
 def test_a_model_that_was_moved_is_one_model(study_folder, call):
     write_fits({1: {"folder": "/a/lm"}, 2: {"folder": "/b/lm"}})
-    path = study.benchmark_path("lm_tokens2K", "blimp")
+    path = benchmark_path("lm_tokens2K", "blimp")
     write_table(path, pd.DataFrame({"paradigm": ["p"], "accuracy": [0.5]}))
-    study.write_record(path, {}, [], 0, {"model": "lm", "revision": "tokens2K", "folder": "/a/lm"})
+    write_record(path, {}, [], 0, {"model": "lm", "revision": "tokens2K", "folder": "/a/lm"})
     assert "folders" not in call("llm_brain_asym")[1]
     write_fits({1: {"folder": "/a/lm"}, 2: {"folder": "/a/lm"}})
     assert "folders" not in call("llm_brain_asym")[1]

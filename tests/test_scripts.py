@@ -1,7 +1,5 @@
 """The two scripts, from files to files: the published method's numbers, and what they say to bad input."""
 
-import llm_brain_asym as study
-
 import gzip
 import json
 import os
@@ -21,8 +19,21 @@ from encoding_reference import published_method
 from nilearn.glm.first_level import compute_regressor
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from pipeline import files
-from pipeline.tables import write_table
+from study.files.safe_joblib import read_arrays, write_arrays
+from study.files.tables import write_table
+from study.outputs.comparability import what_differs
+from study.outputs.correlations import read_correlations
+from study.paths import (
+    activations_path,
+    average_subject_path,
+    benchmark_path,
+    mask_path,
+    onsets_offsets_path,
+    run_correlations_path,
+    text_path,
+    word_timings_path,
+)
+from study.records import write_record
 
 STEM = "tiny-pythia_step8"
 
@@ -107,10 +118,10 @@ def test_finished_work_is_left_alone_unless_told_otherwise(tiny_study, extract, 
 
 
 def test_rows_that_are_not_used_are_counted(tiny_study, extract):
-    assert f"units in {study.activations_path(STEM, 'en')}\n" in extract()[1]
+    assert f"units in {activations_path(STEM, 'en')}\n" in extract()[1]
     edit_timings(tiny_study, lambda rows: pd.concat([rows, rows[:7].assign(word=" ")]))
     _, printed, error = extract("--overwrite")
-    n_words = len(pd.read_csv(study.word_timings_path("en"))) - 7
+    n_words = len(pd.read_csv(word_timings_path("en"))) - 7
     assert error == ""
     unused = rf"; 7 of {n_words + 7} rows of lppEN_word_information\.csv have no word"
     assert re.search(rf"^{n_words} words, .*_en\.lz4{unused}$", printed, re.M)
@@ -173,8 +184,8 @@ def test_results_are_nearly_the_same_with_other_numbers_of_threads(tiny_study, e
         for n_threads in (1, 2, 4):
             assert extract("--overwrite", "--threads", n_threads)[0] == 0
             assert fit("--alphas", 0, 5, 6, "--overwrite", "--threads", n_threads)[0] == 0
-            vectors = files.read_arrays(study.activations_path(STEM, "en"))
-            correlations = study.read_correlations(STEM, "en")
+            vectors = read_arrays(activations_path(STEM, "en"))
+            correlations = read_correlations(STEM, "en")
             results.append((np.concatenate([np.stack(layers) for layers in vectors], axis=1), correlations))
     torch.set_num_threads(before)
     for vectors, correlations in results[1:]:
@@ -183,10 +194,10 @@ def test_results_are_nearly_the_same_with_other_numbers_of_threads(tiny_study, e
 
 
 def test_a_voxel_that_does_not_vary_is_nan_and_counted(tiny_study, extract, fit):
-    path = study.average_subject_path("en", 1)
-    run = files.read_arrays(path)
+    path = average_subject_path("en", 1)
+    run = read_arrays(path)
     run[:, 5] = 3
-    files.write_arrays(path, run)
+    write_arrays(path, run)
     assert extract()[0] == 0
     status, printed, error = fit("--alphas", 0, 5, 6)
     assert (status, error) == (0, "")
@@ -275,9 +286,7 @@ EXTRACTION_FAULTS = {
         r"lpp_en_text\.zip: there is no lpp_en_text/text_en_run1\.txt in it",
     ),
     "timings of another edition": (
-        lambda folder: files.write_arrays(
-            study.onsets_offsets_path("en"), [(np.zeros(3), np.ones(3)) for _ in range(4)]
-        ),
+        lambda folder: write_arrays(onsets_offsets_path("en"), [(np.zeros(3), np.ones(3)) for _ in range(4)]),
         r"onsets_offsets_en\.lz4 is of other word timings than .*lppEN_word_information\.csv",
     ),
 }
@@ -302,8 +311,8 @@ def refuses(folder, script, said, *options):
 
 def change_activations(change):
     """Replace every array of the activation file by change(run, layer, array)."""
-    path = study.activations_path(STEM, "en")
-    runs = files.read_arrays(path)
+    path = activations_path(STEM, "en")
+    runs = read_arrays(path)
     joblib.dump(
         [[change(run, layer, values) for layer, values in enumerate(layers)] for run, layers in enumerate(runs)],
         path,
@@ -313,95 +322,87 @@ def change_activations(change):
 
 FIT_FAULTS = {
     "no activations": (
-        lambda folder: study.activations_path(STEM, "en").unlink(),
+        lambda folder: activations_path(STEM, "en").unlink(),
         rf"{STEM}_en\.lz4 is missing: extract_llm_activations\.py makes it",
     ),
     "no fmri": (
-        lambda folder: [study.average_subject_path("en", run).unlink() for run in range(4)],
+        lambda folder: [average_subject_path("en", run).unlink() for run in range(4)],
         r"average_subject_run-0\.gz is missing: get it from http",
     ),
     "a run of fmri too few": (
-        lambda folder: study.average_subject_path("en", 3).unlink(),
+        lambda folder: average_subject_path("en", 3).unlink(),
         r"onsets_offsets_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
     ),
     "a run shorter than the trimming": (
-        lambda folder: files.write_arrays(study.average_subject_path("en", 2), np.random.rand(20, 24)),
+        lambda folder: write_arrays(average_subject_path("en", 2), np.random.rand(20, 24)),
         r"average_subject_run-2\.gz: run 2: 20 scans are too few: 10 are cut off at each end",
     ),
     "words after the last scan": (
-        lambda folder: files.write_arrays(study.average_subject_path("en", 2), np.random.rand(30, 24)),
+        lambda folder: write_arrays(average_subject_path("en", 2), np.random.rand(30, 24)),
         r"onsets_offsets_en\.lz4 does not fit .*average_subject_run-2\.gz: run 2: word \d+ .* begins after the end",
     ),
     "truncated fmri": (
-        lambda folder: study.average_subject_path("en", 1).write_bytes(
-            study.average_subject_path("en", 1).read_bytes()[:-100]
-        ),
+        lambda folder: average_subject_path("en", 1).write_bytes(average_subject_path("en", 1).read_bytes()[:-100]),
         r"average_subject_run-1\.gz: it is truncated",
     ),
     "two runs of fmri": (
         lambda folder: (
-            [study.average_subject_path("en", run).unlink() for run in (2, 3)],
-            files.write_arrays(study.onsets_offsets_path("en"), files.read_arrays(study.onsets_offsets_path("en"))[:2]),
+            [average_subject_path("en", run).unlink() for run in (2, 3)],
+            write_arrays(onsets_offsets_path("en"), read_arrays(onsets_offsets_path("en"))[:2]),
         ),
         r"lpp_en_average_subject: 2 runs are too few: one is left out",
     ),
     "an image in the place of fmri": (
-        lambda folder: shutil.copy(study.mask_path("en"), study.average_subject_path("en", 1)),
+        lambda folder: shutil.copy(mask_path("en"), average_subject_path("en", 1)),
         r"average_subject_run-1\.gz: expected arrays that joblib wrote, got a NIfTI image\. Write them with joblib",
     ),
     "foreign fmri": (
-        lambda folder: study.average_subject_path("en", 1).write_bytes(gzip.compress(b"some other file")),
+        lambda folder: average_subject_path("en", 1).write_bytes(gzip.compress(b"some other file")),
         r"average_subject_run-1\.gz: ",
     ),
     "fmri of another brain": (
-        lambda folder: files.write_arrays(study.average_subject_path("en", 1), np.random.rand(60, 23)),
+        lambda folder: write_arrays(average_subject_path("en", 1), np.random.rand(60, 23)),
         r"average_subject_run-1\.gz: 23 voxels, but 24 in run 0",
     ),
     "fmri that is not finite": (
-        lambda folder: files.write_arrays(study.average_subject_path("en", 1), np.full((60, 24), np.nan)),
+        lambda folder: write_arrays(average_subject_path("en", 1), np.full((60, 24), np.nan)),
         r"average_subject_run-1\.gz: it holds values that are not finite",
     ),
     "fmri that is no array": (
-        lambda folder: files.write_arrays(study.average_subject_path("en", 1), [1, 2, 3]),
+        lambda folder: write_arrays(average_subject_path("en", 1), [1, 2, 3]),
         r"average_subject_run-1\.gz: it holds no array of shape \(n_scans, n_voxels\)",
     ),
     "fmri that does not vary": (
-        lambda folder: files.write_arrays(study.average_subject_path("en", 1), np.ones((60, 24))),
+        lambda folder: write_arrays(average_subject_path("en", 1), np.ones((60, 24))),
         r"average_subject_run-1\.gz: no voxel varies",
     ),
     "truncated activations": (
-        lambda folder: study.activations_path(STEM, "en").write_bytes(
-            study.activations_path(STEM, "en").read_bytes()[:-100]
-        ),
+        lambda folder: activations_path(STEM, "en").write_bytes(activations_path(STEM, "en").read_bytes()[:-100]),
         rf"{STEM}_en\.lz4: it is truncated",
     ),
     "activations of another story": (
-        lambda folder: files.write_arrays(
-            study.activations_path(STEM, "en"), [[np.ones((7, 32), np.float32)] * 3 for _ in range(4)]
+        lambda folder: write_arrays(
+            activations_path(STEM, "en"), [[np.ones((7, 32), np.float32)] * 3 for _ in range(4)]
         ),
         rf"{STEM}_en\.lz4: run 0 should be 3 layers of float arrays \(\d+, 32\)",
     ),
     "a run of activations too few": (
-        lambda folder: files.write_arrays(
-            study.activations_path(STEM, "en"), files.read_arrays(study.activations_path(STEM, "en"))[:3]
-        ),
+        lambda folder: write_arrays(activations_path(STEM, "en"), read_arrays(activations_path(STEM, "en"))[:3]),
         rf"{STEM}_en\.lz4: 3 runs, but 4 in .*onsets_offsets_en\.lz4; extract again",
     ),
     "a run of activations too many": (
-        lambda folder: files.write_arrays(
-            study.activations_path(STEM, "en"),
-            [run for _ in range(2) for run in files.read_arrays(study.activations_path(STEM, "en"))],
+        lambda folder: write_arrays(
+            activations_path(STEM, "en"),
+            [run for _ in range(2) for run in read_arrays(activations_path(STEM, "en"))],
         ),
         rf"{STEM}_en\.lz4: more than the 4 runs of .*onsets_offsets_en\.lz4; extract again",
     ),
     "activations without layers": (
-        lambda folder: files.write_arrays(study.activations_path(STEM, "en"), [[], [], [], []]),
+        lambda folder: write_arrays(activations_path(STEM, "en"), [[], [], [], []]),
         rf"{STEM}_en\.lz4: it is not a list over runs of lists over layers",
     ),
     "activations of one run alone": (
-        lambda folder: files.write_arrays(
-            study.activations_path(STEM, "en"), files.read_arrays(study.activations_path(STEM, "en"))[0]
-        ),
+        lambda folder: write_arrays(activations_path(STEM, "en"), read_arrays(activations_path(STEM, "en"))[0]),
         rf"{STEM}_en\.lz4: it is not a list over runs of lists over layers",
     ),
     "activations with a value that is no number": (
@@ -421,7 +422,7 @@ FIT_FAULTS = {
         rf"{STEM}_en\.lz4: layer 0: no unit varies in run 3",
     ),
     "onsets that are words": (
-        lambda folder: files.write_arrays(study.onsets_offsets_path("en"), [("a", "b")] * 4),
+        lambda folder: write_arrays(onsets_offsets_path("en"), [("a", "b")] * 4),
         r"onsets_offsets_en\.lz4: run 0 is no \(onsets, offsets\)",
     ),
     "a file in the place of the output folder": (
@@ -429,13 +430,13 @@ FIT_FAULTS = {
         r"_runs_en\.npz cannot be written: .*llms_brain_correlations is no folder",
     ),
     "activations that are no list": (
-        lambda folder: files.write_arrays(study.activations_path(STEM, "en"), np.ones((4, 3))),
+        lambda folder: write_arrays(activations_path(STEM, "en"), np.ones((4, 3))),
         rf"{STEM}_en\.lz4: it is not a list over runs",
     ),
     "units that do not vary": (
-        lambda folder: files.write_arrays(
-            study.activations_path(STEM, "en"),
-            [[np.zeros_like(layer) for layer in run] for run in files.read_arrays(study.activations_path(STEM, "en"))],
+        lambda folder: write_arrays(
+            activations_path(STEM, "en"),
+            [[np.zeros_like(layer) for layer in run] for run in read_arrays(activations_path(STEM, "en"))],
         ),
         rf"{STEM}_en\.lz4: layer 0: no unit varies in run 0",
     ),
@@ -513,12 +514,12 @@ def test_another_model_of_the_same_name_is_not_taken_for_it(tiny_study, call, ti
 def test_work_on_files_that_have_changed_since_is_not_taken_for_finished(tiny_study, extract, fit):
     assert extract()[0] == fit()[0] == 0
     change_activations(lambda run, layer, values: 2 * values + layer)
-    later = study.run_correlations_path(STEM, "en").stat().st_mtime + 10
-    os.utime(study.activations_path(STEM, "en"), (later, later))
+    later = run_correlations_path(STEM, "en").stat().st_mtime + 10
+    os.utime(activations_path(STEM, "en"), (later, later))
     status, _, err = fit()
     assert status == 2
-    assert f"{STEM}_en.lz4, which has changed since: --overwrite makes it anew" in err
-    os.utime(study.text_path("en"), (later, later))  # a newer copy of the same file
+    assert f"{STEM}_en.lz4, which has changed since: --overwrite makes it again" in err
+    os.utime(text_path("en"), (later, later))  # a newer copy of the same file
     assert "is there already" in extract()[1]
 
 
@@ -526,19 +527,17 @@ def later_than(path, seconds=10):
     return (path.stat().st_mtime + seconds,) * 2
 
 
-@pytest.mark.parametrize("path", [study.text_path, study.word_timings_path], ids=["text", "timings"])
+@pytest.mark.parametrize("path", [text_path, word_timings_path], ids=["text", "timings"])
 def test_activations_of_a_story_that_has_changed_since_are_not_fitted(tiny_study, extract, fit, path):
     assert extract()[0] == 0
     story = path("en")
-    if path is study.text_path:
+    if path is text_path:
         with zipfile.ZipFile(story, "a") as archive:
             archive.writestr("note", "of another edition")
     else:
         edit_timings(tiny_study, lambda rows: rows.assign(onset=rows["onset"] + 0.01))
-    os.utime(story, later_than(study.activations_path(STEM, "en")))
-    said = (
-        rf"{STEM}_en\.lz4 was made from another .*{story.name}.*: extract_llm_activations\.py --overwrite makes it anew"
-    )
+    os.utime(story, later_than(activations_path(STEM, "en")))
+    said = rf"{STEM}_en\.lz4 was made from another .*{story.name}.*: extract_llm_activations\.py --overwrite makes it again"
     refuses(tiny_study, fit, said)
     assert extract("--overwrite")[0] == fit()[0] == 0
 
@@ -546,10 +545,10 @@ def test_activations_of_a_story_that_has_changed_since_are_not_fitted(tiny_study
 def test_a_fit_of_other_activations_than_are_there_is_told_in_the_notebook(tiny_study, extract, fit):
     assert extract()[0] == fit()[0] == 0
     checkpoints = pd.DataFrame({"stem": [STEM], "revision": ["step8"]})
-    assert study.what_differs("tiny-pythia", checkpoints, "en") == []
+    assert what_differs("tiny-pythia", checkpoints, "en") == []
     change_activations(lambda run, layer, values: 2 * values + layer)
-    os.utime(study.activations_path(STEM, "en"), later_than(study.run_correlations_path(STEM, "en")))
-    assert study.what_differs("tiny-pythia", checkpoints, "en") == [
+    os.utime(activations_path(STEM, "en"), later_than(run_correlations_path(STEM, "en")))
+    assert what_differs("tiny-pythia", checkpoints, "en") == [
         f"the fit of {STEM} was made from another {STEM}_en.lz4: fit_average_subject.py --overwrite"
     ]
 
@@ -566,20 +565,20 @@ def test_a_study_folder_that_is_not_there_is_named(tmp_path, monkeypatch, call):
 def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
     assert extract()[0] == fit()[0] == 0
     stem = STEM.replace("step8", "step16")
-    for make in (study.activations_path, study.run_correlations_path, study.benchmark_path):
+    for make in (activations_path, run_correlations_path, benchmark_path):
         for name, value in ((STEM, 1), (stem, 2)):
-            path = make(name, "dyck" if make is study.benchmark_path else "en")
+            path = make(name, "dyck" if make is benchmark_path else "en")
             write_table(path, pd.DataFrame({"paradigm": ["p"] * value, "accuracy": 0.5}))
-            study.write_record(path, {"revision": name, "seed": value, "dtype": "float32"}, [], 0)
+            write_record(path, {"revision": name, "seed": value, "dtype": "float32"}, [], 0)
     checkpoints = pd.DataFrame({"stem": [STEM, stem], "revision": ["step8", "step16"]})
-    assert study.what_differs("tiny-pythia", checkpoints, "en") == [
+    assert what_differs("tiny-pythia", checkpoints, "en") == [
         "dyck is another part at step8 (1 of 7 paradigms) than in the rest of the curve (2 of 7 paradigms), "
         "and is left out there",
         "the fit: made with seed 1 and 2 at different checkpoints",
         "activations: made with seed 1 and 2 at different checkpoints",
         "dyck: made with seed 1 and 2 at different checkpoints",
     ]
-    assert study.what_differs("tiny-pythia", checkpoints[:1], "en") == []
+    assert what_differs("tiny-pythia", checkpoints[:1], "en") == []
 
 
 def test_a_context_beyond_the_model_s_is_named(tiny_study, extract):

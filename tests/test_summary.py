@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import summary, transitions
-from pipeline.checkpoints import tokens_for_fits
+from pipeline.statistics.checkpoints import tokens_for_fits
+from pipeline.transitions.comparison import MEASURES, compare, formal_minus_functional
+from pipeline.transitions.tables import points
+from report import summary
 
 TOKENS = np.array([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
 
@@ -30,8 +32,8 @@ def analysed(with_runs=True, benchmarks=("blimp", "dyck"), x0=10.5, tokens=TOKEN
     checkpoints = pd.DataFrame({"revision": [f"step{k}" for k in range(n)], "tokens": tokens})
     if same_weights_as is not None:
         checkpoints["same_weights_as"] = same_weights_as
-    table, again = transitions.compare(tokens_for_fits(checkpoints), to_compare)
-    points = transitions.points(checkpoints, curves, table)
+    table, again = compare(tokens_for_fits(checkpoints), to_compare)
+    rows = points(checkpoints, curves, table)
     regions = pd.DataFrame(
         {
             "region": ["aSTS", "BA44", "cerebellum"],
@@ -40,8 +42,8 @@ def analysed(with_runs=True, benchmarks=("blimp", "dyck"), x0=10.5, tokens=TOKEN
             "p_holm": [0.02, 0.2, 0.04] if with_runs else np.nan,
         }
     )
-    claim = transitions.formal_minus_functional(table, again["alignment"])
-    return summary.in_words("OLMo", "en", points, table, claim, regions, **known), table, claim
+    claim = formal_minus_functional(table, again["alignment"])
+    return summary.in_words("OLMo", "en", rows, table, claim, regions, **known), table, claim
 
 
 def test_what_is_found_is_said_with_its_numbers():
@@ -69,7 +71,7 @@ def test_what_is_found_is_said_with_its_numbers():
     assert "BA44" not in words
     assert "already" not in words  # there is nothing at the first checkpoint
     assert table["curve"].tolist() == ["left_minus_right_nested", "left_minus_right", "blimp", "dyck"]
-    measures = [f"{name}{end}" for name in transitions.MEASURES for end in ("", "_low", "_high")]
+    measures = [f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")]
     assert rows.loc["left_minus_right", [*measures, "p_shuffled"]].isna().all()  # it is not compared with itself
 
 

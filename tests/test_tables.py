@@ -1,7 +1,5 @@
 """Tables: what is written is read back as it was, and what is wrong is named with its line."""
 
-import llm_brain_asym as study
-
 import gzip
 import io
 import itertools
@@ -12,7 +10,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pipeline import BadInput, tables, texts
+from pipeline.errors import InputError
+from study.checkpoints import training_tokens, unused_token_rows
+from study.files import tables, texts
+from study.inputs.blimp_zorro import read_blimp, read_zorro
+from study.inputs.le_petit_prince import read_word_timings
+from study.paths import benchmark_pairs_path, tokens_table_path, word_timings_path
 
 lasting = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -100,7 +103,7 @@ def test_lines_are_those_of_the_file(tmp_path, rows, end):
     assert read.index.tolist() == lines
     assert read.to_numpy().tolist() == rows
     path.write_bytes((content + "1,2,3").encode("utf-8", "surrogatepass"))
-    with pytest.raises(BadInput, match=rf"t\.csv: line {content.count(chr(10)) + 1}: expected 2 cells, .* got 3"):
+    with pytest.raises(InputError, match=rf"t\.csv: line {content.count(chr(10)) + 1}: expected 2 cells, .* got 3"):
         tables.read_csv(path, free_text=["a", "b"])
 
 
@@ -137,7 +140,7 @@ WRONG = {
 @pytest.mark.parametrize("fault", WRONG)
 def test_a_table_that_is_wrong_is_named_with_its_line(read, fault):
     content, message = WRONG[fault]
-    with pytest.raises(BadInput, match=rf"t\.csv: {message}") as error:
+    with pytest.raises(InputError, match=rf"t\.csv: {message}") as error:
         read(content, ["a", "b"])
     assert "\n" not in str(error.value)
 
@@ -155,7 +158,7 @@ FREE = {
 @pytest.mark.parametrize("fault", FREE)
 def test_a_table_with_free_text_that_is_wrong_is_named_with_its_line(read, fault):
     content, message = FREE[fault]
-    with pytest.raises(BadInput, match=rf"t\.csv: {message}"):
+    with pytest.raises(InputError, match=rf"t\.csv: {message}"):
         read(content, ["a", "b"], free_text=["b"])
 
 
@@ -192,7 +195,7 @@ def test_any_file_has_a_row_per_line_or_an_error(read, content):
     content = content.encode() if isinstance(content, str) else content
     try:
         rows = read(content)
-    except BadInput as error:
+    except InputError as error:
         assert "t.csv: " in str(error)
     else:
         text = content.decode("utf-8-sig")
@@ -209,7 +212,7 @@ def test_an_optional_column_is_read_where_it_is(read):
 
 def test_a_cell_that_is_no_number_is_named_with_its_line(read, tmp_path):
     rows = read('a,b\n1,"x\ny"\n2,z\n"3,5",z\n', ["a"], free_text=["b"])
-    with pytest.raises(BadInput, match=r"t\.csv: line 5: expected a number as a, got '3,5'\. Write decimals"):
+    with pytest.raises(InputError, match=r"t\.csv: line 5: expected a number as a, got '3,5'\. Write decimals"):
         tables.numbers(rows["a"], tmp_path / "t.csv")
     assert tables.numbers(rows["a"][:2], tmp_path / "t.csv").tolist() == [1, 2]
 
@@ -242,7 +245,7 @@ def test_lines_of_text_that_are_wrong_are_named(tmp_path):
         (b"", "it is empty"),
     ]:
         path.write_bytes(content)
-        with pytest.raises(BadInput, match=rf"t\.txt: {message}"):
+        with pytest.raises(InputError, match=rf"t\.txt: {message}"):
             texts.read_lines(path)
 
 
@@ -256,60 +259,60 @@ def timings(rows):
 def test_a_lone_quotation_mark_is_read_or_named(study_folder):
     """Written by awk, it hides rows; written as four, it is a word."""
     rows = [(f"w{k}", k, k + 0.5, 1) for k in range(30)]
-    path = study.word_timings_path("en")
+    path = word_timings_path("en")
     wrong = [*rows[:19], ('"', 18.5, 18.6, 1), *rows[19:25], ('"', 24.5, 24.6, 1), *rows[25:]]
     path.write_text(timings(wrong))
-    with pytest.raises(BadInput, match=r"lppEN_word_information\.csv: line 21: .*\"\"\"\""):
-        study.read_word_timings("en")
+    with pytest.raises(InputError, match=r"lppEN_word_information\.csv: line 21: .*\"\"\"\""):
+        read_word_timings("en")
     path.write_text(timings([('""""' if word == '"' else word, *row) for word, *row in wrong]))
-    ((words, onsets, _),) = study.read_word_timings("en")
+    ((words, onsets, _),) = read_word_timings("en")
     assert words == [word for word, *_ in wrong]
     assert onsets.tolist() == [onset for _, onset, *_ in wrong]
 
 
 def test_a_word_over_two_lines_is_named(study_folder):
-    study.word_timings_path("en").write_text(timings([("a", 0, 1, 1), ('"b\nc"', 1, 2, 1), ("d", 2, 3, 1)]))
-    with pytest.raises(BadInput, match="line 3: "):
-        study.read_word_timings("en")
+    word_timings_path("en").write_text(timings([("a", 0, 1, 1), ('"b\nc"', 1, 2, 1), ("d", 2, 3, 1)]))
+    with pytest.raises(InputError, match="line 3: "):
+        read_word_timings("en")
 
 
 @pytest.mark.parametrize("n_dropped", [0, 3])
 def test_onsets_that_go_backwards_are_named(study_folder, n_dropped):
     dropped = [("", "", "", "")] * n_dropped
     rows = [*dropped, ("a", 0, 1, 1), ("b", 2, 3, 1), ("x", 0, 1, 2), ("c", 2, 3, 1), ("d", 1.5, 2, 1), ("y", 1, 2, 2)]
-    study.word_timings_path("en").write_text(timings(rows))
+    word_timings_path("en").write_text(timings(rows))
     message = (
         rf"line {6 + n_dropped}: expected an onset of 2 s or later in section 1, as in line {5 + n_dropped}, got 1.5"
     )
-    with pytest.raises(BadInput, match=message):
-        study.read_word_timings("en")
+    with pytest.raises(InputError, match=message):
+        read_word_timings("en")
     del rows[-2]
-    study.word_timings_path("en").write_text(timings(rows))
-    assert [onsets.tolist() for _, onsets, _ in study.read_word_timings("en")] == [[0, 2, 2], [0, 1]]
+    word_timings_path("en").write_text(timings(rows))
+    assert [onsets.tolist() for _, onsets, _ in read_word_timings("en")] == [[0, 2, 2], [0, 1]]
 
 
 def test_sections_are_named_as_plain_numbers(study_folder):
-    study.word_timings_path("en").write_text(timings([("a", 0, 1, 0), ("b", 1, 2, 1.5)]))
-    with pytest.raises(BadInput, match=r"csv: expected the sections 1, 2, 3 \.\.\., got 0, 1\.5\. "):
-        study.read_word_timings("en")
+    word_timings_path("en").write_text(timings([("a", 0, 1, 0), ("b", 1, 2, 1.5)]))
+    with pytest.raises(InputError, match=r"csv: expected the sections 1, 2, 3 \.\.\., got 0, 1\.5\. "):
+        read_word_timings("en")
 
 
 def test_a_line_is_right_below_rows_without_a_word(study_folder):
-    study.word_timings_path("en").write_text(timings([("", 0, 0, 1), ("", 0, 0, 1), ("a", 0, "x", 1)]))
-    with pytest.raises(BadInput, match="line 4: expected a number as offset, got 'x'"):
-        study.read_word_timings("en")
+    word_timings_path("en").write_text(timings([("", 0, 0, 1), ("", 0, 0, 1), ("a", 0, "x", 1)]))
+    with pytest.raises(InputError, match="line 4: expected a number as offset, got 'x'"):
+        read_word_timings("en")
 
 
 def test_training_tokens_are_those_of_the_hub_or_of_a_folder(study_folder):
     content = "model,revision,tokens\nme/lm,a,5\nlm,b,6\nme/lm,c,7\nother,a,8\nme/lm,a,5.0\n"
-    study.tokens_table_path().write_text(content)
-    assert study.training_tokens("me_lm", "a") == 5
-    assert study.training_tokens("lm", "b") == 6
-    unused = study.unused_token_rows([("me_lm", "a"), ("lm", "b"), ("me_lm", "d")])
+    tokens_table_path().write_text(content)
+    assert training_tokens("me_lm", "a") == 5
+    assert training_tokens("lm", "b") == 6
+    unused = unused_token_rows([("me_lm", "a"), ("lm", "b"), ("me_lm", "d")])
     assert unused.reset_index().to_numpy().tolist() == [[4, "me_lm", "c", "7"], [5, "other", "a", "8"]]
-    assert len(study.unused_token_rows([])) == 5
-    study.tokens_table_path().unlink()
-    assert len(study.unused_token_rows([("lm", "b")])) == 0
+    assert len(unused_token_rows([])) == 5
+    tokens_table_path().unlink()
+    assert len(unused_token_rows([("lm", "b")])) == 0
 
 
 @pytest.mark.parametrize(
@@ -322,15 +325,15 @@ def test_training_tokens_are_those_of_the_hub_or_of_a_folder(study_folder):
     ],
 )
 def test_training_tokens_that_are_wrong_are_named(study_folder, rows, message):
-    study.tokens_table_path().write_text("model,revision,tokens\n" + rows)
-    with pytest.raises(BadInput, match=rf"training_tokens\.csv: {message}"):
-        study.training_tokens("lm", "a")
+    tokens_table_path().write_text("model,revision,tokens\n" + rows)
+    with pytest.raises(InputError, match=rf"training_tokens\.csv: {message}"):
+        training_tokens("lm", "a")
 
 
 def test_training_tokens_with_semicolons_are_named(study_folder):
-    study.tokens_table_path().write_text("model;revision;tokens\nlm;a;5\n")
-    with pytest.raises(BadInput, match=r"got 'model;revision;tokens', separated by semicolons"):
-        study.training_tokens("lm", "a")
+    tokens_table_path().write_text("model;revision;tokens\nlm;a;5\n")
+    with pytest.raises(InputError, match=r"got 'model;revision;tokens', separated by semicolons"):
+        training_tokens("lm", "a")
 
 
 # ---------------------------------------------------------------- sentences
@@ -353,18 +356,18 @@ def test_sentences_that_no_tokenizer_reads_are_named(study_folder, line, message
     (study_folder / "blimp" / "data").mkdir(parents=True)
     path = study_folder / "blimp" / "data" / "p.jsonl"
     path.write_text(blimp_line(good=r"\ud83d\ude00 a .") + line)
-    with pytest.raises(BadInput, match=rf"p\.jsonl: {message}"):
-        study.read_blimp()
+    with pytest.raises(InputError, match=rf"p\.jsonl: {message}"):
+        read_blimp()
     path.write_text(blimp_line(good=r"\ud83d\ude00 a ."))
-    assert study.read_blimp()["good"].tolist() == ["\U0001f600 a ."]
+    assert read_blimp()["good"].tolist() == ["\U0001f600 a ."]
 
 
 def test_sentences_of_zorro_that_are_not_utf_8_are_named(study_folder):
     folder = study_folder / "Zorro" / "sentences" / "babyberta"
     folder.mkdir(parents=True)
     (folder / "x-p.txt").write_bytes(b"b a .\na b .\nb \xed\xa0\xbd .\na .\n")
-    with pytest.raises(BadInput, match=r"x-p\.txt: line 3: expected text in UTF-8"):
-        study.read_zorro()
+    with pytest.raises(InputError, match=r"x-p\.txt: line 3: expected text in UTF-8"):
+        read_zorro()
 
 
 def test_sentences_with_carriage_returns_stay_pairs(study_folder, call, tiny_checkpoint):
@@ -373,7 +376,7 @@ def test_sentences_with_carriage_returns_stay_pairs(study_folder, call, tiny_che
     (study_folder / "blimp" / "data" / "p.jsonl").write_text("".join(lines))
     status, _, error = call("evaluate_llm_blimp", "--model", tiny_checkpoint, "--revision", "step8")
     assert status == 0, error
-    path = study.benchmark_pairs_path("tiny-pythia_step8", "blimp")
+    path = benchmark_pairs_path("tiny-pythia_step8", "blimp")
     pairs = pd.read_csv(path)
     assert pairs["good"].tolist() == ["the fox is .\r", 'the " is .\r', "the rose, red is .\r"]
     ours = tables.read_csv(path, ["good", "bad", "logprob_good"], free_text=["good", "bad"])
@@ -388,5 +391,5 @@ def test_marks_and_line_breaks_in_every_place_hide_no_row(read):
     for places in itertools.combinations(range(6), 2):
         marked = [f'"{cell}' if k in places else cell for k, cell in enumerate(cells)]
         content = "a,b\n" + "".join(f"{marked[k]},{marked[k + 1]}\n" for k in (0, 2, 4))
-        with pytest.raises(BadInput, match=rf"t\.csv: line {2 + places[0] // 2}: "):
+        with pytest.raises(InputError, match=rf"t\.csv: line {2 + places[0] // 2}: "):
             read(content)

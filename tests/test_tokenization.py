@@ -10,9 +10,11 @@ from conftest import ENGLISH, byte_level_tokenizer, random_model
 from test_activations import words_in
 from tiny_models import tiny_model
 
-from pipeline import BadInput, minimal_pairs, tokenization
-from pipeline.activations import word_vectors
-from pipeline.generation import continue_prompts
+from pipeline.errors import InputError
+from pipeline.models import tokenization
+from pipeline.models.generation import continue_prompts
+from pipeline.models.sentence_scores import log_probabilities
+from pipeline.words.vectors import word_vectors
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def test_bos_stands_before_a_text_and_eos_where_there_is_none(tokenizer):
     tokenizer.bos_token = None
     assert tokenization.bos_id(tokenizer) == tokenizer.convert_tokens_to_ids("a")
     tokenizer.eos_token = None
-    with pytest.raises(BadInput, match="neither BOS nor EOS"):
+    with pytest.raises(InputError, match="neither BOS nor EOS"):
         tokenization.bos_id(tokenizer)
 
 
@@ -34,7 +36,7 @@ def test_a_bos_that_the_vocabulary_lacks_is_not_the_unknown_token(tokenizer):
     tokenizer.unk_token = "b"
     tokenizer._special_tokens_map["bos_token"] = "<s>"  # as transformers 4 loads it: not added
     assert tokenizer.bos_token_id == tokenizer.unk_token_id
-    with pytest.raises(BadInput, match="expected its BOS '<s>' in the vocabulary"):
+    with pytest.raises(InputError, match="expected its BOS '<s>' in the vocabulary"):
         tokenization.bos_id(tokenizer)
 
 
@@ -47,24 +49,24 @@ def test_texts_are_read_after_one_bos(tokenizer):
 def test_a_token_that_the_model_does_not_know_is_named_where_it_occurs(tokenizer):
     model = random_model("gpt_neox", len(tokenizer), context=64)
     sentences = ["The prince.", "The snake."]
-    expected = minimal_pairs.log_probabilities(sentences, model, tokenizer)
+    expected = log_probabilities(sentences, model, tokenizer)
     tokenizer.add_tokens(["<image>"])  # one that never occurs changes nothing, as in Gemma 3 1B
-    np.testing.assert_array_equal(minimal_pairs.log_probabilities(sentences, model, tokenizer), expected)
+    np.testing.assert_array_equal(log_probabilities(sentences, model, tokenizer), expected)
     text = "Look at <image> here."
     for use in (
-        lambda: minimal_pairs.log_probabilities([*sentences, text], model, tokenizer),
+        lambda: log_probabilities([*sentences, text], model, tokenizer),
         lambda: word_vectors(model, tokenizer, text, words_in(text)),
         lambda: continue_prompts(model, tokenizer, [text], [0], 3),
     ):
-        with pytest.raises(BadInput, match=r"the text 'Look at <image> here\.': .* got '<image>', number 320"):
+        with pytest.raises(InputError, match=r"the text 'Look at <image> here\.': .* got '<image>', number 320"):
             use()
 
 
 def test_a_token_that_the_output_lacks_cannot_be_predicted(tokenizer):
     model = random_model("gpt_neox", len(tokenizer) + 8, context=64)
     model.set_output_embeddings(torch.nn.Linear(32, 100, bias=False))
-    with pytest.raises(BadInput, match="output embedding has 100"):
-        minimal_pairs.log_probabilities(["The prince."], model, tokenizer)
+    with pytest.raises(InputError, match="output embedding has 100"):
+        log_probabilities(["The prince."], model, tokenizer)
     word_vectors(model, tokenizer, ENGLISH[:40], words_in(ENGLISH[:40]))  # which needs no output
 
 
@@ -102,9 +104,9 @@ def test_a_table_that_is_shorter_than_promised_counts(tokenizer):
     model = tiny_model("gpt2", len(tokenizer), n_positions=40)
     model.transformer.wpe = torch.nn.Embedding(30, 32)
     assert tokenization.context_length(model) == 30
-    with pytest.raises(BadInput, match="do not fit in the model's context of 30"):
-        minimal_pairs.log_probabilities(["the " * 35], model, tokenizer)
-    with pytest.raises(BadInput, match="--max_length 35 is beyond the model's context of 30"):
+    with pytest.raises(InputError, match="do not fit in the model's context of 30"):
+        log_probabilities(["the " * 35], model, tokenizer)
+    with pytest.raises(InputError, match="--max_length 35 is beyond the model's context of 30"):
         word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH), max_length=35)
     word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))  # in windows that fit
 
@@ -119,5 +121,5 @@ def test_usual_tokens_are_different_and_none_is_special():
     assert len(set(ids)) == 24
     assert not {3, 4, 5} & set(ids)
     assert all(second != first + 1 for first, second in itertools.pairwise(ids))
-    with pytest.raises(BadInput, match="expected 70 tokens or more"):
+    with pytest.raises(InputError, match="expected 70 tokens or more"):
         tokenization.usual_token_ids(model, 70)

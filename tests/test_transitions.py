@@ -5,8 +5,14 @@ import pandas as pd
 import pytest
 from scipy.optimize import curve_fit
 
-from pipeline import BadInput, transitions
-from pipeline.intervals import interval
+from pipeline.errors import InputError
+from pipeline.statistics.intervals import interval
+from pipeline.statistics.resampling import resampled_means
+from pipeline.transitions.comparison import alignment, compare, formal_minus_functional, lead, scaled_distance
+from pipeline.transitions.emergence import emergence, is_monotonic, transition
+from pipeline.transitions.flatness import flat_p_value, null_distributions, shuffled_steps_p_value
+from pipeline.transitions.sigmoids import fit
+from pipeline.transitions.tables import points
 
 # Checkpoints of OLMo-2 7B: 1, 3, 5 ... 3896 billion tokens.
 X = np.log10(np.array([1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896]) * 1e9)
@@ -23,7 +29,7 @@ def noisy(curve, sd, rng, n_resamples=400):
 
 
 def nulls(*resamples):
-    return tuple(transitions.null_distributions(X, of_curve) for of_curve in resamples)
+    return tuple(null_distributions(X, of_curve) for of_curve in resamples)
 
 
 def plain_fit(x, curve):
@@ -45,7 +51,7 @@ def plain_fit(x, curve):
 def test_the_fit_is_least_squares(truth):
     rng = np.random.default_rng(0)
     curves = sigmoid(X, *truth) + 0.02 * abs(truth[1] - truth[0]) * rng.standard_normal((6, 10))
-    found = transitions.fit(X, curves)
+    found = fit(X, curves)
     for k, curve in enumerate(curves):
         low, high, beta, x0 = plain_fit(X, curve)
         # The grid is fine enough that nobody could see the difference.
@@ -65,7 +71,7 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     covered, n = 0, 60
     for _ in range(n):
         curve, resamples = noisy(sigmoid(X, 0, 1, 4, 10.5), 0.05, rng, 200)
-        found = transitions.transition(X, curve, resamples)
+        found = transition(X, curve, resamples)
         assert not found["is_flat"]
         covered += found["x0_low"] <= 10.5 <= found["x0_high"]
     # 95 % save for Monte Carlo error (standard error .028) and a little of percentiles' own.
@@ -79,10 +85,10 @@ def test_flat_curves_are_called_flat(excess):
     p_values = []
     for _ in range(60):
         curve = excess * 0.05 * rng.standard_normal(10)
-        null = transitions.null_distributions(X, 0.05 * rng.standard_normal((200, 10)))
-        p_values.append(transitions.flat_p_value(X, curve, null))
+        null = null_distributions(X, 0.05 * rng.standard_normal((200, 10)))
+        p_values.append(flat_p_value(X, curve, null))
     assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
-    found = transitions.transition(X, curve, curve + 0.05 * excess * rng.standard_normal((200, 10)))
+    found = transition(X, curve, curve + 0.05 * excess * rng.standard_normal((200, 10)))
     assert found["is_flat"]
     assert np.isnan(found["x0"])
     assert found["low"] == found["high"] == pytest.approx(curve.mean())
@@ -92,14 +98,14 @@ def test_a_curve_that_turns_back_is_fitted_and_flagged():
     """Agreement with the nearest noun first, then with the right one."""
     rng = np.random.default_rng(3)
     curve, resamples = noisy(np.array([0.5, 0.48, 0.4, 0.25, 0.3, 0.6, 0.85, 0.95, 0.97, 0.97]), 0.01, rng)
-    found = transitions.transition(X, curve, resamples)
+    found = transition(X, curve, resamples)
     assert not found["is_flat"]
     assert not found["is_monotonic"]
     assert 10 < found["x0"] < 11.5
     monotonic = []
     for _ in range(100):
         curve, resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.02, rng, 200)
-        monotonic.append(transitions.is_monotonic(curve, resamples))
+        monotonic.append(is_monotonic(curve, resamples))
     assert np.mean(monotonic) > 0.97
 
 
@@ -116,15 +122,13 @@ def test_a_flat_noisy_curve_explains_nothing_however_it_correlates():
         ("flat", flat, flat_resamples),
         ("opposite", -same, -same_resamples),
     ]:
-        values[name], of_resamples = transitions.alignment(
-            X, asymmetry, resamples, other, others, nulls(resamples, others)
-        )
+        values[name], of_resamples = alignment(X, asymmetry, resamples, other, others, nulls(resamples, others))
         low, high = interval(values[name], of_resamples)
         assert low - 1e-9 <= values[name] <= high + 1e-9
     assert values["flat"] == values["opposite"] == 0
     assert values["same"] > 0.98
     assert values["early"] < 0.8
-    assert transitions.scaled_distance(X, asymmetry, same) < 0.05 < transitions.scaled_distance(X, asymmetry, early)
+    assert scaled_distance(X, asymmetry, same) < 0.05 < scaled_distance(X, asymmetry, early)
 
 
 @pytest.mark.parametrize("noise", [0.004, 0.01])  # the curve rises by 0.1
@@ -134,13 +138,13 @@ def test_alignment_is_that_of_the_curves_without_their_noise(noise):
     truth, other = sigmoid(X, 0, 0.1, 4, 10.5), sigmoid(X, 0.5, 0.9, 8, 10.2)
     alike = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(X, X))))
     values, covered = [], 0
-    expected = np.corrcoef(truth, transitions.fit(X, other)["fitted"])[0, 1] ** 2
+    expected = np.corrcoef(truth, fit(X, other)["fitted"])[0, 1] ** 2
     of_nulls = nulls(noise * rng.standard_normal((200, 10)) @ alike.T, 0.01 * rng.standard_normal((200, 10)))
     for _ in range(60):
         curve = truth + noise * alike @ rng.standard_normal(10)
         resamples = curve + noise * rng.standard_normal((200, 10)) @ alike.T
         benchmark, benchmarks = noisy(other, 0.01, rng, 200)
-        value, again = transitions.alignment(X, curve, resamples, benchmark, benchmarks, of_nulls)
+        value, again = alignment(X, curve, resamples, benchmark, benchmarks, of_nulls)
         values.append(value)
         low, high = interval(value, again)
         covered += low <= expected <= high
@@ -158,8 +162,8 @@ def test_a_weak_transition_is_not_taken_for_none(rise, most):
             "blimp": noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.01, rng, 200),
             "arithmetic": noisy(sigmoid(X, 0.5, 0.5 + rise, 4, 10.5), 0.015, rng, 200),
         }
-        table, again = transitions.compare(10**X, curves)
-        said.append(transitions.formal_minus_functional(table, again["alignment"])["low"] > 0)
+        table, again = compare(10**X, curves)
+        said.append(formal_minus_functional(table, again["alignment"])["low"] > 0)
     assert np.mean(said) <= most
     if rise == 0:
         assert np.mean(said) >= 0.8
@@ -174,12 +178,12 @@ def test_points_are_scaled_between_the_plateaus_of_their_curve():
         "dyck": noisy(np.full(10, 0.5), 0.01, rng),
         "left": noisy(np.full(10, 0.2), 0.01, rng),
     }
-    table, _ = transitions.compare(checkpoints["tokens"], {name: curves[name] for name in curves if name != "left"})
+    table, _ = compare(checkpoints["tokens"], {name: curves[name] for name in curves if name != "left"})
     assert table["kind"].tolist() == ["other", "formal", "functional"]
-    points = transitions.points(checkpoints, curves, table)
-    assert len(points) == 40
+    rows = points(checkpoints, curves, table)
+    assert len(rows) == 40
     for name, (curve, resamples) in curves.items():
-        of_curve = points[points["curve"] == name]
+        of_curve = rows[rows["curve"] == name]
         np.testing.assert_array_equal(of_curve["value"], curve)
         np.testing.assert_allclose(of_curve["low"], np.percentile(resamples, 2.5, axis=0))
     scaled = points.set_index("curve")
@@ -205,7 +209,7 @@ def test_everything_about_all_curves_of_a_study():
         curves[name] = np.append(curve[0], curve), np.column_stack([resamples[:, 0], resamples])
     curves["short"] = (np.where(np.arange(11) < 7, np.nan, values) for values in curves["blimp"])
     curves["short"] = tuple(curves["short"])
-    table, again = transitions.compare(tokens, curves)
+    table, again = compare(tokens, curves)
     alignments = again["alignment"]
     table = table.set_index("curve")
     assert table["n_checkpoints"].to_dict() == {
@@ -221,16 +225,16 @@ def test_everything_about_all_curves_of_a_study():
     assert table.loc["blimp", "alignment"] > 0.98
     assert table.loc["zorro", "midpoint_difference_low"] > 0.5
     assert table.loc["blimp", "lead_low"] < 0.02
-    claim = transitions.formal_minus_functional(table.reset_index(), alignments)
+    claim = formal_minus_functional(table.reset_index(), alignments)
     assert claim["formal_benchmarks"] == "blimp zorro"
     assert claim["functional_benchmarks"] == "dyck"
     assert claim["functional"] == 0
     assert claim["formal"] == claim["difference"] == pytest.approx(table.loc[["blimp", "zorro"], "alignment"].mean())
     assert claim["low"] < claim["difference"] < claim["high"]
-    assert transitions.formal_minus_functional(table.reset_index(), {"blimp": alignments["blimp"]}) is None
+    assert formal_minus_functional(table.reset_index(), {"blimp": alignments["blimp"]}) is None
     # Nothing is aligned with an asymmetry that is not there.
     flat, resamples = noisy(np.zeros(11), 0.003, rng, 200)
-    table, _ = transitions.compare(tokens, curves | {"left_minus_right": (flat, resamples)})
+    table, _ = compare(tokens, curves | {"left_minus_right": (flat, resamples)})
     assert (table["alignment"].dropna() == 0).all()
 
 
@@ -239,9 +243,9 @@ def test_who_moves_first_and_by_how_much(shift):
     rng = np.random.default_rng(5)
     first, first_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.4), 0.01, rng)
     second, second_resamples = noisy(sigmoid(X, 0, 0.1, 4, 10.4 + shift), 0.003, rng)
-    lead = transitions.lead(X, first, second)
-    assert lead == pytest.approx(shift, abs=0.1)
-    low, high = interval(lead, transitions.lead(X, first_resamples, second_resamples))
+    distance = lead(X, first, second)
+    assert distance == pytest.approx(shift, abs=0.1)
+    low, high = interval(distance, lead(X, first_resamples, second_resamples))
     assert low - 0.02 < shift < high + 0.02
     assert high - low < 0.3
 
@@ -249,8 +253,8 @@ def test_who_moves_first_and_by_how_much(shift):
 def test_the_order_of_steps_tells_curves_that_rise_together():
     rng = np.random.default_rng(6)
     asymmetry = sigmoid(X, 0, 0.1, 6, 10.5)
-    assert transitions.shuffled_steps_p_value(asymmetry, sigmoid(X, 0.5, 1, 6, 10.5)) < 0.05
-    p_values = [transitions.shuffled_steps_p_value(asymmetry, rng.standard_normal(10), 400) for _ in range(200)]
+    assert shuffled_steps_p_value(asymmetry, sigmoid(X, 0.5, 1, 6, 10.5)) < 0.05
+    p_values = [shuffled_steps_p_value(asymmetry, rng.standard_normal(10), 400) for _ in range(200)]
     assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
@@ -262,7 +266,7 @@ def test_a_map_of_emergence_shows_what_emerges_and_little_else():
     of_runs[:, :, :200] += sigmoid(X, 0, 0.3, 4, 10.2)[:, None]
     of_runs[:, :, 200:300] += sigmoid(X, 0, -0.3, 4, 11.0)[:, None]
     of_runs[3, 2, 599] = np.nan
-    x0 = transitions.emergence(X, of_runs)
+    x0 = emergence(X, of_runs)
     found = np.isfinite(x0)
     assert found[:300].mean() > 0.95
     assert np.median(x0[:200][found[:200]]) == pytest.approx(10.2, abs=0.05)
@@ -277,7 +281,7 @@ def test_items_are_drawn_again_within_groups_and_alike_at_every_checkpoint():
     share = {"a": 0.5, "b": 0.9, "c": 0.7}
     right = (rng.random((2, 650)) < [share[group] for group in groups]).astype(float)
     values = np.vstack([right, right[1]])  # the last checkpoint is the one before it
-    curve, resamples = transitions.resampled_means(values, groups, n_resamples=3000)
+    curve, resamples = resampled_means(values, groups, n_resamples=3000)
     by_hand = [np.mean([row[groups == group].mean() for group in "abc"]) for row in values]
     np.testing.assert_allclose(curve, by_hand)
     # Half an item that is always right, and half of one that is always wrong, may be drawn too.
@@ -288,7 +292,7 @@ def test_items_are_drawn_again_within_groups_and_alike_at_every_checkpoint():
     assert resamples[:, 0].std() == pytest.approx(np.sqrt(variance), rel=0.1)
     values[0, groups == "b"] = np.nan
     values[1, 0] = np.nan
-    curve, resamples = transitions.resampled_means(values, groups, n_resamples=10)
+    curve, resamples = resampled_means(values, groups, n_resamples=10)
     assert np.isnan(curve).tolist() == [True, False, False]
     assert np.isnan(resamples).any(axis=0).tolist() == [True, False, False]
 
@@ -298,19 +302,19 @@ def test_a_model_that_has_all_pairs_right_is_not_sure_of_all_others():
     rng, covered = np.random.default_rng(12), []
     for share in np.repeat([0.9, 0.995, 0.999, 0.9998], 40):
         right = rng.random((1, 900)) < share
-        curve, resamples = transitions.resampled_means(right.astype(float), np.repeat(["a", "b", "c"], 300), 1000)
+        curve, resamples = resampled_means(right.astype(float), np.repeat(["a", "b", "c"], 300), 1000)
         low, high = interval(curve[0], resamples[:, 0])
         assert low < curve[0] <= high + 1e-12
         covered.append(low <= share <= high)
     assert np.mean(covered) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 160)
     assert np.mean(covered[-40:]) > 0.9  # where nearly all are right, and drawing again alone knows nothing
     # What is no share is drawn as it is.
-    _, resamples = transitions.resampled_means(np.full((1, 20), 0.7), np.zeros(20), 50)
+    _, resamples = resampled_means(np.full((1, 20), 0.7), np.zeros(20), 50)
     np.testing.assert_allclose(resamples, 0.7)
 
 
 def test_too_few_checkpoints_are_an_error():
-    with pytest.raises(BadInput, match="at least 5 trained checkpoints of increasing tokens; here are 4"):
-        transitions.fit(X[:4], np.zeros(4))
-    with pytest.raises(BadInput, match="increasing"):
-        transitions.fit(np.array([-np.inf, 1, 2, 3, 4]), np.zeros(5))
+    with pytest.raises(InputError, match="at least 5 trained checkpoints of increasing tokens; here are 4"):
+        fit(X[:4], np.zeros(4))
+    with pytest.raises(InputError, match="increasing"):
+        fit(np.array([-np.inf, 1, 2, 3, 4]), np.zeros(5))

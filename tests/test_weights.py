@@ -1,7 +1,5 @@
 """Which weights an output was made of: commits and files of the hub, equal weights under two names."""
 
-import llm_brain_asym as study
-
 import contextlib
 import hashlib
 import json
@@ -16,7 +14,14 @@ import torch
 import transformers
 from conftest import add_blimp, all_files
 
-from pipeline import BadInput, files, weights, work
+from pipeline.errors import InputError
+from pipeline.models import weights
+from pipeline.models.loading import load_checkpoint, load_classifier
+from study.cache import save_part
+from study.jobs import finish
+from study.outputs.same_weights import describe_weights
+from study.paths import activations_path
+from study.records import read_record, record_path, write_record
 
 OLD, NEW = "1" * 40, "2" * 40
 NAME, REVISION, STEM = "somebody/lm", "step1000", "somebody_lm_step1000"
@@ -74,27 +79,28 @@ def extract(call):
 @contextlib.contextmanager
 def stopped_after(n_parts, monkeypatch):
     """Stop a command when it has kept so many parts."""
-    kept, save = [], work.save_part
+    kept, save = [], save_part
 
     def save_and_stop(path, **arrays):
         save(path, **arrays)
         kept.append(path)
         if len(kept) == n_parts:
-            raise BadInput("stopped here")
+            raise InputError("stopped here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "save_part", save_and_stop)
+        patch.setattr("study.stages.minimal_pairs.save_part", save_and_stop)
+        patch.setattr("study.stages.extraction.save_part", save_and_stop)
         yield
 
 
 def record_of(path):
-    return json.loads(files.record_path(path).read_text())
+    return json.loads(record_path(path).read_text())
 
 
 def activations_of(folder, call):
     """The word vectors of a local checkpoint."""
     assert call("extract_llm_activations", "--model", folder)[0] == 0
-    return joblib.load(study.activations_path(folder.name, "en"))
+    return joblib.load(activations_path(folder.name, "en"))
 
 
 # ---------------------------------------------------------------- loading from the hub
@@ -103,7 +109,7 @@ def activations_of(folder, call):
 def test_commit_and_checksums_are_on_record(hub, two_checkpoints, tiny_study, extract):
     snapshot = hub(two_checkpoints / "old", OLD)
     assert extract()[0] == 0
-    checkpoint = record_of(study.activations_path(STEM, "en"))["checkpoint"]
+    checkpoint = record_of(activations_path(STEM, "en"))["checkpoint"]
     assert checkpoint["commit"] == OLD
     assert checkpoint["files"] == {file.name: plain_sha256(file) for file in snapshot.iterdir()}
 
@@ -119,7 +125,7 @@ def test_a_branch_that_moves_while_it_is_loaded_is_not_mixed(hub, two_checkpoint
         return tokenizer
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", load_and_move)
-    model, _, checkpoint = study.load_checkpoint(NAME, REVISION, "cpu")
+    model, _, checkpoint = load_checkpoint(NAME, REVISION, "cpu")
     assert checkpoint["commit"] == OLD
     assert checkpoint["files"]["model.safetensors"] == plain_sha256(two_checkpoints / "old" / "model.safetensors")
     expected = transformers.AutoModelForCausalLM.from_pretrained(two_checkpoints / "old").state_dict()
@@ -135,7 +141,7 @@ def test_a_commit_a_tag_and_no_revision_are_loaded(hub, two_checkpoints, revisio
     repository = hub(two_checkpoints / "old", OLD, revision="v1.0").parents[1]
     (repository / "refs" / "refs" / "pr").mkdir(parents=True)
     (repository / "refs" / "refs" / "pr" / "7").write_text(OLD)
-    assert study.load_checkpoint(NAME, revision, "cpu")[2]["commit"] == OLD
+    assert load_checkpoint(NAME, revision, "cpu")[2]["commit"] == OLD
 
 
 def test_parts_of_another_commit_are_not_mixed_with_the_new_one(
@@ -148,8 +154,8 @@ def test_parts_of_another_commit_are_not_mixed_with_the_new_one(
     hub(two_checkpoints / "new", NEW)
     status, printed, _ = extract()
     assert status == 0
-    assert "begins anew: what is in it was made of another checkpoint" in printed
-    path = study.activations_path(STEM, "en")
+    assert "starts over: its parts were made from another checkpoint" in printed
+    path = activations_path(STEM, "en")
     assert record_of(path)["checkpoint"]["commit"] == NEW
     for layers, expected_layers in zip(joblib.load(path), expected, strict=True):
         np.testing.assert_array_equal(layers, expected_layers)
@@ -163,8 +169,8 @@ def test_a_commit_that_changes_no_weights_changes_nothing(hub, two_checkpoints, 
     for name in ("README.md", "LICENSE", "pytorch_model.bin", "onnx.py"):  # of which loading reads nothing
         (snapshot / name).write_text("edited")
     status, printed, _ = extract()
-    assert (status, "begins anew" in printed) == (0, False)
-    assert record_of(study.activations_path(STEM, "en"))["checkpoint"]["commit"] == NEW
+    assert (status, "starts over" in printed) == (0, False)
+    assert record_of(activations_path(STEM, "en"))["checkpoint"]["commit"] == NEW
     hub(two_checkpoints / "old", "3" * 40)
     status, printed, _ = extract()
     assert (status, printed.count("\n"), "is there already" in printed) == (0, 1, True)
@@ -207,16 +213,16 @@ def test_outputs_stay_where_the_cache_was_deleted_and_where_old_records_name_no_
     shutil.rmtree(tmp_path / "hub")
     status, printed, _ = extract()
     assert (status, printed.count("\n")) == (0, 1)
-    path = study.activations_path(STEM, "en")
+    path = activations_path(STEM, "en")
     for record in ({"commit": None}, {"commit": OLD}, {}):
         content = record_of(path)
         content["checkpoint"] = {"model": NAME, "revision": REVISION, "dtype": "float32"} | record
-        files.record_path(path).write_text(json.dumps(content))
+        record_path(path).write_text(json.dumps(content))
         assert extract()[:2] == (0, f"{path} is there already\n")
     hub(two_checkpoints / "new", NEW)
     assert extract()[0] == 0  # without checksums, it cannot be shown to be another one
     content["checkpoint"]["model"] = "somebody_else/lm"
-    files.record_path(path).write_text(json.dumps(content))
+    record_path(path).write_text(json.dumps(content))
     assert "which is another one" in extract()[2]
 
 
@@ -242,10 +248,10 @@ def test_stages_of_one_checkpoint_have_the_same_weights(hub, two_checkpoints, ti
         assert call(*command, "--overwrite")[0] == 0
         before = all_files(tiny_study)
     checkpoints = pd.DataFrame({"stem": [STEM], "revision": [REVISION]})
-    (sentence,) = study.describe_weights(checkpoints)
+    (sentence,) = describe_weights(checkpoints)
     assert sentence.startswith(f"{STEM}_en.lz4 and {STEM}_blimp.csv of {REVISION} were made of different weights")
     assert extract("--overwrite")[0] == 0
-    assert study.describe_weights(checkpoints) == []
+    assert describe_weights(checkpoints) == []
     assert extract()[0] == call(*blimp)[0] == call(*texts)[0] == 0
 
 
@@ -270,9 +276,9 @@ def test_texts_of_one_checkpoint_have_the_same_weights(hub, two_checkpoints, tin
     hub(two_checkpoints / "old", OLD)
     assert call(*command, "--n_samples", 2)[0] == 0
     # The branch has moved on the hub, and is downloaded while the command runs.
-    load = study.load_checkpoint
+    load = load_checkpoint
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "load_checkpoint", lambda *how: hub(two_checkpoints / "new", NEW) and load(*how))
+        patch.setattr("study.loading.load_checkpoint", lambda *how: hub(two_checkpoints / "new", NEW) and load(*how))
         before = all_files(tmp_path / "texts")
         status, _, error = call(*command, "--n_samples", 3)
     assert status == 2
@@ -290,19 +296,19 @@ def test_texts_that_are_written_again_are_all_of_the_new_weights(
     command = ["generate_texts", "--model", NAME, "--revision", REVISION, "--prompts", tmp_path / "prompts.txt"]
     command += ["--max_new_tokens", 3, "--n_samples", 3, "--batch_size", 1, "--overwrite"]
     hub(two_checkpoints / "old", OLD)
-    finish, finished = study.finish, []
+    finish_one, finished = finish, []
 
     def finish_two(*arguments):
         if len(finished) == 2:
-            raise BadInput("stopped here")
-        finished.append(finish(*arguments))
+            raise InputError("stopped here")
+        finished.append(finish_one(*arguments))
 
     with monkeypatch.context() as patch:
-        patch.setattr(study, "finish", finish_two)
+        patch.setattr("study.stages.texts.finish", finish_two)
         assert "stopped here" in call(*command)[2]
     hub(two_checkpoints / "new", NEW)
     status, printed, _ = call(*command)
-    assert (status, "begins anew" in printed, "3 of them new" in printed) == (0, True, True)
+    assert (status, "starts over" in printed, "3 of them new" in printed) == (0, True, True)
     texts = sorted((tiny_study / "generated_texts").glob("*.txt"))
     assert [record_of(text)["checkpoint"]["commit"] for text in texts] == [NEW] * 3
 
@@ -325,7 +331,7 @@ def test_texts_are_judged_by_one_classifier(hub, tiny_study, call, tmp_path, two
     def write_text(sample):
         text = folder / f"me_lm_tokens5B_gen_0_{sample}.txt"
         text.write_text("It is here. The fox sleeps.")
-        study.write_record(text, parameters, [], 0)
+        write_record(text, parameters, [], 0)
 
     judge = "somebody/judge"
     command = ["evaluate_linguistic_acceptability", "--device", "cpu", "--classifier", judge]
@@ -343,9 +349,12 @@ def test_texts_are_judged_by_one_classifier(hub, tiny_study, call, tmp_path, two
     hub(tmp_path / "old", OLD, judge, "main")
     write_text(2)
     before = all_files(folder)
-    load = study.load_classifier
+    load = load_classifier
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "load_classifier", lambda *how: hub(tmp_path / "new", NEW, judge, "main") and load(*how))
+        patch.setattr(
+            "study.stages.acceptability.load_classifier",
+            lambda *how: hub(tmp_path / "new", NEW, judge, "main") and load(*how),
+        )
         status, _, error = call(*command)
     assert status == 2
     assert "me_lm_gen_cola.csv: expected commit 2222222222, got commit 3333333333" in error
@@ -355,7 +364,7 @@ def test_texts_are_judged_by_one_classifier(hub, tiny_study, call, tmp_path, two
 
 def test_the_folder_of_a_local_model_is_on_record(two_checkpoints, monkeypatch):
     monkeypatch.chdir(two_checkpoints.parent)
-    checkpoint = study.load_checkpoint(two_checkpoints.name, "old", "cpu")[2]
+    checkpoint = load_checkpoint(two_checkpoints.name, "old", "cpu")[2]
     assert (checkpoint["model"], checkpoint["folder"]) == (two_checkpoints.name, str(two_checkpoints))
     assert checkpoint["files"] == {file.name: plain_sha256(file) for file in (two_checkpoints / "old").iterdir()}
 
@@ -435,6 +444,6 @@ def test_when_two_checkpoints_are_the_same(changes, local, of_hub):
 @pytest.mark.parametrize("content", [{"commit": 3}, {"folder": 3}, {"files": {"a": 1}}, {"files": []}])
 def test_a_record_that_is_none_is_named(tmp_path, content):
     path = tmp_path / "x.csv"
-    files.record_path(path).write_text(json.dumps({"parameters": {}, "checkpoint": {"model": "m"} | content}))
-    with pytest.raises(BadInput, match=r"x\.csv\.json: remove it"):
-        study.read_record(path)
+    record_path(path).write_text(json.dumps({"parameters": {}, "checkpoint": {"model": "m"} | content}))
+    with pytest.raises(InputError, match=r"x\.csv\.json: remove it"):
+        read_record(path)

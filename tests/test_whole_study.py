@@ -1,7 +1,5 @@
 """The whole embedded study, as ``make demo`` makes it: the known truth, and what the notebook says of it."""
 
-import llm_brain_asym as study
-
 import nibabel
 import numpy as np
 import pandas as pd
@@ -12,9 +10,11 @@ from scipy.optimize import curve_fit
 from test_calibration import check
 
 from demo import calibration as simulation
+from demo import coverage
 from demo.language import spell
-from pipeline import calibration
-from pipeline.asymmetry import voxel_positions
+from pipeline.brain.voxels import voxel_positions
+from study.inputs.le_petit_prince import read_average_subject, read_mask, read_texts, read_word_timings
+from study.outputs.figures import read_calibration
 
 pytestmark = pytest.mark.slow
 
@@ -102,12 +102,12 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
 def test_the_story_is_in_the_published_formats(whole_study, monkeypatch):
     folder, _ = whole_study
     monkeypatch.setenv("LTBA_DIR", str(folder))
-    texts, timings = study.read_texts("en"), study.read_word_timings("en")
+    texts, timings = read_texts("en"), read_word_timings("en")
     assert [len(words) for words, _, _ in timings] == [600] * 9
     assert np.diff(timings[0][1]).mean() == pytest.approx(0.36)
     assert all(text.startswith(text[0].upper()) and "." in text for text in texts)
-    scans = study.read_average_subject("en")
-    assert {run.shape for run in scans} == {(114, len(voxel_positions(study.read_mask("en"))))}
+    scans = read_average_subject("en")
+    assert {run.shape for run in scans} == {(114, len(voxel_positions(read_mask("en"))))}
     assert spell(["the", "dog", "sleeps", "."]) == "The dog sleeps."
 
 
@@ -183,7 +183,7 @@ def test_new_simulated_studies_say_the_same(whole_study):
     check(results, n_errors=4)
     # The truth does not depend on which studies were drawn, save for the noise of their mean.
     keys = ["listener", "curve", "quantity"]
-    saved, new = (calibration.coverage(table).set_index(keys)["truth"] for table in (study.read_calibration(), results))
+    saved, new = (coverage.coverage(table).set_index(keys)["truth"] for table in (read_calibration(), results))
     for quantity, distance in [("value", 0.012), ("x0", 0.1)]:
         place = "asymmetric", "left_minus_right", quantity
         assert new[place] == pytest.approx(saved[place], abs=distance)

@@ -26,8 +26,6 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import llm_brain_asym as study
-
 import torch
 from transformers import (  # noqa: F401  (imported when they are needed otherwise)
     AutoModelForCausalLM,
@@ -37,7 +35,9 @@ from transformers import (  # noqa: F401  (imported when they are needed otherwi
     PreTrainedTokenizerFast,
 )
 
-from pipeline import work
+from study import cache
+from study.command_line import run_script
+from study.stages import acceptability, extraction, fit, minimal_pairs, texts  # noqa: F401  (imported later otherwise)
 
 SCRIPTS = [
     "extract_llm_activations",
@@ -78,7 +78,7 @@ def follow(order):
 
     os.environ |= order["environment"]
     sys.argv = order["arguments"]
-    work.KEEP_SECONDS = 0  # every batch is a part
+    cache.SAVE_SECONDS = 0  # every batch is a part
     torch.set_num_threads(1)
     if "largest" in order:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
@@ -88,7 +88,7 @@ def follow(order):
     sys.addaudithook(count)
     status = 0
     try:
-        study.run_script(module.main)
+        run_script(module.main)
     except SystemExit as error:
         status = error.code or 0
     with contextlib.suppress(Exception):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.linalg import blas, lapack
 
-from pipeline import BadInput
+from pipeline.errors import InputError
 
 
 def array_module(array):
@@ -52,7 +52,7 @@ def invert(square, alpha):
 
     Raises
     ------
-    BadInput
+    InputError
         Rounding has made the matrix indefinite: alpha is too small for these features.
     """
     if array_module(square) is torch:
@@ -83,7 +83,7 @@ def solve(square, right, alpha):
 
     Raises
     ------
-    BadInput
+    InputError
         Rounding has made the matrix indefinite: alpha is too small for these features.
     """
     if array_module(square) is torch:
@@ -114,4 +114,4 @@ def _cholesky(square, alpha):
 def _check_definite(failed, alpha):
     """Check that there was a Cholesky factor: LAPACK and PyTorch then give 0."""
     if failed:
-        raise BadInput(f"alpha {alpha:g} is too small for these features: let --alphas begin higher")
+        raise InputError(f"alpha {alpha:g} is too small for these features: let --alphas begin higher")

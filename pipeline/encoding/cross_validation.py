@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from pipeline import BadInput
 from pipeline.encoding import ridge
 from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.folds import split_into_parts
 from pipeline.encoding.ridge import Split
+from pipeline.errors import InputError
 
 ALPHAS = np.logspace(2, 7, 16)
 
@@ -40,11 +40,11 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 
     Raises
     ------
-    BadInput
+    InputError
         No feature or no target varies in the test samples of a fold, or an alpha drowns in the rounding of float64.
     """
     if alpha_per not in ("all", "target"):
-        raise BadInput(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
+        raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
     x, y = as_float32(features, device), as_float32(targets, device)
     _check_folds(x, y, folds)
     parts = [_as_slice(samples) for samples in split_into_parts(folds, len(x))]
@@ -74,11 +74,11 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 def _check_folds(x, y, folds):
     """Check that there is something to predict, and to predict it from, in each fold."""
     if len(x) != len(y):
-        raise BadInput(f"expected as many samples of features as of targets, got {len(x)} and {len(y)}")
+        raise InputError(f"expected as many samples of features as of targets, got {len(x)} and {len(y)}")
     for number, fold in enumerate(folds):
         for name, values in [("feature", x), ("target", y)]:
             if not values[_as_slice(fold.test)].any():
-                raise BadInput(f"no {name} varies in the test samples of fold {number}")
+                raise InputError(f"no {name} varies in the test samples of fold {number}")
 
 
 def _as_slice(samples):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline import BadInput
+from pipeline.errors import InputError
 
 
 class Fold(NamedTuple):
@@ -38,7 +38,7 @@ def hold_out_runs(n_samples_of_runs):
 
     Raises
     ------
-    BadInput
+    InputError
         There are fewer than three runs.
     """
     check_n_runs(len(n_samples_of_runs))
@@ -46,9 +46,9 @@ def hold_out_runs(n_samples_of_runs):
 
 
 def check_n_runs(n_runs):
-    """Check that there are runs to hold out, to choose alpha on, and to train on; raise BadInput otherwise."""
+    """Check that there are runs to hold out, to choose alpha on, and to train on; raise InputError otherwise."""
     if n_runs < 3:
-        raise BadInput(f"{n_runs} runs are too few: one is held out, one chooses alpha, the others train")
+        raise InputError(f"{n_runs} runs are too few: one is held out, one chooses alpha, the others train")
 
 
 def hold_out_groups(groups, n_folds=None):
@@ -70,14 +70,14 @@ def hold_out_groups(groups, n_folds=None):
 
     Raises
     ------
-    BadInput
+    InputError
         There are fewer than three folds, or more folds than groups.
     """
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))  # of each group, by its first sample
     n_folds = len(first) if n_folds is None else n_folds
     if not 3 <= n_folds <= len(first):
-        raise BadInput(f"expected 3 folds or more, and as many groups at least, got {n_folds} of {len(first)} groups")
+        raise InputError(f"expected 3 folds or more, and as many groups at least, got {n_folds} of {len(first)} groups")
     fold_of_sample = order[numbers.ravel()] % n_folds
     folds = []
     for fold in range(n_folds):
@@ -105,12 +105,12 @@ def hold_out_blocks(n_samples, n_folds, gap):
 
     Raises
     ------
-    BadInput
+    InputError
         There are fewer than three folds, or the gaps leave nothing.
     """
     edges = np.linspace(0, n_samples, n_folds + 1).astype(int)
     if n_folds < 3 or np.diff(edges).min() <= 2 * gap:
-        raise BadInput(
+        raise InputError(
             f"expected 3 blocks or more, of more than {2 * gap} samples each, got {n_folds} of {n_samples} samples"
         )
     samples = np.arange(n_samples)

@@ -3,7 +3,7 @@
 import numpy as np
 from nilearn.glm.first_level import glover_hrf
 
-from pipeline import BadInput
+from pipeline.errors import InputError
 
 TR_S = 2.0  # seconds from one scan to the next
 # nilearn builds a regressor at 50 points a scan, from 24 s before the first scan on.
@@ -34,7 +34,7 @@ def hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
 
     Raises
     ------
-    BadInput
+    InputError
         See ``check_times``.
     """
     onsets, offsets = np.asarray(onsets, dtype=float), np.asarray(offsets, dtype=float)
@@ -75,14 +75,14 @@ def check_times(onsets, offsets, n_scans, tr_s=TR_S):
 
     Raises
     ------
-    BadInput
+    InputError
         There are fewer than two scans, the arrays do not have the shape (n_events,), a time is not a number, an event
         ends before it begins, or begins outside the scans.
     """
     if n_scans < 2:
-        raise BadInput(f"expected two scans or more, got {n_scans}")
+        raise InputError(f"expected two scans or more, got {n_scans}")
     if onsets.shape != offsets.shape or onsets.ndim != 1:
-        raise BadInput(f"onsets {onsets.shape} and offsets {offsets.shape} are not two lists of equal length")
+        raise InputError(f"onsets {onsets.shape} and offsets {offsets.shape} are not two lists of equal length")
     for is_wrong, reason in [
         (~np.isfinite(onsets) | ~np.isfinite(offsets), "has no onset or offset"),
         (offsets < onsets, "ends before it begins"),
@@ -93,4 +93,4 @@ def check_times(onsets, offsets, n_scans, tr_s=TR_S):
             word = np.flatnonzero(is_wrong)[0]
             is_slow = reason.startswith("begins after") and np.median(offsets - onsets) > LONGEST_EVENT_S
             hint = "; are the times in milliseconds? They must be in seconds" if is_slow else ""
-            raise BadInput(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {reason}{hint}")
+            raise InputError(f"word {word + 1} ({onsets[word]:g} to {offsets[word]:g} s) {reason}{hint}")

@@ -83,7 +83,7 @@ def sample_weights(gram, x, parts, splits, alphas_of_splits):
 
     Raises
     ------
-    BadInput
+    InputError
         An alpha drowns in the rounding of float64.
     """
     xp = array_module(gram)
@@ -121,7 +121,7 @@ def feature_weights(squares, x, parts, splits, alphas_of_splits):
 
     Raises
     ------
-    BadInput
+    InputError
         An alpha drowns in the rounding of float64.
     """
     xp, weights = array_module(x), []

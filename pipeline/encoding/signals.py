@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline import BadInput
 from pipeline.encoding.arrays import as_float32
+from pipeline.errors import InputError
 
 TRIM_SCANS = 10  # cut off at each end of a run (20 s)
 
@@ -43,7 +43,7 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
 
     Raises
     ------
-    BadInput
+    InputError
         Fewer than two scans are left.
     """
     check_n_scans(len(signal), trim_scans)
@@ -51,9 +51,9 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
 
 
 def check_n_scans(n_scans, trim_scans=TRIM_SCANS):
-    """Check that two scans or more are left when the ends of a run are cut off; raise BadInput otherwise."""
+    """Check that two scans or more are left when the ends of a run are cut off; raise InputError otherwise."""
     if n_scans <= 2 * trim_scans + 1:
-        raise BadInput(f"{n_scans} scans are too few: {trim_scans} are cut off at each end")
+        raise InputError(f"{n_scans} scans are too few: {trim_scans} are cut off at each end")
 
 
 def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
@@ -74,11 +74,11 @@ def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
 
     Raises
     ------
-    BadInput
+    InputError
         There are values that are not finite numbers, or fewer than two scans are left.
     """
     values = matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device)
     values = values if isinstance(values, np.ndarray) else values.cpu().numpy()
     if not np.isfinite(values).all():
-        raise BadInput("values that are not finite numbers")
+        raise InputError("values that are not finite numbers")
     return trim_and_zscore(values, trim_scans)

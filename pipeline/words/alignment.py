@@ -11,7 +11,7 @@ import unicodedata
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from pipeline import BadInput
+from pipeline.errors import InputError
 from pipeline.words.languages import APOSTROPHES, LANGUAGES, LIGATURES
 
 WRITTEN_WORD = re.compile(rf"[^\W_]+(?:[{APOSTROPHES}\-‐‑][^\W_]+)*")
@@ -44,11 +44,11 @@ def align(words, text, lang="en"):
 
     Raises
     ------
-    BadInput
+    InputError
         Fewer than 95 % of the words are in the text. The message shows the first stretch that is not.
     """
     if lang not in LANGUAGES:
-        raise BadInput(f"language: expected one of {', '.join(LANGUAGES)}, got {lang!r}. CONTRIBUTING.md adds others")
+        raise InputError(f"language: expected one of {', '.join(LANGUAGES)}, got {lang!r}. CONTRIBUTING.md adds others")
     heard = ["".join(letter for letter, _ in _letters(word, lang)) for word in words]
     pieces = _pieces(text, lang)
     written = ["".join(letter for letter, _ in piece) for piece in pieces]
@@ -67,7 +67,7 @@ def align(words, text, lang="en"):
 
     # A run without words (silence, an empty list) has nothing that could be lost.
     if rows and is_placed[rows].mean() < LEAST_SHARE_PLACED:
-        raise BadInput(_describe_failure(words, text, spans, is_placed, rows))
+        raise InputError(_describe_failure(words, text, spans, is_placed, rows))
     _take_elided_apostrophes(text, spans)
     _place_between_neighbours(spans)
     return spans

@@ -5,11 +5,11 @@ import pytest
 from encoding_reference import published_method
 from sklearn.linear_model import Ridge
 
-from pipeline import BadInput
 from pipeline.encoding import folds, ridge
 from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.cross_validation import ALPHAS, cross_validate
 from pipeline.encoding.signals import zscore
+from pipeline.errors import InputError
 
 
 def cross_validate_runs(regressors, fmri, alphas=ALPHAS, **options):
@@ -110,7 +110,7 @@ def test_an_alpha_that_drowns_in_rounding_is_an_error():
     regressors, fmri = simulated(200, [40] * 4, 6, 1.0)
     repeated = [[np.repeat(run, 2, axis=0) for run in of_runs] for of_runs in (regressors, fmri)]
     for device in (None, "cpu"):
-        with pytest.raises(BadInput, match="alpha 1e-30 is too small for these features"):
+        with pytest.raises(InputError, match="alpha 1e-30 is too small for these features"):
             cross_validate_runs(*repeated, [1e-30, 1.0], device=device)
 
 
@@ -141,11 +141,11 @@ def test_voxels_and_units_that_do_not_vary(n_units):
     for device in (None, "cpu"):
         correlations, _ = cross_validate_runs(regressors, fmri, device=device)
         assert np.argwhere(np.isnan(correlations)).tolist() == [[2, 3]]
-    with pytest.raises(BadInput, match="no feature varies in the test samples of fold 1"):
+    with pytest.raises(InputError, match="no feature varies in the test samples of fold 1"):
         cross_validate_runs([run * (number != 1) for number, run in enumerate(regressors)], fmri)
-    with pytest.raises(BadInput, match="no target varies in the test samples of fold 3"):
+    with pytest.raises(InputError, match="no target varies in the test samples of fold 3"):
         cross_validate_runs(regressors, [run * (number != 3) for number, run in enumerate(fmri)])
-    with pytest.raises(BadInput, match="2 runs are too few"):
+    with pytest.raises(InputError, match="2 runs are too few"):
         cross_validate_runs(regressors[:2], fmri[:2])
 
 
@@ -221,7 +221,7 @@ def test_a_target_that_does_not_vary_has_no_correlation_and_disturbs_no_other():
 
 def test_what_cannot_be_cross_validated_is_an_error():
     regressors, fmri = simulated(20, [40] * 4, 6, 1.0)
-    with pytest.raises(BadInput, match=r'alpha_per: expected "all" or "target", got .voxel.'):
+    with pytest.raises(InputError, match=r'alpha_per: expected "all" or "target", got .voxel.'):
         cross_validate_runs(regressors, fmri, alpha_per="voxel")
-    with pytest.raises(BadInput, match="as many samples of features as of targets, got 160 and 120"):
+    with pytest.raises(InputError, match="as many samples of features as of targets, got 160 and 120"):
         cross_validate(np.concat(regressors), np.concat(fmri[1:]), folds.hold_out_runs([40] * 4))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline import BadInput
 from pipeline.encoding.folds import hold_out_blocks, hold_out_groups, hold_out_runs, split_into_parts
+from pipeline.errors import InputError
 
 FOLDS = {
     "runs": hold_out_runs([5, 3, 4, 6]),
@@ -62,9 +62,11 @@ def test_all_sets_are_unions_of_parts(folds):
 
 
 def test_folds_that_cannot_be_made_are_errors():
-    with pytest.raises(BadInput, match="2 runs are too few"):
+    with pytest.raises(InputError, match="2 runs are too few"):
         hold_out_runs([5, 5])
-    with pytest.raises(BadInput, match=r"expected 3 folds or more, .* got 4 of 3 groups"):
+    with pytest.raises(InputError, match=r"expected 3 folds or more, .* got 4 of 3 groups"):
         hold_out_groups([1, 2, 3, 1], 4)
-    with pytest.raises(BadInput, match="expected 3 blocks or more, of more than 20 samples each, got 5 of 100 samples"):
+    with pytest.raises(
+        InputError, match="expected 3 blocks or more, of more than 20 samples each, got 5 of 100 samples"
+    ):
         hold_out_blocks(100, 5, gap=10)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from nilearn.glm.first_level import compute_regressor
 
-from pipeline import BadInput
 from pipeline.encoding.hrf import hrf_matrix
+from pipeline.errors import InputError
 
 
 def random_words(rng, n_words, seconds):
@@ -45,7 +45,7 @@ def test_the_hrf_matrix_is_nilearn_s_compute_regressor(n_scans, n_words, tr_s):
     ],
 )
 def test_times_that_cannot_be_are_errors(onsets, offsets, message):
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(InputError, match=message):
         hrf_matrix(np.array(onsets), np.array(offsets), 40)
-    with pytest.raises(BadInput, match="expected two scans or more, got 1"):
+    with pytest.raises(InputError, match="expected two scans or more, got 1"):
         hrf_matrix(np.array([0.0]), np.array([1.0]), 1)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline import BadInput
 from pipeline.encoding.signals import make_regressors, trim_and_zscore, zscore
+from pipeline.errors import InputError
 
 
 def test_trimming_and_scaling():
@@ -21,7 +21,7 @@ def test_trimming_and_scaling():
 def test_a_run_of_which_nothing_is_left_is_an_error():
     assert trim_and_zscore(np.arange(22.0)[:, None]).tolist() == [[-1], [1]]
     for n_scans in (0, 5, 20, 21):
-        with pytest.raises(BadInput, match=f"{n_scans} scans are too few: 10 are cut off at each end"):
+        with pytest.raises(InputError, match=f"{n_scans} scans are too few: 10 are cut off at each end"):
             trim_and_zscore(np.ones((n_scans, 2)))
 
 
@@ -32,5 +32,5 @@ def test_regressors_are_trimmed_products():
     expected = (product - product.mean(0)) / product.std(0)
     np.testing.assert_allclose(make_regressors(matrix, vectors, trim_scans=5), expected, atol=1e-5)
     vectors[2, 1] = np.inf
-    with pytest.raises(BadInput, match="values that are not finite numbers"):
+    with pytest.raises(InputError, match="values that are not finite numbers"):
         make_regressors(matrix, vectors)

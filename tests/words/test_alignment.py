@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import SHARED
 
-from pipeline import BadInput
+from pipeline.errors import InputError
 from pipeline.words.alignment import align
 
 PASSWORD = b"lessentielestinvisiblepourlesyeux"
@@ -77,12 +77,12 @@ def test_another_text_is_an_error_that_shows_where():
     text = "He lived on a planet scarcely larger than himself and he needed a friend. " * 3
     words = text.replace(".", "").split()
     words[20:40] = "completely different material about engines pumps valves motors bolts".split() * 2
-    with pytest.raises(BadInput, match=r"from word \d+ on, '.*engines.* was heard where the text reads '.*'"):
+    with pytest.raises(InputError, match=r"from word \d+ on, '.*engines.* was heard where the text reads '.*'"):
         align(words, text)
 
 
 def test_the_language_must_be_known():
-    with pytest.raises(BadInput, match="cn"):
+    with pytest.raises(InputError, match="cn"):
         align(["a"], "a", lang="cn")
 
 
@@ -96,7 +96,7 @@ def test_the_texts_of_the_other_language_are_errors(lang, published):
     own, other = texts_of(lang, published), texts_of("fr" if lang == "en" else "en", published)
     for text, wrong in zip(own, other, strict=True):
         words = text.split()
-        with pytest.raises(BadInput, match="was heard where the text reads"):
+        with pytest.raises(InputError, match="was heard where the text reads"):
             align(words, wrong, lang)
 
 

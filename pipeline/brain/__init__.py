@@ -1,0 +1,1 @@
+"""Voxels, hemispheres, regions and scores."""

@@ -1,0 +1,107 @@
+"""Define regions of the brain as sets of voxels: language regions, cerebellum, an atlas."""
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from pipeline.brain.hemispheres import hemispheres, mirrored
+from pipeline.brain.voxels import voxel_positions
+from pipeline.errors import InputError
+
+# Centres of the language regions of the left hemisphere (MNI, millimetres), as in Bonnasse-Gahot &
+# Pallier; the right's are their mirror images.
+LANGUAGE_REGIONS = {
+    "TP": (-48, 15, -27),
+    "aSTS": (-54, -12, -12),
+    "pSTS": (-51, -39, 3),
+    "AG/TPJ": (-52, -56, 22),
+    "BA44": (-50, 12, 16),
+    "BA45": (-52, 28, 10),
+    "BA47": (-44, 34, -8),
+}
+
+REGION_RADIUS_MM = 10
+
+
+def spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
+    """Spheres around some points, and around their mirror images.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+    centres : dict from name to (x, y, z), MNI millimetres
+        On either side.
+    radius_mm : float
+
+    Returns
+    -------
+    dict from name to (left, right), bool arrays of shape (n_voxels,)
+    """
+    positions = voxel_positions(mask_img)
+
+    def sphere(x, y, z):
+        return np.linalg.norm(positions - [x, y, z], axis=1) <= radius_mm
+
+    return {name: (sphere(-abs(x), y, z), sphere(abs(x), y, z)) for name, (x, y, z) in centres.items()}
+
+
+def atlas_regions(mask_img, atlas_img):
+    """Regions of an atlas on the left, and their mirror images on the right.
+
+    Atlases name the two sides in their own ways; so only the labels of the left count here, and
+    the other side of a region is where it would be if the brain were folded at x = 0.
+
+    Parameters
+    ----------
+    mask_img : nibabel image
+    atlas_img : nibabel image of whole numbers
+        0 is no region. Any grid: every voxel of the mask takes the label at its position.
+
+    Returns
+    -------
+    dict from label (int) to (left, right), bool arrays of shape (n_voxels,)
+        Only voxels whose mirror image is in the mask; labels without one are left out.
+
+    Raises
+    ------
+    InputError
+        The mask's grid is not symmetric (see ``mirrored``), or the atlas has no region on the left of the mask.
+    """
+    atlas = np.asarray(atlas_img.dataobj)
+    places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), voxel_positions(mask_img))).astype(int)
+    on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
+    labels = np.zeros(len(places), dtype=int)
+    labels[on_grid] = np.rint(atlas[tuple(places[on_grid].T)]).astype(int)
+    if not labels.any():
+        raise InputError("the atlas has no region in the mask: expected whole numbers at MNI positions, 0 elsewhere")
+    mirror = mirrored(mask_img)
+    labels[~hemispheres(mask_img)[0] | (mirror < 0)] = 0
+    if not labels.any():
+        raise InputError(
+            "the atlas: no region lies left of the midline: mirror it. Only its left side counts; the right of a "
+            "region is its mirror image"
+        )
+    regions = {}
+    for label in np.unique(labels[labels != 0]):
+        left, right = labels == label, np.zeros(len(labels), dtype=bool)
+        right[mirror[left]] = True
+        regions[int(label)] = left, right
+    return regions
+
+
+def cerebellum(mask_img):
+    """Left and right cerebellum, coarsely, by position: y < -40 and z < -24 in MNI millimetres.
+
+    That is what lies below the temporal and occipital lobes in the back, save for a few millimetres
+    under the tentorium.
+
+    Parameters
+    ----------
+    mask_img : nibabel image of shape (x, y, z)
+
+    Returns
+    -------
+    left, right : bool arrays of shape (n_voxels,)
+    """
+    _, y, z = voxel_positions(mask_img).T
+    left, right = hemispheres(mask_img)
+    return left & (y < -40) & (z < -24), right & (y < -40) & (z < -24)

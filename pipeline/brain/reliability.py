@@ -1,0 +1,32 @@
+"""Select the voxels whose signal listeners share."""
+
+import numpy as np
+
+from pipeline.errors import InputError
+
+RELIABLE_PERCENTILE = 75
+
+
+def reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
+    """Voxels whose inter-subject correlation, averaged over trials, is above a percentile.
+
+    Parameters
+    ----------
+    isc : array of shape (n_trials, n_voxels)
+    percentile : float
+        From 0 to 100.
+
+    Returns
+    -------
+    bool array of shape (n_voxels,)
+
+    Raises
+    ------
+    InputError
+        The array is of another shape, or holds a value that is not a finite number.
+    """
+    isc = np.asarray(isc)
+    if isc.ndim != 2 or not np.isfinite(isc).all():
+        raise InputError(f"an ISC of shape {isc.shape} is not (n_trials, n_voxels) of finite numbers")
+    mean_isc = isc.mean(axis=0)
+    return mean_isc > np.percentile(mean_isc, percentile)

@@ -1,0 +1,1 @@
+"""Language models: loading, tokenization, hidden states, scores of sentences, generation."""

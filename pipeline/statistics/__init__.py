@@ -1,0 +1,1 @@
+"""Resampling, intervals and the checkpoints that a fit uses."""

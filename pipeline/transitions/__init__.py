@@ -1,0 +1,1 @@
+"""When curves over training rise, and which rise together."""

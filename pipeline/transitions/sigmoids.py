@@ -1,0 +1,134 @@
+"""Fit sigmoids over training to curves and their resamples."""
+
+import functools
+
+import numpy as np
+from scipy.special import expit
+
+from pipeline.errors import InputError
+from pipeline.transitions.emergence import FEWEST_CHECKPOINTS
+from pipeline.transitions.plateaus import X0_STEP, closest_within
+
+N_BETAS = 40
+
+
+def shapes(x):
+    """The sigmoids that are tried for checkpoints at given places.
+
+    A shape must rise by at least half of its height between the first and the last checkpoint:
+    plateaus that are further away than that have not been seen. Its steep part (from a tenth to
+    nine tenths of the rise) is between half the median distance of checkpoints, below which nobody
+    can see a difference, and twice their range.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+        log10 of training tokens, increasing.
+
+    Returns
+    -------
+    x0, beta : arrays of shape (n_shapes,)
+    values : array of shape (n_shapes, n_checkpoints)
+        From 0 to 1.
+    units : array of shape (n_shapes, n_checkpoints)
+        The same, with mean 0 and sum of squares 1.
+
+    Raises
+    ------
+    InputError
+        There are fewer than five checkpoints, or x does not increase or is not finite.
+    """
+    x = np.asarray(x, dtype=float)
+    if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
+        raise InputError(f"a transition needs at least 5 trained checkpoints of increasing tokens; here are {len(x)}")
+    steep = 2 * np.log(9)  # beta x width from a tenth to nine tenths
+    betas = np.geomspace(steep / (2 * (x[-1] - x[0])), steep / (np.median(np.diff(x)) / 2), N_BETAS)
+    x0, beta = map(np.ravel, np.meshgrid(np.arange(x[0], x[-1] + X0_STEP / 2, X0_STEP), betas, indexing="ij"))
+    values = expit(beta[:, None] * (x - x0[:, None]))
+    seen = values[:, -1] - values[:, 0] >= 0.5
+    x0, beta, values = x0[seen], beta[seen], values[seen]
+    centred = values - values.mean(axis=1, keepdims=True)
+    return x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
+
+
+def fit(x, curves, bounds=None):
+    """The sigmoid that is closest to each curve, by least squares, rising or falling.
+
+    Parameters
+    ----------
+    x : array of shape (n_checkpoints,)
+        log10 of training tokens, increasing.
+    curves : array of shape (..., n_checkpoints)
+    bounds : (float, float), optional
+        Range within which both plateaus must lie, as (0, 1) for shares and probabilities.
+
+    Returns
+    -------
+    dict of arrays of shape (...): x0, beta, low, high, and fitted of shape (..., n_checkpoints)
+        low is the plateau before the transition and high the one after it, even where the curve falls.
+
+    Raises
+    ------
+    InputError
+        As for ``shapes``.
+    """
+    x0, beta, all_values, units = shapes(x)
+    curves = np.asarray(curves, dtype=float)
+    best, _ = most_similar(curves, units)
+    values = all_values[best]  # (..., n_checkpoints)
+    means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
+    centred = values - means[1]
+    slope = ((curves - means[0]) * centred).sum(axis=-1) / (centred**2).sum(axis=-1)
+    low = means[0][..., 0] - slope * means[1][..., 0]
+    high = low + slope
+    if bounds is not None:
+        # A sigmoid that is closest of all and within bounds is closest of those within bounds.
+        is_beyond = (np.minimum(low, high) < bounds[0]) | (np.maximum(low, high) > bounds[1])
+        if is_beyond.any():
+            best, low, high = np.array(best), np.array(low), np.array(high)
+            within = closest_shapes(tuple(x), curves[is_beyond].tobytes(), tuple(bounds))
+            best[is_beyond], low[is_beyond], high[is_beyond] = within
+            values = all_values[best]
+    return {
+        "x0": x0[best],
+        "beta": beta[best],
+        "low": low,
+        "high": high,
+        "fitted": low[..., None] + (high - low)[..., None] * values,
+    }
+
+
+@functools.lru_cache(maxsize=8)
+def closest_shapes(x, curves, bounds):
+    """Find the shapes closest to curves, given as bytes: each measure of a benchmark fits the same resamples."""
+    curves = np.frombuffer(curves).reshape(-1, len(x))
+    return closest_within(curves, shapes(np.array(x))[2], bounds)
+
+
+def most_similar(curves, units, allowed=None):
+    """The shape that each curve is most like, rising or falling, and how much so.
+
+    Parameters
+    ----------
+    curves : array of shape (..., n_checkpoints)
+    units : array of shape (n_shapes, n_checkpoints)
+        With mean 0 and sum of squares 1.
+    allowed : bool array of shape (..., n_shapes), optional
+        Leaves only some shapes to each curve.
+
+    Returns
+    -------
+    best : int array of shape (...)
+    likeness : array of shape (...)
+        Its square is what that shape explains of the curve's sum of squares.
+    """
+    flat, units = curves.reshape(-1, curves.shape[-1]), units.astype(np.float32)
+    flat = (flat - flat.mean(axis=1, keepdims=True)).astype(np.float32)
+    best, likeness = np.empty(len(flat), dtype=int), np.empty(len(flat))
+    for first in range(0, len(flat), 16):  # so many at once stay in the processor's cache
+        chunk = slice(first, first + 16)
+        of_shapes = np.abs(flat[chunk] @ units.T)  # (16, n_shapes)
+        if allowed is not None:
+            of_shapes[~allowed[chunk]] = -1
+        best[chunk], likeness[chunk] = of_shapes.argmax(axis=1), of_shapes.max(axis=1)
+    return best.reshape(curves.shape[:-1]), likeness.reshape(curves.shape[:-1])

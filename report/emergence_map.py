@@ -1,0 +1,42 @@
+"""When a difference between mirrored voxels arises, for a map of the brain."""
+
+import numpy as np
+
+from pipeline.brain.hemispheres import hemispheres, mirrored, mirrored_difference
+from pipeline.statistics.checkpoints import tokens_for_fits
+from pipeline.transitions.emergence import FEWEST_CHECKPOINTS, emergence
+
+
+def emergence_map(checkpoints, scores, mask_img, reliable):
+    """Compute the midpoint of the rise of left minus right, for each pair of mirrored voxels.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        With the column tokens, and same_weights_as where it is known.
+    scores : array of shape (n_checkpoints, n_runs, n_voxels), or None
+        Of layers that were chosen on other runs. None where only averages over runs are known.
+    mask_img : nibabel image
+    reliable : bool array of shape (n_voxels,)
+        Pairs count in which at least one voxel is reliable.
+
+    Returns
+    -------
+    log_tokens : array of shape (n_voxels,)
+        log10 of training tokens, in the voxels of the left. NaN where no difference rises or falls beyond
+        chance (see ``transitions.emergence``), and on the right.
+    n_pairs : int
+        How many pairs were tested. 0 where runs are not known, or fewer than 5 trained checkpoints with weights
+        of their own are there.
+    """
+    log_tokens, tokens = np.full(len(reliable), np.nan), tokens_for_fits(checkpoints)
+    trained = np.flatnonzero(tokens > 0)
+    if scores is None or len(trained) < FEWEST_CHECKPOINTS:
+        return log_tokens, 0
+    differences = mirrored_difference(scores[trained], mask_img)  # (n_trained, n_runs, n_voxels)
+    left, mirror = hemispheres(mask_img)[0], mirrored(mask_img)
+    is_tested = left & (mirror >= 0) & (reliable | reliable[mirror]) & np.isfinite(differences[-1]).all(axis=0)
+    if is_tested.any():
+        by_run = differences[:, :, is_tested].transpose(1, 0, 2)  # (n_runs, n_trained, n_pairs)
+        log_tokens[is_tested] = emergence(np.log10(tokens[trained]), by_run)
+    return log_tokens, int(is_tested.sum())

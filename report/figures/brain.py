@@ -1,0 +1,215 @@
+"""The figures of the notebook that show parts of the brain, and layers of the model."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from nibabel import Nifti1Image
+from nilearn.plotting import plot_glass_brain
+
+from pipeline.brain.region_differences import difference_column
+from pipeline.statistics.checkpoints import has_own_weights
+from pipeline.statistics.intervals import tokens_in_words
+from report.figures.drawing import (
+    DIFFERENCE_COLOUR,
+    LEFT_COLOUR,
+    ONE_COLUMN_INCHES,
+    RIGHT_COLOUR,
+    STYLE,
+    colour_bar,
+    draw_curve,
+    grid,
+    title_of,
+    token_axis,
+    token_ticks,
+    tokens_in_short,
+)
+
+
+@rc_context(STYLE)
+def region_figure(curves, title):
+    """Draw left minus right over training in each region, with 95 % intervals, all on the same scale.
+
+    Parameters
+    ----------
+    curves : pandas.DataFrame
+        As ``regions.region_curves`` returns it. Layers are chosen on other runs where runs are known.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    regions = list(curves["region"].unique())
+    figure, panels = grid(len(regions), 4, 1.6, title_of(title, curves), sharey=True)
+    difference = difference_column(curves)
+    suffix = difference.removeprefix("left_minus_right")
+    columns = {difference: "value", f"low{suffix}": "low", f"high{suffix}": "high"}
+    shown = curves[[column for column in ("region", "tokens", "same_weights_as", *columns) if column in curves]]
+    shown = shown.rename(columns={"region": "curve", **columns})
+    for axes, region in zip(panels, regions, strict=False):
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        draw_curve(axes, shown, region, DIFFERENCE_COLOUR, "o")
+        axes.set_title(region, fontsize="medium")
+        token_axis(axes, curves["tokens"], most=4)
+    for axes in panels[::4]:
+        axes.set_ylabel("left − right (r)")
+    return figure
+
+
+@rc_context(STYLE)
+def layer_figure(layers, title):
+    """Draw either hemisphere at every layer of the last checkpoint, and left minus right at all checkpoints.
+
+    Parameters
+    ----------
+    layers : pandas.DataFrame
+        As ``asymmetry.layer_curves`` returns it.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    figure, panels = grid(2, 2, 2.8, title_of(title, layers))
+    tokens = sorted(layers["tokens"].unique())
+    last = layers[layers["tokens"] == tokens[-1]]
+    panels[0].plot(last["layer"], last["left"], "o-", color=LEFT_COLOUR, label="left hemisphere")
+    panels[0].plot(last["layer"], last["right"], "s-", color=RIGHT_COLOUR, label="right hemisphere")
+    panels[0].set_title("the last checkpoint", fontsize="medium")
+    panels[0].set_ylabel("correlation (mean r)")
+    panels[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncol=2, fontsize="x-small")
+    colours = plt.get_cmap("viridis_r")(np.linspace(0.1, 1, len(tokens)))
+    for colour, n_tokens in zip(colours, tokens, strict=True):
+        rows = layers[layers["tokens"] == n_tokens]
+        face = colour if has_own_weights(rows).all() else "white"
+        panels[1].plot(
+            rows["layer"], rows["left_minus_right"], "o-", color=colour, markersize=2.5, markerfacecolor=face
+        )
+    panels[1].axhline(0, color="0.6", linewidth=0.8)
+    panels[1].set_title("all checkpoints", fontsize="medium")
+    panels[1].set_ylabel("left − right (r)")
+    edges = np.arange(len(tokens) + 1) - 0.5
+    mappable = ScalarMappable(BoundaryNorm(edges, len(tokens)), ListedColormap(colours))
+    ticks = np.unique(np.linspace(0, len(tokens) - 1, 8).round().astype(int))
+    bar = figure.colorbar(mappable, ax=panels[1], ticks=ticks, label="training tokens")
+    bar.set_ticklabels([tokens_in_short(tokens[tick]) for tick in ticks])
+    bar.ax.minorticks_off()
+    for axes in panels:
+        axes.set_xlabel("layer (0: embedding)")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+@rc_context(STYLE)
+def difference_figure(differences, mask_img, label):
+    """Draw differences of voxels in a glass brain, seen from the left, the back, the right and above.
+
+    Parameters
+    ----------
+    differences : array of shape (n_voxels,)
+        NaN is left blank.
+    mask_img : nibabel image
+        Its voxels in C order are those of the differences.
+    label : str
+        What the colour stands for.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    largest = np.nanmax(np.abs(differences), initial=0) or 0.01
+    figure = _one_brain(differences, mask_img, label, "RdBu_r", (-largest, largest))
+    colour_bar(figure, (0.9, 0.12, 0.014, 0.68), "RdBu_r", (-largest, largest))
+    return figure
+
+
+@rc_context(STYLE)
+def emergence_figure(log_tokens, mask_img, title):
+    """Draw when the difference between mirrored voxels has risen by half, in a glass brain.
+
+    Parameters
+    ----------
+    log_tokens : array of shape (n_voxels,)
+        log10 of training tokens; NaN is left blank, and not all are NaN.
+    mask_img : nibabel image
+        Its voxels in C order are those of the map.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    lowest, highest = np.nanmin(log_tokens), np.nanmax(log_tokens)
+    limits = (lowest, highest) if highest - lowest > 0.02 else (lowest - 0.01, highest + 0.01)
+    label = f"{title}: midpoint of the rise (or fall) of a difference, not its first appearance"
+    figure = _one_brain(log_tokens, mask_img, label, "viridis", limits)
+    ticks = token_ticks(10**lowest, 10**highest)
+    place = (0.83, 0.12, 0.014, 0.68)
+    labels = [tokens_in_words(number) for number in ticks]
+    bar = colour_bar(figure, place, "viridis", limits, np.log10(ticks), labels)
+    bar.ax.set_title("training tokens", fontsize="small")
+    return figure
+
+
+@rc_context(STYLE)
+def training_figure(scores, checkpoints, mask_img, title, most=5):
+    """Draw brain scores in glass brains over training: the first checkpoint, the last, and some between.
+
+    Parameters
+    ----------
+    scores : array of shape (n_checkpoints, n_voxels)
+        Pearson's r; NaN is left blank.
+    checkpoints : pandas.DataFrame
+        With the column tokens, and same_weights_as where it is known.
+    mask_img : nibabel image
+    title : str
+    most : int
+        How many checkpoints are drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    shown = np.unique(np.linspace(0, len(scores) - 1, most).round().astype(int))
+    height = 1 / (len(shown) + 0.4)  # of a row, in shares of the figure; the rest is the title's
+    figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 1.5 / height))
+    which = "" if len(shown) == len(scores) else f", {len(shown)} of {len(scores)} checkpoints"
+    figure.suptitle(f"{title}: brain score (r){which}", fontsize="medium", y=0.99)
+    limits = (0, np.nanmax(scores, initial=0) or 0.01)
+    is_own = has_own_weights(checkpoints)
+    for row, checkpoint in enumerate(shown, start=1):
+        place = (0.16, 1 - (row + 0.4) * height, 0.73, height)
+        _glass_brain(scores[checkpoint], mask_img, figure, place, "viridis", limits)
+        words = f"{tokens_in_words(checkpoints['tokens'].iloc[checkpoint])}\ntokens"
+        words += "" if is_own[checkpoint] else "\n(weights of another)"
+        figure.text(0.01, place[1] + height / 2, words, va="center")
+    colour_bar(figure, (0.91, 0.5 - 0.7 * height / 2, 0.014, 0.7 * height), "viridis", limits)
+    return figure
+
+
+def _one_brain(values, mask_img, label, colours, limits):
+    """Make a figure of one glass brain, with room for a colour bar."""
+    figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 2.0))
+    _glass_brain(values, mask_img, figure, (0, 0, 0.82, 0.88), colours, limits)
+    figure.suptitle(label, fontsize="medium")
+    return figure
+
+
+def _glass_brain(values, mask_img, figure, place, colours, limits):
+    """Draw voxels in a glass brain; place is (left, bottom, width, height) in shares of the figure."""
+    volume = np.zeros(mask_img.shape, dtype=np.float32)
+    volume[np.asarray(mask_img.dataobj) != 0] = np.nan_to_num(values)
+    plot_glass_brain(
+        Nifti1Image(volume, mask_img.affine),
+        display_mode="lyrz",
+        figure=figure,
+        axes=place,
+        colorbar=False,
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+        threshold=1e-6,  # nothing is drawn outside the brain
+        plot_abs=False,
+    )

@@ -1,0 +1,160 @@
+"""How the figures of the notebook look: colours, panels, curves with intervals, axes of training tokens."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.typing import RcKeyType
+
+from pipeline.statistics.checkpoints import has_own_weights
+
+# Okabe & Ito: told apart by colour-blind readers, and in grey.
+LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
+LIGHT_LEFT, LIGHT_RIGHT, LIGHT_DIFFERENCE = "#8FC1E3", "#F0B48A", "#999999"  # the published maximum over layers
+KIND_COLOURS = {"formal": "#007A5E", "functional": "#CC79A7", "other": "#E69F00"}
+KIND_MARKS = {"formal": "s", "functional": "^", "other": "D"}
+SERIES = ("#0072B2", "#D55E00", "#007A5E", "#CC79A7", "#E69F00", "#56B4E9")
+MARKS = "osD^vP"
+ONE_COLUMN_INCHES = 3.5
+STYLE: dict[RcKeyType, float] = {
+    "font.size": 8,
+    "lines.markersize": 3.5,
+    "lines.linewidth": 1.2,
+    "legend.frameon": False,
+}
+UNITS = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")]
+
+
+def draw_curve(axes, points, curve, colour, mark, label=None, column="value", alpha=0.15, **style):
+    """Draw a curve of a table of points with its 95 % interval.
+
+    A checkpoint without a value leaves a gap. One that has the weights of another one is hollow, and not
+    joined to the others. A point without neighbours has no band: its interval is a line. With alpha 0 no
+    interval is drawn.
+    """
+    low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
+    rows = points[points["curve"] == curve].sort_values("tokens")
+    is_own = has_own_weights(rows)
+    own, shared = rows[is_own], rows[~is_own]
+    axes.fill_between(own["tokens"], own[low], own[high], color=colour, alpha=alpha, linewidth=0)
+    axes.plot(own["tokens"], own[column], f"{mark}-", color=colour, label=label, **style)
+    has_band = np.concatenate([[False], np.isfinite(own[low].to_numpy(float)), [False]])
+    alone = own[has_band[1:-1] & ~has_band[:-2] & ~has_band[2:]]
+    for lines in (alone, shared) if alpha else ():
+        axes.vlines(lines["tokens"], lines[low], lines[high], color=colour, linewidth=1)
+    axes.plot(shared["tokens"], shared[column], mark, color=colour, markerfacecolor="white", **style)
+
+
+def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
+    """Draw an estimate with its interval on a line of its own.
+
+    values are the estimate and the ends of its interval. is_bound tells whether the true value may be larger,
+    and smaller, than that: the mark is then hollow, and an arrow points there.
+    """
+    estimate, low, high = values
+    axes.plot([low, high], [height, height], color=colour)
+    axes.plot(estimate, height, mark, color=colour, markerfacecolor="white" if any(is_bound) else colour)
+    for is_open, end, points in [(is_bound[0], high, 14), (is_bound[1], low, -14)]:
+        if is_open:
+            arrow = {"arrowstyle": "<-", "color": colour, "shrinkA": 0, "shrinkB": 0}  # its head is at the text
+            axes.annotate("", (end, height), (points, 0), textcoords="offset points", arrowprops=arrow)
+
+
+def title_of(title, points):
+    """Return the title of a figure over training, with a word on hollow points where there are any."""
+    if has_own_weights(points).all():
+        return title
+    return f"{title}\nhollow: the same weights as another checkpoint"
+
+
+def grid(n_panels, n_columns, height_inches, title, **options):
+    """Make a figure of several panels, two columns wide; those that are too many are left blank."""
+    n_rows = max(1, -(-n_panels // n_columns))
+    figure, panels = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(2 * ONE_COLUMN_INCHES, height_inches * n_rows + 0.3),
+        layout="constrained",
+        squeeze=False,
+        **options,
+    )
+    figure.suptitle(title, fontsize="medium")
+    for axes in panels.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels.flat[n_panels:]:
+        axes.set_axis_off()
+    return figure, panels.ravel()
+
+
+def panel(title):
+    """Make a figure of one panel, one column wide."""
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN_INCHES, 2.6), layout="constrained")
+    axes.set_title(title, fontsize="medium")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def token_axis(axes, tokens, most=6):
+    """Make a logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place.
+
+    most is the number of ticks for which there is room.
+    """
+    axes.set_xlabel("training tokens")
+    trained = np.unique(tokens[tokens > 0])
+    if not len(trained):
+        axes.set_xticks([0], ["0"])
+        return
+    # Limits are those of the checkpoints, also in a panel in which nothing is drawn.
+    lowest, highest = trained[0] / 1.6, 1.6 * trained[-1]
+    if (tokens == 0).any():
+        # From 0 to the smallest number of tokens the axis is linear, and takes the room of a decade.
+        axes.set_xscale("symlog", linthresh=trained[0], linscale=1)
+        axes.set_xlim(-0.2 * trained[0], highest)
+    else:
+        axes.set_xscale("log")
+        axes.set_xlim(lowest, highest)
+    ticks, is_short = token_ticks(lowest, highest, most), np.log10(highest / lowest) < 3
+    if len(trained) == 1:
+        ticks, is_short = trained, True
+    if not is_short:
+        axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)) if (tokens > 0).all() else NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        return
+    axes.xaxis.set_major_locator(FixedLocator([0, *ticks] if (tokens == 0).any() else list(ticks)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tokens_in_short(number)))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def token_ticks(lowest, highest, most=6):
+    """Return numbers of tokens for the ticks of a logarithmic axis: 1, 2, 5 times a power of 10, or fewer.
+
+    Where the range is so short that none lies in it, its ends.
+    """
+    powers = 10.0 ** np.arange(np.floor(np.log10(lowest)), np.ceil(np.log10(highest)) + 1)
+    for factors in [(1, 2, 5), (1, 3), (1,)]:
+        ticks = np.outer(powers, factors).ravel()
+        ticks = ticks[(ticks >= lowest * (1 - 1e-9)) & (ticks <= highest * (1 + 1e-9))]
+        if len(ticks) <= most:
+            break
+    else:
+        ticks = ticks[:: -(-len(ticks) // most)]
+    return ticks if len(ticks) > 1 else np.unique([lowest, highest])
+
+
+def tokens_in_short(number):
+    """Write a number of tokens as names of checkpoints have it: 32B."""
+    rounded = float(f"{number:.2g}")
+    for size, unit in UNITS:
+        if rounded >= size:
+            return f"{rounded / size:.3g}{unit}"
+    return f"{rounded:.3g}"
+
+
+def colour_bar(figure, place, colours, limits, ticks=None, labels=None):
+    """Draw one upright colour bar for the whole figure; place is (left, bottom, width, height) in shares of it."""
+    bar = figure.colorbar(ScalarMappable(Normalize(*limits), colours), cax=figure.add_axes(place, label="colour bar"))
+    if ticks is not None:
+        bar.set_ticks(ticks, labels=labels)
+    bar.ax.minorticks_off()
+    return bar

@@ -1,0 +1,154 @@
+"""Parse the options that the scripts share, and end a script in one line."""
+
+import argparse
+import contextlib
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+
+from pipeline.errors import InputError, is_out_of_memory
+
+
+def minimal_pair_parser(doc, batch_size):
+    """The options that the four evaluate_llm_*.py have in common."""
+    parser = ArgumentParser(doc)
+    add_checkpoint_arguments(parser)
+    parser.add_argument(
+        "--batch_size", type=whole_number, default=batch_size, help=f"sentences at once (default: {batch_size})"
+    )
+    parser.add_argument(
+        "--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)"
+    )
+    parser.add_argument(
+        "--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm"
+    )
+    parser.add_argument(
+        "--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does"
+    )
+    return parser
+
+
+def checkpoint_name(text):
+    """An option's value that names a model: it becomes part of file names."""
+    if not text.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no name")
+    return text
+
+
+def revision_name(text):
+    """An option's value that names a revision: a sub-folder of a local model, and never one elsewhere."""
+    text = checkpoint_name(text)
+    if text.startswith("/") or ".." in Path(text).parts:
+        raise argparse.ArgumentTypeError(f"{text} leads out of the model's folder")
+    return text.strip("/")
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse, with mistakes told in one line."""
+
+    def __init__(self, doc):
+        super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message):
+        """Tell a mistake and end with status 2."""
+        if message.startswith("argument --lang:"):
+            message += "; CONTRIBUTING.md explains how to add a language"
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
+
+
+def add_checkpoint_arguments(parser):
+    """The options of every script that loads a checkpoint."""
+    parser.add_argument(
+        "--model", type=checkpoint_name, required=True, help="name on the Hugging Face hub, or local folder"
+    )
+    parser.add_argument(
+        "--revision",
+        type=revision_name,
+        help="branch, tag or commit on the hub, or sub-folder of the local folder",
+    )
+    add_device_arguments(parser)
+    parser.add_argument(
+        "--dtype",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="in which the model computes (default: float32)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+
+
+def add_device_arguments(parser):
+    """The options of every script that computes much."""
+    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument(
+        "--threads", type=whole_number, help="cores of the CPU to use, where several jobs share them (default: all)"
+    )
+
+
+def whole_number(text):
+    """An option's value that must be 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
+def run_script(main):
+    """Run a script's main(): bad input ends it with one line on standard error and status 2."""
+
+    end_in_one_line()
+    try:
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # now, where a reader that is gone can be handled
+        if getattr(sys.modules["__main__"], "main", None) is main:  # Python is about to end
+            ignore_signals()
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and is_reader_gone():
+            sys.exit(128 + signal.SIGPIPE)
+        if isinstance(error, InputError):
+            told = str(error)
+        elif is_out_of_memory(error):
+            told = "the memory does not hold it: --device cpu may have more"
+        elif isinstance(error, OSError):  # a full disk, a folder that is gone
+            told = f"{error.filename or 'a file'}: {error.strerror or error}"
+        else:
+            raise
+        print(f"{Path(sys.argv[0]).name}: {' '.join(told.split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def is_reader_gone():
+    """Return whether nobody reads standard output any more (``| head``); nothing more is written to it then."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    is_gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    if is_gone:  # Python flushes once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return is_gone
+
+
+def stop(number, _):
+    """End the process with status 130 (SIGINT) or 143 (SIGTERM)."""
+    script, name = Path(sys.argv[0]).name, signal.Signals(number).name
+    with contextlib.suppress(Exception):  # it may be in the middle of a print
+        sys.stdout.flush()
+    line = f"{script}: stopped by {name}; the same command goes on from what is finished\n"
+    # A progress bar leaves the cursor in its line.
+    os.write(2, ("\n" * os.isatty(2) + line).encode())
+    os._exit(128 + number)
+
+
+def end_in_one_line():
+    """Let SIGINT and SIGTERM end this process with ``stop``, unless they are ignored (``nohup``, ``&``)."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def ignore_signals():
+    """Let both do nothing: the work is done, and Python is about to end."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,1 @@
+"""Files that are read without trust and written whole."""

@@ -1,0 +1,1 @@
+"""Published data, one data set a file."""

@@ -1,0 +1,172 @@
+"""Read what was published about Le Petit Prince: text, word timings, fMRI, mask, inter-subject correlations."""
+
+import zipfile
+
+import numpy as np
+
+from pipeline.errors import InputError, explain_errors
+from study.files import images
+from study.files.archives import check_member
+from study.files.safe_joblib import read_arrays
+from study.files.tables import numbers, read_csv
+from study.files.texts import decode
+from study.paths import (
+    atlas_path,
+    average_subject_files,
+    average_subject_path,
+    isc_path,
+    mask_path,
+    text_path,
+    word_timings_path,
+)
+from study.require import require_input
+
+TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the texts
+
+# Beyond what anyone needs, and what a small file that lies about its size may take of the memory.
+MOST_TEXT = 2**24  # bytes of a run's text
+
+LATERALIZATION = "https://github.com/l-bg/llms_brain_lateralization"
+
+ANNOTATIONS = "https://openneuro.org/datasets/ds003643 (annotation/{LANG}/)"
+
+
+def read_texts(lang):
+    """The written text of each run, from ``text_path``: a list of str, with line feeds alone.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or without a text of this language.
+    """
+    path = require_input(text_path(lang), LATERALIZATION)
+    texts: list[str] = []
+    with explain_errors(path, "download it again"), zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        while (name := f"lpp_{lang}_text/text_{lang}_run{len(texts) + 1}.txt") in names:
+            check_member(archive.getinfo(name), MOST_TEXT)
+            with archive.open(name, pwd=TEXT_PASSWORD) as file:
+                text = decode(file.read(MOST_TEXT + 1), f"{path}: {name}")
+            texts.append(text.replace("\r\n", "\n"))
+        if not texts:
+            raise InputError(f"{path}: there is no {name} in it; is it the text of another language?")
+    return texts
+
+
+def read_word_timings(lang):
+    """What was heard in each run, from ``word_timings_path``.
+
+    Returns
+    -------
+    list over runs of (words, onsets, offsets)
+        words is a list of str, onsets and offsets are float64 arrays of shape (n_words,), in seconds
+        from the start of the run. Rows without a word are dropped.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, its sections are not 1, 2, 3 ..., a word has no place in time, or
+        begins before the word above it in its section.
+    """
+    path = require_input(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
+    rows = read_csv(path, ["word", "onset", "offset", "section"])
+    rows = rows[rows["word"].str.strip() != ""]
+    sections = numbers(rows["section"], path)
+    different = np.unique(sections)
+    if not np.array_equal(different, 1 + np.arange(len(different))) or len(rows) == 0:
+        listed = ", ".join(f"{section:g}" for section in different[:12]) or "none"
+        raise InputError(f"{path}: expected the sections 1, 2, 3 ..., got {listed}. Get or make it again.")
+    onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
+    wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
+    if wrong.any():
+        line = rows.index[wrong][0]
+        raise InputError(f"{path}: line {line}: a word from {onsets[wrong][0]} to {offsets[wrong][0]} s; get it again")
+    check_onsets_increase(path, rows.index, sections, onsets)
+    words = rows["word"].to_numpy()
+    return [
+        (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
+        for section in np.unique(sections)
+    ]
+
+
+def check_onsets_increase(path, lines, sections, onsets):
+    """Check that no word of a section begins before the word above it; lines, sections, onsets: (n_words,)."""
+    order = np.argsort(sections, kind="stable")
+    is_backwards = (np.diff(onsets[order]) < 0) & (np.diff(sections[order]) == 0)
+    if is_backwards.any():
+        above, place = order[[np.flatnonzero(is_backwards)[0], np.flatnonzero(is_backwards)[0] + 1]]
+        raise InputError(
+            f"{path}: line {lines[place]}: expected an onset of {onsets[above]:g} s or later in section "
+            f"{sections[place]:g}, as in line {lines[above]}, got {onsets[place]:g} s. Get or make it again."
+        )
+
+
+def count_timing_rows(lang):
+    """Return the number of rows of ``word_timings_path``, with those without a word."""
+    return len(read_csv(word_timings_path(lang), ["word"]))
+
+
+def read_average_subject(lang):
+    """The fMRI of each run, from ``average_subject_path``.
+
+    Returns
+    -------
+    list over runs of float array of shape (n_scans, n_voxels)
+
+    Raises
+    ------
+    InputError
+        A run is missing or damaged, holds a value that is not finite, or has other voxels than run 0.
+    """
+    source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
+    require_input(average_subject_path(lang, 0), source)
+    runs: list[np.ndarray] = []
+    for number in range(len(average_subject_files(lang))):
+        path = require_input(average_subject_path(lang, number), source)
+        run = read_arrays(path)
+        if not isinstance(run, np.ndarray) or run.ndim != 2 or run.dtype.kind != "f":
+            raise InputError(f"{path}: it holds no array of shape (n_scans, n_voxels) of floats; get it again")
+        if runs and run.shape[1] != runs[0].shape[1]:
+            raise InputError(f"{path}: {run.shape[1]} voxels, but {runs[0].shape[1]} in run 0; get all runs again")
+        if not np.isfinite(run).all():
+            raise InputError(f"{path}: it holds values that are not finite numbers; get it again")
+        runs.append(run)
+    return runs
+
+
+def read_mask(lang):
+    """The brain mask, a nibabel image.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    """
+    return images.read_mask(require_input(mask_path(lang), LATERALIZATION))
+
+
+def read_atlas():
+    """The regions that the user wants beside the language regions, a nibabel image, or None.
+
+    Raises
+    ------
+    InputError
+        See ``images.read_labels``.
+    """
+    path = atlas_path()
+    return images.read_labels(path) if path.is_file() else None
+
+
+def read_isc(lang, n_voxels):
+    """Inter-subject correlations, array of shape (n_trials, n_voxels).
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, or has other voxels than the mask.
+    """
+    path = require_input(isc_path(lang), LATERALIZATION)
+    isc = read_arrays(path)
+    if not isinstance(isc, np.ndarray) or isc.ndim != 2 or isc.shape[1] != n_voxels:
+        raise InputError(f"{path}: it should be (n_trials, {n_voxels}), as many voxels as {mask_path(lang).name}")
+    return isc

@@ -1,0 +1,235 @@
+"""Make an output once: skip it if it exists, lock it, cache its parts, finish it with a record."""
+
+import contextlib
+import json
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+from pipeline.checksums import sha256
+from pipeline.errors import InputError
+from pipeline.models import weights
+from study import cache
+from study.checkpoint_records import describe_other_model, is_same_checkpoint, log_if_unsure
+from study.files.atomic import lock
+from study.paths import record_path
+from study.program import ROOT, source_files
+from study.progress import log
+from study.records import changed_input, read_record, versions, write_record
+
+
+class Job:
+    """One output that is made once, or another piece of work with a cache.
+
+    ::
+
+        with Job(output, parameters, modules=[__name__], inputs=inputs) as job:
+            if job.is_finished:
+                return
+            arrays = job.cached("run-1", compute)
+            job.finish({output: write})
+
+    An interrupted job leaves its cache, and the same command goes on from there. A cached part is void when options,
+    inputs, checkpoint, versions of packages, or the source files that compute them have changed.
+
+    Parameters
+    ----------
+    output : pathlib.Path
+        The last file to be written: where it exists, all exist.
+    parameters : dict
+        All options that change the numbers.
+    modules : list of str
+        Modules of this project that compute the output. The cache depends on their source files, and on those of
+        what they import.
+    inputs : list of pathlib.Path
+        Files that the output is made from.
+    model : str, optional
+        The model as on the command line, where the output is made from a checkpoint.
+    overwrite : bool
+        Make the output again if it exists.
+    skips_finished : bool
+        Whether an output that exists, made in the same way, is left alone.
+
+    Attributes
+    ----------
+    is_finished : bool
+        Whether the output exists and stays. The user has been informed.
+    folder : pathlib.Path
+        Of the cache.
+
+    Raises
+    ------
+    InputError
+        On entry, as ``is_finished`` in this module.
+    """
+
+    def __init__(self, output, parameters, *, modules, inputs=(), model=None, overwrite=False, skips_finished=True):
+        self.output, self.parameters, self.modules, self.inputs = output, parameters, modules, list(inputs)
+        self.model, self.overwrite, self.skips_finished = model, overwrite, skips_finished
+        self.folder, self.is_finished, self.checkpoint = cache.cache_folder(output), False, None
+        self._started = time.time()
+        self._exits = contextlib.ExitStack()
+
+    def __enter__(self):
+        """Skip the output, or wait for the lock and open the cache."""
+        if self.skips_finished and self._exists() and not cache.is_left_behind(self.output):
+            print(f"{self.output} is there already")
+            log_if_unsure(self.output, self.model)
+            self.is_finished = True
+            return self
+        with contextlib.ExitStack() as exits:
+            exits.enter_context(lock(self.output, log))
+            if self.skips_finished and self._exists():  # another job has made it in the meantime
+                cache.remove_cache(self.output)
+                print(f"{self.output} is there already")
+                self.is_finished = True
+            else:
+                made_with = {"parameters": self.parameters, "model": self.model and str(self.model)}
+                made_with |= {"versions": versions(), "program": self._program()}
+                made_from = [*self.inputs, *self._checkpoint_files()]
+                command = shlex.join(sys.argv)
+                exits.enter_context(cache.open_cache(self.output, made_with, made_from, log, command))
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        """Keep the cache after an error, remove it otherwise, and release the lock."""
+        return self._exits.__exit__(*error)
+
+    def _exists(self):
+        return is_finished(self.output, self.parameters, self.overwrite, self.model, self.inputs)
+
+    def _program(self):
+        files = {file for module in self.modules for file in source_files(module)}
+        return {str(file.relative_to(ROOT)): sha256(file) for file in sorted(files)}
+
+    def _checkpoint_files(self):
+        if self.model is None:
+            return []
+        folder = Path(self.model, self.parameters.get("revision") or "")
+        return weights.checkpoint_files(folder) if folder.is_dir() else []
+
+    def load(self, name):
+        """Load a cached part, a dict of arrays, or None where it does not exist."""
+        return cache.load_arrays(self.folder / f"{name}.npz")
+
+    def save(self, name, **arrays):
+        """Save arrays as a part of the cache."""
+        cache.save_arrays(self.folder / f"{name}.npz", **arrays)
+
+    def cached(self, name, compute):
+        """Return a part from the cache, or compute and cache it.
+
+        Parameters
+        ----------
+        name : str
+            Of the part.
+        compute : callable
+            Returns a dict of arrays.
+
+        Returns
+        -------
+        dict of arrays
+        """
+        arrays = self.load(name)
+        if arrays is None:
+            arrays = compute()
+            self.save(name, **arrays)
+        return arrays
+
+    def empty_unless_same(self, checkpoint):
+        """Remove the cached parts unless they were made from this checkpoint, which is then recorded."""
+        cache.empty_unless_same(self.folder, checkpoint, log, weights.is_same)
+        self.checkpoint = checkpoint
+
+    def finish(self, writers, *, seed=None, replaces=(), parameters=None, started=None):
+        """Write outputs, record how they were made, and move them to their places.
+
+        Parameters
+        ----------
+        writers : dict from pathlib.Path to callable
+            Each callable is called with a path to write to. The last output shows that the work is done, and has the
+            record next to it.
+        seed : int, optional
+        replaces : list of pathlib.Path
+            Older outputs, which are removed.
+        parameters : dict, optional
+            For the record, where one job makes several outputs with different parameters.
+        started : float, optional
+            ``time.time()`` when the work on this output began. By default, when the job began.
+
+        Raises
+        ------
+        InputError
+            An input has changed since the work began.
+        """
+        for path, write in writers.items():
+            write(self.folder / path.name)
+        *others, output = writers
+        cache.check_unchanged(self.folder)
+        write_record(
+            self.folder / output.name,
+            parameters=self.parameters if parameters is None else parameters,
+            inputs=self.inputs,
+            started=self._started if started is None else started,
+            checkpoint=self.checkpoint,
+            seed=seed,
+            checksums={path.name: sha256(self.folder / path.name) for path in writers},
+        )
+        cache.put_in_place(self.folder, [*others, record_path(output), output], replaces)
+
+
+def is_finished(path, parameters, overwrite, model=None, inputs=()):
+    """Return whether an output exists, was made in the same way from the same files, and may stay.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    parameters : dict
+        All options that change the numbers.
+    overwrite : bool
+        Whether the output is made again in any case.
+    model : str, optional
+        The model, where the output is made from a checkpoint.
+    inputs : list of pathlib.Path
+        Files that the output is made from. Only files that are newer than the output are read.
+
+    Raises
+    ------
+    InputError
+        The output was made with other parameters, from other files, or from another model of the same name: these
+        must not be mixed. Or it could not be written.
+    """
+    check_writable(path)
+    if overwrite or not path.exists():
+        return False
+    record = read_record(path)
+    before, after = record.get("parameters", {}), json.loads(json.dumps(parameters))
+    keys = dict.fromkeys([*after, *before]) if before else {}
+    changed = [f"{key} {before.get(key)}" for key in keys if before.get(key) != after.get(key)]
+    if model is not None and record.get("checkpoint"):
+        checkpoint = record["checkpoint"]
+        if not is_same_checkpoint(checkpoint, model, path):
+            changed.append(describe_other_model(checkpoint, model))
+    if changed:
+        raise InputError(f"{path} was made with {', '.join(changed)}: --overwrite makes it again")
+    if file := changed_input(path, inputs):
+        raise InputError(f"{path} was made from another {file}, which has changed since: --overwrite makes it again")
+    return True
+
+
+def check_writable(path):
+    """Check that an output can be written, before hours of work.
+
+    Raises
+    ------
+    InputError
+        The folder, or its nearest parent that exists, may not be written to.
+    """
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: {folder} is not a folder that you may write to")

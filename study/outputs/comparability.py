@@ -1,0 +1,95 @@
+"""Find what keeps the checkpoints of one curve from being compared: other options, other parts, gaps."""
+
+import glob
+import json
+
+from pipeline.tasks import lm_eval_results
+from pipeline.tasks.table import BENCHMARKS
+from study.inputs.lm_eval import read_lm_eval_runs
+from study.outputs.same_weights import describe_weights
+from study.outputs.tasks import other_parts, parts_of_checkpoints
+from study.paths import (
+    activations_path,
+    average_subject_files,
+    benchmark_path,
+    checkpoint_stem,
+    generated_text_path,
+    generated_texts_folder,
+    onsets_offsets_path,
+    run_correlations_path,
+)
+from study.records import changed_input, read_record
+
+
+def what_differs(model, checkpoints, lang, lm_eval=None):
+    """In what the checkpoints of one curve were not treated alike.
+
+    Compared are the options on record of fits, activations, benchmarks and texts (of these, the
+    first one), the paradigms and pairs of benchmarks, and how lm_eval was run. A fit that was made of other files
+    than are there now is told too, and what is strange about the weights (see ``describe_weights``).
+
+    Parameters
+    ----------
+    model, lang : str
+    checkpoints : pandas.DataFrame with columns stem, revision, ...
+        As ``fitted_checkpoints`` returns it.
+    lm_eval : optional
+        As ``read_lm_eval_files`` returns it, for callers that have read the files.
+
+    Returns
+    -------
+    list of str
+        A sentence for each difference.
+    """
+    stems, sentences = checkpoints["stem"], []
+    outputs = {"the fit": [run_correlations_path(stem, lang) for stem in stems]}
+    outputs["activations"] = [activations_path(stem, lang) for stem in stems]
+    for benchmark in BENCHMARKS:
+        outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
+        parts, usual = parts_of_checkpoints(benchmark, stems)
+        sentences += other_parts(benchmark, checkpoints["revision"], parts, usual)
+    outputs["texts"] = [generated_text_path(stem, 0, 0, generated_texts_folder()) for stem in stems]
+    for what, paths in outputs.items():
+        records = [record for path in paths if (record := read_record(path).get("parameters"))]
+        for name in sorted({name for record in records for name in record} - {"revision"}):
+            values = {json.dumps(record.get(name)) for record in records}
+            if len(values) > 1:
+                sentences.append(f"{what}: made with {name} {' and '.join(sorted(values))} at different checkpoints")
+    for stem in stems:
+        made_from = [activations_path(stem, lang), onsets_offsets_path(lang), *average_subject_files(lang)]
+        # Of a study that was copied here, gigabytes would have to be read to be sure.
+        if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
+            sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
+    sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"], lm_eval))[1]
+    return sentences + describe_weights(checkpoints)
+
+
+def what_is_missing(model, checkpoints, benchmarks, lang):
+    """What has not been run yet, and leaves a gap.
+
+    Parameters
+    ----------
+    model, lang : str
+    checkpoints : pandas.DataFrame
+        As ``fitted_checkpoints`` returns it.
+    benchmarks : pandas.DataFrame
+        As ``read_benchmarks`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each gap.
+    """
+    name, sentences = checkpoint_stem(model), []
+    extracted = {path.name for path in activations_path("x", lang).parent.glob(f"{glob.escape(name)}_*_{lang}.lz4")}
+    waiting = sorted(extracted - {activations_path(stem, lang).name for stem in checkpoints["stem"]})
+    if waiting:
+        sentences.append(f"extracted and not fitted, or not known how long they were trained: {', '.join(waiting)}")
+    never = [benchmark for benchmark in (*BENCHMARKS, "acceptability") if benchmark not in benchmarks]
+    if never:
+        sentences.append(f"not run for any fitted checkpoint: {', '.join(never)}")
+    for benchmark in benchmarks:
+        gaps = checkpoints["revision"][benchmarks[benchmark].isna().to_numpy()]
+        if len(gaps):
+            sentences.append(f"{benchmark} has no value at {', '.join(gaps)}")
+    return sentences

@@ -1,0 +1,71 @@
+"""Write tables, figures, maps and texts into ``fig/``, and read them back."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+
+from study.files import images
+from study.files.atomic import new_file
+from study.files.tables import read_values, write_table
+from study.paths import calibration_path, figure_path
+
+
+def save_table(table, name, suffix=".csv"):
+    """Save a pandas table as ``fig/{name}.csv``, or ``.csv.gz``."""
+    write_table(figure_path(f"{name}{suffix}"), table)
+
+
+def discard(name):
+    """Remove what an earlier run of the notebook left as ``fig/{name}.*`` and is not made any more."""
+    for suffix in ("csv", "pdf", "png", "nii.gz"):
+        figure_path(f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def read_calibration():
+    """The simulated studies of demo/calibration.py, for ``pipeline.calibration``."""
+    return read_values(calibration_path(), text=["study"])
+
+
+def read_families():
+    """What the notebook has found for every model and language so far.
+
+    Returns
+    -------
+    curves, tables : pandas.DataFrame
+        All ``fig/{family}_curves.csv`` and ``fig/{family}_table.csv``, with a column family.
+    """
+    curves, tables = [], []
+    for path in sorted(figure_path("x").parent.glob("*_curves.csv")):
+        family = path.name.removesuffix("_curves.csv")
+        if (table := path.with_name(f"{family}_table.csv")).is_file():
+            curves.append(read_values(path, text=["revision", "same_weights_as"]).assign(family=family))
+            tables.append(read_values(table, text=["curve"]).assign(family=family))
+    return pd.concat(curves, ignore_index=True), pd.concat(tables, ignore_index=True)
+
+
+def save_text(text, name):
+    """Save words as ``fig/{name}.txt``."""
+    with new_file(figure_path(f"{name}.txt")) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def save_map(values, mask_img, name):
+    """Save values of voxels as ``fig/{name}.nii.gz``, which every viewer opens; NaN becomes 0.
+
+    values is an array of shape (n_voxels,), or (n_maps, n_voxels) for an image with a time axis.
+    """
+    values = np.atleast_2d(np.nan_to_num(values)).astype(np.float32)
+    volume = np.zeros((*mask_img.shape, len(values)), dtype=np.float32)
+    volume[np.asarray(mask_img.dataobj) != 0] = values.T
+    code = int(mask_img.header["sform_code"])
+    image = images.make_image(volume if len(values) > 1 else volume[..., 0], mask_img.affine, code)
+    with new_file(figure_path(f"{name}.nii.gz")) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+
+
+def save_figure(figure, name):
+    """Save a matplotlib figure as ``fig/{name}.pdf`` and ``fig/{name}.png``."""
+    for suffix in ("pdf", "png"):
+        with new_file(figure_path(f"{name}.{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, dpi=300)

@@ -1,0 +1,155 @@
+"""The two tables of a benchmark of minimal pairs: a row per paradigm, and a row per pair."""
+
+import collections
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from pipeline.errors import InputError
+from study.files.tables import numbers, read_csv
+
+SENTENCES = ("good", "bad")
+
+
+def read_accuracies(path):
+    """Read the accuracy of each paradigm.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    pandas.Series of float
+        The index is the paradigm.
+
+    Raises
+    ------
+    InputError
+        The table is damaged, lacks a column, has no row, or an accuracy is not between 0 and 1.
+    """
+    rows = read_csv(path, ["paradigm", "accuracy"])
+    values = numbers(rows["accuracy"], path)
+    if rows.empty:
+        raise InputError(f"{path}: expected a row per paradigm, got none. Make it again with --overwrite.")
+    is_wrong = (values < 0) | (values > 1)
+    if is_wrong.any():
+        line, cell = rows.index[is_wrong][0], rows["accuracy"][is_wrong].iloc[0]
+        raise InputError(f"{path}: line {line}: expected an accuracy from 0 to 1, got {cell}. Get or make it again.")
+    return pd.Series(values, index=rows["paradigm"], name="accuracy")
+
+
+def read_right(path):
+    """Read which pairs a model has right: those whose good sentence is the more probable one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    pandas.Series of float
+        1 for a right pair and 0 for a wrong one or a tie. The index is (paradigm, pair), as strings. Its attribute
+        ``attrs["sentences"]`` is a checksum of the sentences, None where the table lacks them.
+
+    Raises
+    ------
+    InputError
+        The table is damaged, lacks a column, or has no row.
+    """
+    columns = ["paradigm", "pair", "logprob_good", "logprob_bad"]
+    rows = read_csv(path, columns, optional=SENTENCES, free_text=SENTENCES)
+    if rows.empty:
+        raise InputError(f"{path}: expected a row per pair, got none. Make it again with --overwrite.")
+    good, bad = (numbers(rows[side], path) for side in ("logprob_good", "logprob_bad"))
+    right = pd.Series(good > bad, index=[rows["paradigm"], rows["pair"]], dtype=float)
+    right.attrs["sentences"] = _checksum_of_sentences(rows)
+    return right
+
+
+def _checksum_of_sentences(rows):
+    """Return a checksum of the sentences of pairs, whatever their order, or None where there are none."""
+    if not set(SENTENCES) <= set(rows):
+        return None
+    sentences = sorted(zip(rows["paradigm"], rows["pair"], rows["good"], rows["bad"], strict=True))
+    return hashlib.sha256(repr(sentences).encode()).hexdigest()
+
+
+def read_part(path, pairs_path):
+    """Read which paradigms of a benchmark a checkpoint has, and how many pairs of each.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The table of paradigms.
+    pairs_path : pathlib.Path
+        The table of pairs, which is read where the other is missing or has no column n_pairs.
+
+    Returns
+    -------
+    tuple of (paradigm, number of pairs) or None
+        A part as ``pipeline.benchmarks`` has it; None where neither table is there.
+
+    Raises
+    ------
+    InputError
+        A table is damaged or lacks a column.
+    """
+    if path.is_file():
+        rows = read_csv(path, ["paradigm"], optional=["n_pairs"])
+        if "n_pairs" in rows:
+            sizes = numbers(rows["n_pairs"], path).astype(int).tolist()
+            return tuple(sorted(zip(rows["paradigm"], sizes, strict=True)))
+        if not pairs_path.is_file():
+            return tuple((paradigm, None) for paradigm in sorted(rows["paradigm"]))
+    if pairs_path.is_file():
+        return count_by_paradigm(read_csv(pairs_path, ["paradigm"], free_text=SENTENCES)["paradigm"])
+    return None
+
+
+def count_by_paradigm(paradigms):
+    """Return the part that has these paradigms, given for each of its pairs."""
+    return tuple(sorted(collections.Counter(paradigms).items()))
+
+
+def join_pairs(rights):
+    """Join which pairs several checkpoints have right.
+
+    Parameters
+    ----------
+    rights : list over checkpoints of (path, pandas.Series) or None
+        As ``read_right`` returns the series, and where from; None for a checkpoint without.
+
+    Returns
+    -------
+    values : float array of shape (n_checkpoints, n_pairs)
+        NaN for a checkpoint without.
+    paradigms : array of shape (n_pairs,)
+
+    Raises
+    ------
+    InputError
+        Checkpoints have other pairs.
+    """
+    first_path, first = next(right for right in rights if right is not None)
+    of_first = first.attrs["sentences"]
+    values = np.full((len(rights), len(first)), np.nan)
+    for row, right in enumerate(rights):
+        if right is None:
+            continue
+        path, series = right
+        if not series.index.equals(first.index):
+            if first.index.has_duplicates or sorted(series.index) != sorted(first.index):
+                raise InputError(
+                    f"{path}: expected the pairs of {first_path.name} by paradigm and number, got others. "
+                    "Make one of them again with --overwrite."
+                )
+            series = series.reindex(first.index)  # the same pairs in another order
+        if None not in (of_first, right[1].attrs["sentences"]) and right[1].attrs["sentences"] != of_first:
+            raise InputError(
+                f"{path}: expected the sentences of {first_path.name}, got others under the same numbers. "
+                "Make one of them again with --overwrite."
+            )
+        values[row] = series.to_numpy()
+    return values, first.index.get_level_values(0).to_numpy()

@@ -1,0 +1,76 @@
+"""Identify the version of this project: its git commit, and the source files that a stage uses."""
+
+import ast
+import functools
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("pipeline", "study", "report")
+
+
+@functools.cache
+def git_commit():
+    """Return the git commit of this project, and whether tracked files have changed since.
+
+    Returns
+    -------
+    dict with ``commit`` (str or None) and ``has_changes`` (bool or None)
+        None where the project is not a git checkout, or git is not installed.
+    """
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    if commit is None or changes is None or _git("rev-parse", "--show-prefix"):  # a folder of another repository
+        return {"commit": None, "has_changes": None}
+    return {"commit": commit, "has_changes": bool(changes)}
+
+
+def _git(*arguments):
+    """Return what a git command prints in the folder of this project, or None where it fails."""
+    try:
+        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+@functools.cache
+def source_files(module):
+    """Return the source files that a module of this project uses: its own, and those of what it imports.
+
+    Parameters
+    ----------
+    module : str
+        For example ``study.stages.fit``.
+
+    Returns
+    -------
+    list of pathlib.Path, sorted
+        Imports are followed through this project; other packages are recorded by their versions.
+    """
+    files, waiting = set(), [_file_of(module)]
+    while waiting:
+        file = waiting.pop()
+        if file is not None and file not in files:
+            files.add(file)
+            waiting += [_file_of(name) for name in imported_names(file)]
+    return sorted(files)
+
+
+def imported_names(file):
+    """Return the dotted names that a source file imports, a list of str."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _file_of(name):
+    """Return the source file of a module of this project, or None for any other name."""
+    if name.partition(".")[0] not in PACKAGES:
+        return None
+    path = ROOT.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)

@@ -1,0 +1,85 @@
+"""Extract the word vectors of one checkpoint for a story."""
+
+import contextlib
+import os
+
+from pipeline.errors import InputError
+from pipeline.models.loading import use_threads
+from pipeline.words.vectors import word_vectors
+from study import progress
+from study.files.atomic import lock
+from study.files.safe_joblib import write_arrays
+from study.inputs.le_petit_prince import count_timing_rows
+from study.inputs.story import check_same_timings, is_of_timings, place_words, read_story
+from study.jobs import Job
+from study.paths import activations_path, checkpoint_stem, onsets_offsets_path, text_path, word_timings_path
+from study.stages.loading import load_for_job
+
+
+def extract_activations(args):
+    """Write the word vectors of one checkpoint, and the word timings.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The options of ``extract_llm_activations.py``.
+    """
+    output = activations_path(checkpoint_stem(args.model, args.revision), args.lang)
+    parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
+    inputs = [text_path(args.lang), word_timings_path(args.lang)]
+    with Job(output, parameters, modules=[__name__], inputs=inputs, model=args.model, overwrite=args.overwrite) as job:
+        if job.is_finished:
+            return
+        texts, words_of_runs, onsets_offsets = read_story(args.lang)
+        spans_of_runs = place_words(words_of_runs, texts, args.lang)
+        if not args.overwrite:
+            check_same_timings(onsets_offsets, args.lang)
+        use_threads(args.threads)
+        model, tokenizer = load_for_job(job, args, texts)
+        vectors_of_runs = compute_vectors(job, model, tokenizer, texts, spans_of_runs, args)
+        write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
+        activations = [list(vectors) for vectors in vectors_of_runs]  # runs of layers of (n_words, n_units)
+        job.finish({output: lambda path: write_arrays(path, activations)})
+    n_layers, _, n_units = vectors_of_runs[0].shape
+    n_words, n_rows = sum(map(len, spans_of_runs)), count_timing_rows(args.lang)
+    timings = word_timings_path(args.lang).name
+    unused = f"; {n_rows - n_words} of {n_rows} rows of {timings} have no word" if n_rows > n_words else ""
+    print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}{unused}")
+
+
+def compute_vectors(job, model, tokenizer, texts, spans_of_runs, args):
+    """Compute the word vectors of every run that is not cached yet.
+
+    Returns
+    -------
+    list over runs of float32 array of shape (n_layers, n_words, n_units)
+    """
+    vectors_of_runs = []
+    with progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar:
+        for run, (text, spans) in enumerate(zip(texts, spans_of_runs, strict=True), start=1):
+            part = job.load(f"run-{run}")
+            if part is not None:
+                bar.update(len(spans))
+            else:
+                try:
+                    vectors = word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
+                except InputError as error:
+                    name = f"{args.model} {args.revision or ''}"
+                    raise InputError(f"{name}, run {run} of the story: {error}") from error
+                part = {"vectors": vectors}
+                job.save(f"run-{run}", **part)
+            vectors_of_runs.append(part["vectors"])
+    return vectors_of_runs
+
+
+def write_timings(onsets_offsets, lang, overwrite, folder):
+    """Write the file of word timings, unless it exists: jobs that run at the same time share it."""
+    path = onsets_offsets_path(lang)
+    with lock(path):
+        if not overwrite:
+            check_same_timings(onsets_offsets, lang)
+        with contextlib.suppress(InputError):  # a damaged file is replaced
+            if is_of_timings(path, onsets_offsets):
+                return
+        write_arrays(folder / path.name, onsets_offsets)
+        os.replace(folder / path.name, path)

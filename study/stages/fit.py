@@ -1,0 +1,163 @@
+"""Fit the encoding models of all layers of one checkpoint to the average listener."""
+
+import numpy as np
+import torch
+
+from pipeline.encoding.arrays import as_float32
+from pipeline.encoding.cross_validation import cross_validate
+from pipeline.encoding.folds import hold_out_runs
+from pipeline.errors import InputError
+from pipeline.models.loading import pick_device, use_threads
+from study import progress
+from study.files.atomic import new_file
+from study.files.safe_joblib import write_arrays
+from study.inputs.le_petit_prince import read_average_subject
+from study.inputs.story import hrf_matrices, layer_regressors, prepare_fmri
+from study.jobs import Job
+from study.outputs.activations import read_activations, read_onsets_offsets
+from study.paths import (
+    activations_path,
+    all_layer_correlations_paths,
+    average_subject_files,
+    layer_correlations_path,
+    onsets_offsets_path,
+    run_correlations_path,
+)
+from study.records import read_record
+
+
+def fit_average_subject(model, args):
+    """Write the correlations of all layers of one checkpoint, and print how well each layer predicts.
+
+    Parameters
+    ----------
+    model : str
+        Name in the activation file.
+    args : argparse.Namespace
+        The options of ``fit_average_subject.py``.
+    """
+    output = run_correlations_path(model, args.lang)
+    inputs = [activations_path(model, args.lang), onsets_offsets_path(args.lang), *average_subject_files(args.lang)]
+    device = pick_fit_device(args)
+    parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
+    with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
+        if job.is_finished:
+            return
+        use_threads(args.threads)
+        torch.backends.cuda.matmul.allow_tf32 = args.tf32
+        low, high, n_alphas = args.alphas
+        alphas = np.logspace(low, high, int(n_alphas))
+        correlations, chosen_alphas = fit(job, model, args.lang, alphas, device)
+        job.checkpoint = read_record(activations_path(model, args.lang)).get("checkpoint")
+        old_layers = all_layer_correlations_paths(model, args.lang)
+        job.finish(writers(output, correlations, chosen_alphas, model, args.lang), replaces=old_layers)
+    print_remarks(correlations, chosen_alphas, alphas, args.alphas)
+    best = np.nanmean(correlations, axis=(1, 2)).argmax()
+    print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
+
+
+def pick_fit_device(args):
+    """Return the device on which PyTorch fits, or None for the CPU, on which NumPy does."""
+    device = pick_device(args.device)
+    if args.tf32 and device.type != "cuda":
+        raise InputError(f"--tf32: expected a CUDA device, got {device}. Leave it out.")
+    if device.type == "mps":
+        raise InputError("--device mps: expected a device with float64, which the fit needs. Use --device cpu.")
+    return None if device.type == "cpu" else device
+
+
+def print_remarks(correlations, chosen_alphas, alphas, option):
+    """Print what a user may want to change: voxels that do not vary, and alphas at an end of their range."""
+    n_constant = np.isnan(correlations).any(axis=(0, 1)).sum()
+    if n_constant:
+        print(f"voxels that do not vary in some run, whose correlation is NaN: {n_constant}")
+    n_at_an_end = np.isin(chosen_alphas, alphas[[0, -1]]).sum()
+    words = "--alphas {:g} {:g} {:g}".format(*option)
+    if len(alphas) > 2 and n_at_an_end > chosen_alphas.size / 4:
+        print(
+            f"{n_at_an_end} of {chosen_alphas.size} penalties are at an end of {words}: a wider range may predict "
+            "better, if there is anything to predict. Fit all checkpoints of a curve with the same range."
+        )
+    if len(alphas) == 2:
+        print(f"both penalties of {words} are ends of the range. Give three or more to see whether it is wide enough.")
+
+
+def fit(job, model, lang, alphas, device):
+    """Read activations and fMRI, and fit all layers; return what ``fit_layers`` returns."""
+    fmri = read_average_subject(lang)
+    onsets_offsets, n_scans = read_onsets_offsets(lang), [len(run) for run in fmri]
+    matrices = hrf_matrices(onsets_offsets, onsets_offsets_path(lang), n_scans, lang, device)
+    fmri = prepare_fmri(fmri, lang)
+    regressors = read_regressors(model, lang, matrices)  # layers of runs
+    return fit_layers(job, regressors, fmri, alphas, device, activations_path(model, lang))
+
+
+def writers(output, correlations, chosen_alphas, model, lang):
+    """Return how each output is written, a dict by path; layer 0 comes last but one: where it exists, all layers do."""
+
+    def write_layer(layer):
+        # Averaged in float64, as in the published code.
+        return lambda path: write_arrays(path, correlations[layer].mean(axis=0, dtype=np.float64))
+
+    def write_runs(path):
+        with new_file(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, correlations=correlations, alphas=chosen_alphas)
+
+    layers = reversed(range(len(correlations)))
+    return {layer_correlations_path(model, layer, lang): write_layer(layer) for layer in layers} | {output: write_runs}
+
+
+def fit_layers(job, regressors, fmri, alphas, device, path):
+    """Fit each layer that is not cached yet, and print how well it predicts.
+
+    Parameters
+    ----------
+    job : study.jobs.Job
+    regressors : list over layers of list over runs of float32 array of shape (n_scans, n_units)
+    fmri : list over runs of float32 array of shape (n_scans, n_voxels)
+    alphas : array of shape (n_alphas,)
+    device : torch.device or None
+    path : pathlib.Path
+        Of the activations, for messages.
+
+    Returns
+    -------
+    correlations : float32 array of shape (n_layers, n_runs, n_voxels)
+    chosen_alphas : float64 array of shape (n_layers, n_runs)
+    """
+    folds = hold_out_runs([len(run) for run in fmri])
+    targets = as_float32(np.concatenate(fmri), device)  # (n_scans of all runs, n_voxels)
+    parts = []
+    with progress.bar(len(regressors), job.output.stem, "layer") as bar:
+        for layer, features_of_runs in enumerate(regressors):
+            part = job.load(f"layer-{layer}")
+            if part is None:
+                try:
+                    features = np.concatenate(features_of_runs)
+                    correlations, chosen = cross_validate(features, targets, folds, alphas, device=device)
+                except InputError as error:
+                    raise InputError(f"{path}: layer {layer}: {error}") from error
+                part = {"correlations": correlations, "alphas": chosen}
+                job.save(f"layer-{layer}", **part)
+            parts.append(part)
+            means = part["correlations"].mean(axis=0)  # (n_voxels,)
+            bar.update()
+            bar.write(f"layer {layer}: correlation {np.nanmean(means):.4f}, at most {np.nanmax(means):.4f}")
+    return np.stack([part["correlations"] for part in parts]), np.stack([part["alphas"] for part in parts])
+
+
+def read_regressors(model, lang, matrices):
+    """Regressors of every layer and run.
+
+    Returns a list over layers of list over runs of float32 array (n_scans - 20, n_units): a fifth
+    of the size of the word vectors, of which one run at a time is in memory.
+    """
+    path = activations_path(model, lang)
+
+    def regressors_of_run(run, layers):
+        bar.update()
+        return layer_regressors(layers, matrices[run], path, run)
+
+    with progress.bar(len(matrices), f"{model}: reading", "run") as bar:
+        of_runs = read_activations(model, lang, regressors_of_run)  # runs of layers
+    return list(zip(*of_runs, strict=True))  # layers of runs

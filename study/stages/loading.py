@@ -1,0 +1,39 @@
+"""Load the checkpoint of a command for its job."""
+
+from pipeline.models.loading import load_checkpoint
+from study.checkpoint_records import check_same_weights
+from study.paths import checkpoint_stem, outputs_of_checkpoint
+from study.progress import log
+from study.records import read_record
+
+
+def load_for_job(job, args, texts=(), folder=None):
+    """Load the checkpoint of a command, unless other outputs were made from other weights.
+
+    Parameters
+    ----------
+    job : study.jobs.Job
+        Its cached parts are removed if they were made from another checkpoint.
+    args : argparse.Namespace
+        With ``model``, ``revision``, ``device``, ``dtype`` and ``overwrite``.
+    texts : sequence of str
+        What the model is to read; some of it is tokenised to check the tokenizer.
+    folder : pathlib.Path, optional
+        Of generated texts, where it is not the folder in the study.
+
+    Returns
+    -------
+    model : transformers.PreTrainedModel
+    tokenizer : transformers.PreTrainedTokenizerBase
+
+    Raises
+    ------
+    InputError
+        As ``load_checkpoint``; or an output of the same name was made from other weights, without ``--overwrite``.
+    """
+    model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, texts, log)
+    if not args.overwrite:
+        for path in outputs_of_checkpoint(checkpoint_stem(args.model, args.revision), folder):
+            check_same_weights(path, read_record(path).get("checkpoint"), checkpoint)
+    job.empty_unless_same(checkpoint)
+    return model, tokenizer

@@ -1,0 +1,75 @@
+"""Evaluate a checkpoint on a benchmark of minimal pairs."""
+
+from pipeline.models.loading import use_threads
+from pipeline.tasks.minimal_pairs import accuracies, by_phenomenon, first_pairs, score_pairs
+from pipeline.tasks.table import describe_part
+from study import progress
+from study.cache import every_few_seconds
+from study.files.tables import write_table
+from study.jobs import Job
+from study.outputs import task_tables
+from study.paths import benchmark_pairs_path, benchmark_path, checkpoint_stem
+from study.stages.loading import load_for_job
+
+PAIR_COLUMNS = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+
+
+def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameters):
+    """Score the pairs of a benchmark, and write its accuracies and log-probabilities.
+
+    Parameters
+    ----------
+    benchmark : str
+        As in file names.
+    make_pairs : callable
+        Called with the parameters. Returns the pairs, a pandas.DataFrame with columns paradigm, phenomenon, pair, good,
+        bad.
+    args : argparse.Namespace
+        From ``minimal_pair_parser``.
+    inputs : callable
+        Returns the files that the pairs are read from.
+    parameters
+        Other options that change the numbers, as the seed; they are recorded.
+    """
+    stem = checkpoint_stem(args.model, args.revision)
+    output = benchmark_path(stem, benchmark, args.output_folder)
+    options = parameters | {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
+    if args.limit is not None:  # not in the records of whole benchmarks, so that older records stay valid
+        options["limit"] = args.limit
+    with Job(
+        output,
+        options,
+        modules=[__name__, make_pairs.__module__],
+        inputs=inputs(),
+        model=args.model,
+        overwrite=args.overwrite,
+    ) as job:
+        if job.is_finished:
+            return
+        pairs = first_pairs(make_pairs(**parameters), args.limit)
+        use_threads(args.threads)
+        model, tokenizer = load_for_job(job, args, [*pairs["good"], *pairs["bad"]])
+        scores = job.load("scores")
+        with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
+            pairs = score_pairs(
+                pairs,
+                model,
+                tokenizer,
+                args.batch_size,
+                args.leading_space,
+                progress=bar.update,
+                log=bar.write,
+                known=scores and scores["scores"],
+                keep=every_few_seconds(lambda scores: job.save("scores", scores=scores)),
+            )
+        table = accuracies(pairs)
+        pairs_output = benchmark_pairs_path(stem, benchmark, args.output_folder)
+        writers = {
+            pairs_output: lambda path: write_table(path, pairs[PAIR_COLUMNS]),
+            output: lambda path: write_table(path, table),
+        }
+        job.finish(writers, seed=parameters.get("seed"))
+    print(by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
+    print(f"{len(table)} paradigms in {output}")
+    if part := describe_part(benchmark, task_tables.count_by_paradigm(pairs["paradigm"])):
+        print(part)
