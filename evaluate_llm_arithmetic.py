@@ -11,7 +11,9 @@ same ones for the same --seed: pipeline/arithmetic.py says how. The model is a n
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
+from pipeline.tasks.arithmetic import make_arithmetic_pairs
 from study.command_line import minimal_pair_parser, run_script
+from study.stages.minimal_pairs import evaluate_minimal_pairs
 
 
 def main():
@@ -20,10 +22,7 @@ def main():
     parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
     args = parser.parse_args()
 
-    from pipeline.tasks.arithmetic import arithmetic_pairs
-    from study.stages.minimal_pairs import evaluate_minimal_pairs
-
-    evaluate_minimal_pairs("arithmetic", arithmetic_pairs, args, seed=args.seed)
+    evaluate_minimal_pairs("arithmetic", make_arithmetic_pairs, args, seed=args.seed)
 
 
 if __name__ == "__main__":

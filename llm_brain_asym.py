@@ -9,6 +9,7 @@ In a notebook, ``import llm_brain_asym`` gives the functions of ``study.paths``,
 import sys
 
 from pipeline.words.languages import LANGUAGES
+from report import check, overview, todo
 from study.command_line import ArgumentParser, run_script
 from study.paths import *  # noqa: F403
 from study.stages import STAGES
@@ -32,8 +33,6 @@ def main():
     )
     args = parser.parse_args()
 
-    from report import check, overview, todo
-
     if args.todo:
         todo.print_to_do(args.todo, args.lang)
     elif args.check:
@@ -41,8 +40,8 @@ def main():
         print(results.in_words())
         sys.exit(1 if results.errors else 0)
     else:
-        print(overview.as_json(args.lang) if args.json else overview.in_words(args.lang))
-        overview.reliable_sides(args.lang)  # what is wrong with mask or ISC is an error, though the rest is shown
+        print(overview.format_json(args.lang) if args.json else overview.describe_study(args.lang))
+        overview.find_reliable_sides(args.lang)  # what is wrong with mask or ISC is an error, though the rest is shown
 
 
 if __name__ == "__main__":

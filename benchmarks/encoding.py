@@ -36,10 +36,10 @@ from benchmarks.side_by_side import alternately, machine, print_table, resident_
 from pipeline.encoding.arrays import array_module, as_float32
 from pipeline.encoding.cross_validation import ALPHAS, cross_validate
 from pipeline.encoding.folds import hold_out_runs
-from pipeline.encoding.hrf import TR_S, hrf_matrix
+from pipeline.encoding.hrf import TR_S, make_hrf_matrix
 from pipeline.encoding.ridge import TARGETS_AT_ONCE
 from pipeline.encoding.signals import TRIM_SCANS, make_regressors, trim_and_zscore, zscore
-from pipeline.models.loading import pick_device, use_threads
+from pipeline.models.loading import limit_threads, pick_device
 from study.files.safe_joblib import write_arrays
 from study.paths import activations_path, average_subject_path, onsets_offsets_path
 
@@ -57,7 +57,7 @@ def main():
     parser.add_argument("--n_times", type=int, default=3)
     parser.add_argument("--whole_checkpoint", action="store_true", help="only run the script on a whole checkpoint")
     args = parser.parse_args()
-    use_threads(args.threads)
+    limit_threads(args.threads)
     device = pick_device(args.device)
     print(machine(device))
     place = None if device.type == "cpu" else device
@@ -146,7 +146,7 @@ def regressors_of_layer(words, vectors, device):
     """As fit_average_subject.py makes them: a list over runs of float32 array (n_scans - 20, n_units)."""
     regressors = []
     for (onsets, offsets), n_scans, of_words in zip(words, SCANS_OF_RUNS, vectors, strict=True):
-        matrix = as_float32(hrf_matrix(onsets, offsets, n_scans), device)
+        matrix = as_float32(make_hrf_matrix(onsets, offsets, n_scans), device)
         regressors.append(make_regressors(matrix, of_words))
     return regressors
 

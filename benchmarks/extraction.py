@@ -31,7 +31,7 @@ import torch
 from benchmarks import side_by_side
 from pipeline.models.loading import pick_device
 from pipeline.words.alignment import align
-from pipeline.words.vectors import STEP_TOKENS, windows, word_vectors
+from pipeline.words.vectors import STEP_TOKENS, compute_word_vectors, split_windows
 from study.command_line import run_script
 from study.inputs.le_petit_prince import TEXT_PASSWORD
 
@@ -96,7 +96,7 @@ def words_of(text):
 def windows_of(text, tokenizer, max_tokens, device):
     """Token ids of every window that a run is read in, a list of int tensors of shape (1, n_tokens)."""
     ids = torch.tensor(tokenizer(text, verbose=False)["input_ids"], device=device)[None]
-    return [ids[:, start:end] for start, _, end in windows(ids.shape[1], max_tokens)]
+    return [ids[:, start:end] for start, _, end in split_windows(ids.shape[1], max_tokens)]
 
 
 @torch.inference_mode()
@@ -115,7 +115,7 @@ def compare_times(title, model, tokenizer, texts, max_length, n_times):
     seconds, _ = side_by_side.alternately(
         {
             "word vectors": lambda: [
-                word_vectors(model, tokenizer, *of_run, max_length) for of_run in zip(texts, spans, strict=True)
+                compute_word_vectors(model, tokenizer, *of_run, max_length) for of_run in zip(texts, spans, strict=True)
             ],
             "bare forward pass": lambda: forward_passes(model, windows),
             "with hidden states": lambda: forward_passes(model, windows, output_hidden_states=True),
@@ -144,7 +144,7 @@ def memory_of(what, shape, device, dtype, texts, tokenizer):
             forward_passes(model, windows_of(text, tokenizer, model.config.max_position_embeddings, device))
     else:
         vectors = [
-            word_vectors(model, tokenizer, *of_run) for of_run in zip(texts, spans, strict=True)
+            compute_word_vectors(model, tokenizer, *of_run) for of_run in zip(texts, spans, strict=True)
         ]  # runs of (n_layers, n_words, n_units), all kept, as the extraction does
         del vectors
     peak = torch.cuda.max_memory_allocated(device) if on_gpu else side_by_side.resident_bytes("peak")

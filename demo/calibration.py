@@ -36,26 +36,26 @@ from tqdm import tqdm
 
 from demo import listener, make_study, pairs
 from demo.language import spell
-from pipeline.brain.hemispheres import hemispheres, left_right, mirrored_difference
-from pipeline.brain.scores import brain_scores, resampled_left_right
-from pipeline.brain.voxels import voxel_blocks, voxel_positions
+from pipeline.brain.hemispheres import assign_hemispheres, average_sides, subtract_mirror_voxels
+from pipeline.brain.scores import compute_brain_scores, resample_sides
+from pipeline.brain.voxels import compute_positions, make_blocks
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
-from pipeline.encoding.hrf import hrf_matrix
+from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import make_regressors, trim_and_zscore
 from pipeline.errors import InputError
-from pipeline.models.loading import load_checkpoint, use_threads
-from pipeline.statistics.intervals import interval
-from pipeline.statistics.resampling import resampled_means
+from pipeline.models.loading import limit_threads, load_checkpoint
+from pipeline.statistics.intervals import compute_interval
+from pipeline.statistics.resampling import resample_means
 from pipeline.tasks.minimal_pairs import score_pairs
-from pipeline.transitions.comparison import MEASURES, compare, measures
-from pipeline.transitions.emergence import emergence
-from pipeline.transitions.flatness import null_distributions, shuffled_steps_p_value
-from pipeline.transitions.plateaus import possible_range
-from pipeline.transitions.sigmoids import fit
+from pipeline.transitions.comparison import MEASURES, compare_curves, compute_measures
+from pipeline.transitions.emergence import detect_emergence
+from pipeline.transitions.flatness import simulate_flat_curves, test_shuffled_steps
+from pipeline.transitions.plateaus import find_possible_range
+from pipeline.transitions.sigmoids import fit_sigmoids
 from pipeline.words.alignment import align
-from pipeline.words.vectors import word_vectors
-from study.checkpoints import training_tokens
+from pipeline.words.vectors import compute_word_vectors
+from study.checkpoints import find_training_tokens
 from study.command_line import ArgumentParser, run_script, whole_number
 from study.files.tables import write_table
 from study.paths import calibration_path, describe_study_folder, study_folder
@@ -83,7 +83,7 @@ def main():
     if args.n_runs < N_RUNS or args.n_studies < 2:
         parser.error(f"--n_runs must be {N_RUNS} or more, --n_studies 2 or more")
     folder = study_folder() / "checkpoints" / "small_lm"
-    folders = sorted(folder.glob("step*"), key=lambda path: training_tokens("small_lm", path.name))
+    folders = sorted(folder.glob("step*"), key=lambda path: find_training_tokens("small_lm", path.name))
     if not folders:
         raise InputError(f"{folder} holds no checkpoints: make demo makes them ({describe_study_folder()})")
 
@@ -100,7 +100,7 @@ def calibrate(folders, n_studies, n_runs, n_pairs, seed):
     pandas.DataFrame with columns listener, study, curve, quantity, tokens, value, low, high
         See ``pipeline.calibration``.
     """
-    tokens = np.array([training_tokens("small_lm", path.name) for path in folders])
+    tokens = np.array([find_training_tokens("small_lm", path.name) for path in folders])
     stories = tell_stories(n_runs, seed)
     stock = pd.DataFrame(
         [
@@ -146,7 +146,7 @@ def tell_stories(n_runs, seed):
     return {
         "texts": texts,
         "spans": [align([word for word, _, _ in words], text) for words, text in zip(spoken, texts, strict=True)],
-        "to_scans": hrf_matrix(onsets, offsets, n_scans).astype(np.float32),
+        "to_scans": make_hrf_matrix(onsets, offsets, n_scans).astype(np.float32),
         "signals": listener.signals(spoken, spoken_elsewhere, onsets, offsets, n_scans, np.random.default_rng(seed)),
     }
 
@@ -159,10 +159,10 @@ def read_out(folder, stories, stock):
     regressors : float32 array of shape (n_layers, n_runs, n_scans, n_units)
     right : bool array of shape (n_pairs,)
     """
-    use_threads(1)  # checkpoints run side by side
+    limit_threads(1)  # checkpoints run side by side
     model, tokenizer, _ = load_checkpoint(str(folder.parent), folder.name, "cpu")
     of_runs = [
-        [make_regressors(stories["to_scans"], layer) for layer in word_vectors(model, tokenizer, *run)]
+        [make_regressors(stories["to_scans"], layer) for layer in compute_word_vectors(model, tokenizer, *run)]
         for run in zip(stories["texts"], stories["spans"], strict=True)
     ]
     scored = score_pairs(stock, model, tokenizer, batch_size=256)
@@ -171,7 +171,7 @@ def read_out(folder, stories, stock):
 
 def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds):
     """Simulate a study and analyse it: a table with columns curve, quantity, tokens, value, low, high."""
-    use_threads(1)  # studies run side by side
+    limit_threads(1)  # studies run side by side
     rng = np.random.default_rng([*seeds, 0])
     runs = rng.choice(len(signals), N_RUNS, replace=False)
     mask = driven_mask()
@@ -183,15 +183,15 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
         np.stack([cross_validate(np.concatenate(layer[runs]), targets, folds, ALPHAS)[0] for layer in layers])
         for layers in regressors
     ]  # checkpoints of (n_layers, n_runs, n_voxels)
-    nested = brain_scores(correlations, best_layer="nested")
+    nested = compute_brain_scores(correlations, best_layer="nested")
     curves = asymmetry_curves(nested, mask) | benchmark_curves(right, stock, rng)
     target = curves["left_minus_right"]
-    table, again = compare(tokens, curves)
+    table, again = compare_curves(tokens, curves)
 
     rows = [
         (name, "value", *point)
         for name, (curve, resamples) in curves.items()
-        for point in zip(tokens, curve, *interval(curve, resamples), strict=True)
+        for point in zip(tokens, curve, *compute_interval(curve, resamples), strict=True)
     ]
     rows += [(row["curve"], "p_flat", np.nan, row["p_flat"], np.nan, np.nan) for row in table.to_dict("records")]
     for row in table.to_dict("records"):
@@ -200,14 +200,14 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
                 of_quantity = [row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high")]
                 rows.append((row["curve"], quantity, np.nan, *of_quantity))
     trained = tokens > 0
-    of_pairs = mirrored_difference(nested[trained], mask)[:, :, hemispheres(mask)[0]]
-    emerges = np.isfinite(emergence(np.log10(tokens[trained]), of_pairs.transpose(1, 0, 2)))
+    of_pairs = subtract_mirror_voxels(nested[trained], mask)[:, :, assign_hemispheres(mask)[0]]
+    emerges = np.isfinite(detect_emergence(np.log10(tokens[trained]), of_pairs.transpose(1, 0, 2)))
     rows.append(("left_minus_right", "n_emerging_pairs", np.nan, emerges.sum(), np.nan, np.nan))
     for name, (curve, _) in curves.items():
         if name != "left_minus_right":
             r = np.corrcoef(target[0][trained], curve[trained])[0, 1]
             rows.append((name, "correlation", np.nan, r, np.nan, np.nan))
-            p = shuffled_steps_p_value(target[0][trained], curve[trained])
+            p = test_shuffled_steps(target[0][trained], curve[trained])
             rows.append((name, "p_shuffled", np.nan, p, np.nan, np.nan))
     for other in ("zorro", "blimp_again", "blimp_+1_checkpoint", "coin", "weak"):
         for measure, of_curves in again.items():
@@ -215,14 +215,14 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
                 # How far apart midpoints are, or how far one leads, counts without its sign.
                 one, two = (np.abs(of_curves[name]) for name in ("blimp", other))
                 median = np.median(one - two)
-                rows.append((f"blimp - {other}", measure, np.nan, median, *interval(median, one - two)))
+                rows.append((f"blimp - {other}", measure, np.nan, median, *compute_interval(median, one - two)))
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value", "low", "high"])
 
 
 def driven_mask():
     """The voxels that follow the story, and no others, as a mask."""
     mask = listener.brain_mask()
-    driven = np.zeros(len(voxel_positions(mask)), dtype=np.int8)
+    driven = np.zeros(len(compute_positions(mask)), dtype=np.int8)
     driven[np.concatenate(listener.driven_pairs(mask))] = 1
     volume = np.zeros(mask.shape, dtype=np.int8)
     volume[np.asarray(mask.dataobj) != 0] = driven
@@ -231,9 +231,9 @@ def driven_mask():
 
 def asymmetry_curves(scores, mask):
     """Left minus right of a study: name to (curve, resamples)."""
-    left, right = hemispheres(mask)
-    sides = left_right(scores.mean(axis=1), left, right)
-    lefts, rights = resampled_left_right(scores, left, right, voxel_blocks(mask), N_RESAMPLES)
+    left, right = assign_hemispheres(mask)
+    sides = average_sides(scores.mean(axis=1), left, right)
+    lefts, rights = resample_sides(scores, left, right, make_blocks(mask), N_RESAMPLES)
     return {"left_minus_right": (sides[0] - sides[1], lefts - rights)}
 
 
@@ -257,7 +257,7 @@ def benchmark_curves(right, stock, rng):
     drawn["weak"] = np.where(rng.random(len(groups)) < WEAKNESS, coin, values), groups
     for shift in SHIFTS:
         drawn[f"blimp_{shift:+d}_checkpoint"] = shifted(drawn["blimp"][0], shift), drawn["blimp"][1]
-    return {name: resampled_means(items, groups, N_RESAMPLES) for name, (items, groups) in drawn.items()}
+    return {name: resample_means(items, groups, N_RESAMPLES) for name, (items, groups) in drawn.items()}
 
 
 def shifted(values, shift):
@@ -292,8 +292,8 @@ def true_values(tokens, of_studies, right, stock, is_flat):
     for name, curve in truth.items():
         has_transition = name != "coin" and not (is_flat and name == "left_minus_right")
         if has_transition:
-            bounds = None if name == "left_minus_right" else possible_range(curve)
-            found = fit(x, curve[trained], bounds)
+            bounds = None if name == "left_minus_right" else find_possible_range(curve)
+            found = fit_sigmoids(x, curve[trained], bounds)
             rows += [(name, quantity, np.nan, float(found[quantity])) for quantity in ("x0", "beta")]
         if name == "left_minus_right":
             continue
@@ -301,8 +301,8 @@ def true_values(tokens, of_studies, right, stock, is_flat):
             rows.append((name, "alignment", np.nan, 0.0))
             continue
         again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
-        nulls = [null_distributions(x, resamples) for resamples in again]
-        found = measures(x, target, again[0], curve[trained], again[1], nulls, possible_range(curve))
+        nulls = [simulate_flat_curves(x, resamples) for resamples in again]
+        found = compute_measures(x, target, again[0], curve[trained], again[1], nulls, find_possible_range(curve))
         rows += [(name, measure, np.nan, float(value)) for measure, (value, _) in found.items()]
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
 

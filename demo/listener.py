@@ -16,8 +16,8 @@ from scipy.signal import lfilter
 
 from demo.language import CATEGORIES
 from pipeline.brain.regions import LANGUAGE_REGIONS
-from pipeline.brain.voxels import voxel_positions
-from pipeline.encoding.hrf import hrf_matrix
+from pipeline.brain.voxels import compute_positions
+from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import TRIM_SCANS, zscore
 
 VOXEL_MM = 10
@@ -53,7 +53,7 @@ def driven_pairs(mask):
     left, right : int arrays of shape (n_pairs,)
         Indices into the mask's voxels; ``right[k]`` mirrors ``left[k]``.
     """
-    positions = voxel_positions(mask)
+    positions = compute_positions(mask)
     index_of = {tuple(position): index for index, position in enumerate(positions)}
     centres = np.array(list(LANGUAGE_REGIONS.values()))
     distances = np.linalg.norm(positions[:, None] - centres, axis=2).min(axis=1)
@@ -110,7 +110,7 @@ def signals(runs, other_runs, onsets, offsets, n_scans, rng):
     embeddings = rng.standard_normal((len(different), WORD_DIMENSIONS))
     lengths = [len(word) for word in different]
     embeddings = zscore(np.column_stack([embeddings, lengths]))
-    to_scans = hrf_matrix(onsets, offsets, n_scans)
+    to_scans = make_hrf_matrix(onsets, offsets, n_scans)
 
     def convolved(run):
         return [zscore(to_scans @ features) for features in word_features(run, numbers, embeddings)]
@@ -177,13 +177,13 @@ def listen(mask, signals_of_runs, syntactic_right, seed, fwhm_mm=0.0):
     """
     rng = np.random.default_rng(seed)
     left, right = driven_pairs(mask)
-    n_voxels, n_pairs = len(voxel_positions(mask)), len(left)
+    n_voxels, n_pairs = len(compute_positions(mask)), len(left)
     n_lexical, n_syntactic = (features.shape[1] for features in signals_of_runs[0])
     # A voxel and its mirror image weigh the features alike.
     lexical_weights = rng.standard_normal((n_lexical, n_pairs))
     syntactic_weights = rng.standard_normal((n_syntactic, n_pairs))
     if fwhm_mm:
-        positions = voxel_positions(mask)
+        positions = compute_positions(mask)
         of_voxels, of_pairs = smoothing(positions, fwhm_mm), smoothing(positions[left], fwhm_mm)
         lexical_weights, syntactic_weights = lexical_weights @ of_pairs, syntactic_weights @ of_pairs
 

@@ -5,13 +5,13 @@ import hashlib
 import os
 
 
-def sha256(path):
+def compute_sha256(path):
     """SHA-256 of a file, which is read once by a process, unless it changes."""
     about = os.stat(path)
-    return _sha256(path, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    return _compute_sha256(path, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
 
 
 @functools.cache
-def _sha256(path, *_):
+def _compute_sha256(path, *_):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

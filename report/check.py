@@ -7,17 +7,17 @@ yet not be the one that was meant.
 import numpy as np
 from nibabel.affines import voxel_sizes
 
-from pipeline.brain.hemispheres import hemispheres, left_right, mirrored
-from pipeline.brain.regions import atlas_regions, cerebellum, spheres
-from pipeline.brain.reliability import reliable_voxels
-from pipeline.brain.voxels import voxel_positions
+from pipeline.brain.hemispheres import assign_hemispheres, average_sides, find_mirror_voxels
+from pipeline.brain.regions import make_atlas_regions, make_cerebellum, make_spheres
+from pipeline.brain.reliability import select_reliable_voxels
+from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
 from report import check_outputs, inputs, notices, overview
-from study.checkpoints import unused_token_rows
+from study.checkpoints import find_unused_token_rows
 from study.files import images
-from study.files.tables import numbers, read_csv
+from study.files.tables import parse_numbers, read_csv
 from study.inputs.blimp_zorro import read_blimp, read_zorro
 from study.inputs.le_petit_prince import (
     LATERALIZATION,
@@ -29,8 +29,8 @@ from study.inputs.le_petit_prince import (
     read_texts,
     read_word_timings,
 )
-from study.inputs.lm_eval import lm_eval_notes, read_lm_eval_files
-from study.inputs.story import check_same_timings, hrf_matrices, place_words, prepare_fmri, read_story
+from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files
+from study.inputs.story import check_same_timings, make_hrf_matrices, place_words, prepare_fmri, read_story
 from study.paths import (
     atlas_path,
     average_subject_path,
@@ -116,11 +116,11 @@ def check_study(lang):
     lm_eval = read_lm_eval_files()
     for sentence in lm_eval[1]:
         results.error(sentence)
-    table = results.attempt(overview.states, lang, lm_eval)
+    table = results.attempt(overview.tabulate_states, lang, lm_eval)
     if table is not None:
-        for sentence in [*overview.parts_of_benchmarks(table)[1], *notices.about_weights(table)]:
+        for sentence in [*overview.describe_parts(table)[1], *notices.describe_weights_of_models(table)]:
             results.warn(sentence)
-        for note in lm_eval_notes(table["name"].dropna().unique(), lm_eval):
+        for note in describe_lm_eval_files(table["name"].dropna().unique(), lm_eval):
             if note not in results.errors:
                 results.warn(f"lm_eval: {note}")
         if tokens_table_path().is_file():
@@ -157,7 +157,7 @@ def describe_fmri(results, lang):
 
 def check_same_voxels(n_voxels, lang):
     """Check that the mask has as many voxels as the fMRI; raise InputError otherwise."""
-    inside = len(voxel_positions(read_mask(lang)))
+    inside = len(compute_positions(read_mask(lang)))
     if n_voxels != inside:
         path = average_subject_path(lang, 0)
         raise InputError(f"{path} has other voxels ({n_voxels:,}) than {mask_path(lang)} ({inside:,})")
@@ -167,7 +167,7 @@ def compare_ends(results, n_scans, lang):
     """Return in words where the story ends in the scans; warn where the words fill too little of them."""
     timings = read_word_timings(lang)
     onsets_offsets = [(onsets, offsets) for _, onsets, offsets in timings]
-    hrf_matrices(onsets_offsets, word_timings_path(lang), n_scans, lang)
+    make_hrf_matrices(onsets_offsets, word_timings_path(lang), n_scans, lang)
     last_s = np.array([offsets.max() for _, offsets in onsets_offsets])
     end_s = np.array(n_scans) * TR_S
     is_short = (last_s / end_s < LEAST_SHARE_FILLED) & (end_s - last_s > LONGEST_REST_S)
@@ -192,8 +192,8 @@ def describe_mask(results, lang):
     """Return in words how many voxels the mask has on either side, and where; as the notebook reads it."""
     path, mask = mask_path(lang), read_mask(lang)
     with add_context(path):
-        left, right = hemispheres(mask)
-        mirror = mirrored(mask)
+        left, right = assign_hemispheres(mask)
+        mirror = find_mirror_voxels(mask)
     share = (mirror >= 0).mean()
     if not images.is_in_published_order(path):
         results.warn(
@@ -211,11 +211,11 @@ def describe_mask(results, lang):
 def describe_isc(lang):
     """Return in words which voxels are reliable; as the notebook reads them."""
     require_input(isc_path(lang), LATERALIZATION)
-    left, right = hemispheres(read_mask(lang))
+    left, right = assign_hemispheres(read_mask(lang))
     isc = read_isc(lang, n_voxels=len(left))
     with add_context(isc_path(lang)):
-        reliable = reliable_voxels(isc)
-        left_right(isc, left & reliable, right & reliable)
+        reliable = select_reliable_voxels(isc)
+        average_sides(isc, left & reliable, right & reliable)
     sides = f"{(reliable & left).sum():,} left, {(reliable & right).sum():,} right"
     return f"{len(isc)} trials; {reliable.sum():,} reliable voxels, {sides}"
 
@@ -223,7 +223,7 @@ def describe_isc(lang):
 def describe_regions(lang):
     """Return in words which language regions lie in the mask."""
     mask = read_mask(lang)
-    regions = spheres(mask) | {"cerebellum": cerebellum(mask)}
+    regions = make_spheres(mask) | {"cerebellum": make_cerebellum(mask)}
     empty = [name for name, sides in regions.items() if not all(side.any() for side in sides)]
     without = f"; without: {', '.join(empty)}" if empty else ""
     return f"{len(regions) - len(empty)} of {len(regions)} regions have voxels on both sides{without}"
@@ -243,7 +243,7 @@ def describe_optional(row, lang):
     if row["what"] == "atlas":
         return describe_atlas(lang)
     rows = read_csv(row["path"], ["model", "revision", "tokens"])
-    numbers(rows["tokens"], row["path"])
+    parse_numbers(rows["tokens"], row["path"])
     return f"{len(rows)} rows in {row['path'].name}"
 
 
@@ -253,7 +253,7 @@ def describe_atlas(lang):
     if not mask_path(lang).is_file():
         return "there"
     with add_context(atlas_path()):
-        regions = atlas_regions(read_mask(lang), atlas)
+        regions = make_atlas_regions(read_mask(lang), atlas)
     n_voxels = np.median([left.sum() for left, _ in regions.values()])
     sides = images.describe_sides(atlas_path())
     return f"{len(regions)} regions on the left of the mask (median size: {n_voxels:g}); {sides}"
@@ -262,10 +262,10 @@ def describe_atlas(lang):
 def check_tokens_table(results, table):
     """Warn of rows of training_tokens.csv that are of no checkpoint."""
     checkpoints = zip(table["name"], table["revision"].fillna(""), strict=True)
-    rows = unused_token_rows(checkpoints)
+    rows = find_unused_token_rows(checkpoints)
     if len(rows):
         unused = [f"{model} {revision}".strip() for model, revision in rows[["model", "revision"]].to_numpy()]
         results.warn(
-            f"{tokens_table_path()}: rows of no checkpoint so far: {overview.shortened(unused)}. The model is "
+            f"{tokens_table_path()}: rows of no checkpoint so far: {overview.shorten(unused)}. The model is "
             "its name on the hub, or the name of its folder; the revision is written as in --revision."
         )

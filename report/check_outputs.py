@@ -5,18 +5,18 @@
 
 import numpy as np
 
-from pipeline.checksums import sha256
+from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, is_same_part
 from report import overview
 from study import progress
-from study.checkpoints import fitted_checkpoints
+from study.checkpoints import find_fitted_checkpoints
 from study.files.safe_joblib import read_arrays
 from study.inputs.le_petit_prince import read_average_subject, read_mask
-from study.inputs.story import hrf_matrices, layer_regressors
+from study.inputs.story import make_hrf_matrices, make_layer_regressors
 from study.outputs import task_tables
 from study.outputs.activations import read_activations, read_onsets_offsets
-from study.outputs.comparability import what_differs
+from study.outputs.comparability import find_differences
 from study.outputs.correlations import read_correlations
 from study.outputs.tasks import read_acceptability_items, read_benchmarks
 from study.outputs.texts import read_acceptability, read_generated_texts
@@ -43,7 +43,7 @@ def check_outputs(results, table, lang, lm_eval):
     matrices = results.attempt(fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
     with progress.bar(len(table), "checking", "checkpoint") as bar:
         for row in table.to_dict("records"):
-            for stage, path in overview.outputs(row["stem"], lang).items():
+            for stage, path in overview.list_outputs(row["stem"], lang).items():
                 if stage == "activations" and row["fit"] == "done" and not path.is_file():
                     continue  # deleted, since they are fitted
                 results.attempt(check_record, results, path)
@@ -70,7 +70,7 @@ def check_outputs(results, table, lang, lm_eval):
 def fit_matrices(lang):
     """Return the matrices with which the fit turns word vectors into regressors."""
     n_scans = [len(run) for run in read_average_subject(lang)]
-    return hrf_matrices(read_onsets_offsets(lang), onsets_offsets_path(lang), n_scans, lang)
+    return make_hrf_matrices(read_onsets_offsets(lang), onsets_offsets_path(lang), n_scans, lang)
 
 
 def check_record(results, path):
@@ -80,7 +80,7 @@ def check_record(results, path):
         file = path.with_name(name)
         if not file.is_file():
             results.error(f"{file} is missing, though {path.name}.json tells of it: make it again")
-        elif sha256(file) != checksum:
+        elif compute_sha256(file) != checksum:
             results.error(f"{file} is not as it was written: make it again with --overwrite")
 
 
@@ -91,7 +91,7 @@ def check_activations(row, lang, matrices):
     def check_run(run, layers):
         if matrices is None or row["fit"] in FITTED:
             return
-        for layer, regressors in enumerate(layer_regressors(layers, matrices[run], path, run)):
+        for layer, regressors in enumerate(make_layer_regressors(layers, matrices[run], path, run)):
             if not regressors.any():
                 raise InputError(f"{path}: layer {layer}: no unit varies in run {run}")
 
@@ -142,11 +142,11 @@ def check_curve(results, model, rows, lang, lm_eval):
     """Check what the notebook reads of a model: its checkpoints, benchmarks and texts."""
     fitted = rows[rows["fit"].isin(FITTED)]
     if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
-        results.warn(f"left out of curves, since their training tokens are not known: {overview.shortened(unknown)}")
+        results.warn(f"left out of curves, since their training tokens are not known: {overview.shorten(unknown)}")
     if fitted["tokens"].notna().any():
-        checkpoints, _ = fitted_checkpoints(model, lang)
+        checkpoints, _ = find_fitted_checkpoints(model, lang)
         read_benchmarks(model, checkpoints, lm_eval)
         read_acceptability_items(model, checkpoints)
-        for sentence in what_differs(model, checkpoints, lang, lm_eval):
+        for sentence in find_differences(model, checkpoints, lang, lm_eval):
             if not any(warning.endswith(sentence) for warning in results.warnings):
                 results.warn(f"{model}: {sentence}")

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from pipeline.brain.hemispheres import hemispheres, mirrored, mirrored_difference
-from pipeline.statistics.checkpoints import tokens_for_fits
-from pipeline.transitions.emergence import FEWEST_CHECKPOINTS, emergence
+from pipeline.brain.hemispheres import assign_hemispheres, find_mirror_voxels, subtract_mirror_voxels
+from pipeline.statistics.checkpoints import select_tokens_for_fits
+from pipeline.transitions.emergence import detect_emergence
+from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 
 
-def emergence_map(checkpoints, scores, mask_img, reliable):
+def compute_emergence_map(checkpoints, scores, mask_img, reliable):
     """Compute the midpoint of the rise of left minus right, for each pair of mirrored voxels.
 
     Parameters
@@ -29,14 +30,14 @@ def emergence_map(checkpoints, scores, mask_img, reliable):
         How many pairs were tested. 0 where runs are not known, or fewer than 5 trained checkpoints with weights
         of their own are there.
     """
-    log_tokens, tokens = np.full(len(reliable), np.nan), tokens_for_fits(checkpoints)
+    log_tokens, tokens = np.full(len(reliable), np.nan), select_tokens_for_fits(checkpoints)
     trained = np.flatnonzero(tokens > 0)
     if scores is None or len(trained) < FEWEST_CHECKPOINTS:
         return log_tokens, 0
-    differences = mirrored_difference(scores[trained], mask_img)  # (n_trained, n_runs, n_voxels)
-    left, mirror = hemispheres(mask_img)[0], mirrored(mask_img)
+    differences = subtract_mirror_voxels(scores[trained], mask_img)  # (n_trained, n_runs, n_voxels)
+    left, mirror = assign_hemispheres(mask_img)[0], find_mirror_voxels(mask_img)
     is_tested = left & (mirror >= 0) & (reliable | reliable[mirror]) & np.isfinite(differences[-1]).all(axis=0)
     if is_tested.any():
         by_run = differences[:, :, is_tested].transpose(1, 0, 2)  # (n_runs, n_trained, n_pairs)
-        log_tokens[is_tested] = emergence(np.log10(tokens[trained]), by_run)
+        log_tokens[is_tested] = detect_emergence(np.log10(tokens[trained]), by_run)
     return log_tokens, int(is_tested.sum())

@@ -62,12 +62,12 @@ def find_inputs(lang):
     keys = "what", "path", "source", "command"
     needed = [dict(zip(keys, row, strict=True)) | {"is_optional": row[0] in optional} for row in rows]
     for row in needed:
-        row["state"] = state_of_input(row["path"], files_in.get(row["path"]), row["is_optional"])
+        row["state"] = describe_input(row["path"], files_in.get(row["path"]), row["is_optional"])
         row["is_there"] = row["state"] == "there"
     return needed
 
 
-def state_of_input(path, files_in_it, is_optional):
+def describe_input(path, files_in_it, is_optional):
     """Return in words whether an input can be used; files_in_it is None where a file is expected."""
     if path.is_symlink() and not path.exists():
         return "is a link to nothing"

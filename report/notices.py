@@ -24,7 +24,7 @@ def mark_same_weights(table, fingerprints):
     return table
 
 
-def about_weights(table):
+def describe_weights_of_models(table):
     """Return a sentence for everything that is strange about the weights of checkpoints, a list of str."""
     sentences = []
     for name, rows in table.groupby("name", dropna=False):

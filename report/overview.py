@@ -10,22 +10,22 @@ import json
 import numpy as np
 import pandas as pd
 
-from pipeline.brain.hemispheres import hemispheres, left_right
-from pipeline.brain.reliability import reliable_voxels
-from pipeline.brain.scores import brain_scores
+from pipeline.brain.hemispheres import assign_hemispheres, average_sides
+from pipeline.brain.reliability import select_reliable_voxels
+from pipeline.brain.scores import compute_brain_scores
 from pipeline.errors import InputError
 from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS, describe_part, is_whole
 from report import inputs, notices
 from study.cache import read_note
-from study.checkpoints import name_on_record, training_tokens
-from study.files.atomic import hidden
+from study.checkpoints import find_training_tokens, get_name_on_record
+from study.files.atomic import hidden_path
 from study.inputs import lm_eval_files
 from study.inputs.le_petit_prince import read_isc, read_mask
-from study.inputs.lm_eval import lm_eval_notes, read_lm_eval_files, read_lm_eval_runs
+from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files, read_lm_eval_runs
 from study.outputs.correlations import read_correlations
 from study.outputs.same_weights import read_fingerprints
-from study.outputs.tasks import other_parts, parts_of_checkpoints
+from study.outputs.tasks import describe_other_parts, read_parts
 from study.outputs.texts import read_acceptability
 from study.paths import (
     acceptability_path,
@@ -46,15 +46,15 @@ from study.paths import (
     word_timings_path,
     zorro_files,
 )
-from study.records import changed_input, read_record
+from study.records import find_changed_input, read_record
+from study.stages import STAGES
 
 MOST_NAMES = 6  # in a message
-from study.stages import STAGES
 
 # ---------------------------------------------------------------- checkpoints
 
 
-def outputs(stem, lang):
+def list_outputs(stem, lang):
     """Where each stage leaves what it makes of a checkpoint: the file that comes last."""
     paths = {"activations": activations_path(stem, lang), "fit": run_correlations_path(stem, lang)}
     return paths | {benchmark: benchmark_path(stem, benchmark) for benchmark in BENCHMARKS}
@@ -74,7 +74,7 @@ def find_checkpoints(lang):
         As on the command line; model is None where no record tells.
     """
     found: dict[str, dict] = {}
-    patterns = outputs("*", lang)
+    patterns = list_outputs("*", lang)
     patterns["averages"] = layer_correlations_path("*", 0, lang)
     patterns["texts"] = generated_text_path("*", 0, 0, generated_texts_folder())
     patterns["begun texts"] = texts_begun_path("*")
@@ -84,10 +84,10 @@ def find_checkpoints(lang):
             if path.name.startswith((".", "onsets_offsets_")):
                 continue
             stem = path.name.removeprefix(before).removesuffix(after)
-            checkpoint = record_or_nothing(path).get("checkpoint") or {"model": None, "revision": None}
+            checkpoint = read_record_or_nothing(path).get("checkpoint") or {"model": None, "revision": None}
             if found.get(stem, {"model": None})["model"] is None:
                 found[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
-        for folder in pattern.parent.glob(hidden(pattern, "parts").name):  # work that was stopped
+        for folder in pattern.parent.glob(hidden_path(pattern, "parts").name):  # work that was stopped
             made_with = read_note(folder).get("with", {})  # a damaged note: the stage begins from its start
             name = folder.name.removeprefix(".").removesuffix(".parts")
             stem = name.removeprefix(before).removesuffix(after)
@@ -96,7 +96,7 @@ def find_checkpoints(lang):
     return found
 
 
-def record_or_nothing(path):
+def read_record_or_nothing(path):
     """Return the record of an output, empty where it is damaged: one file must not hide all others."""
     try:
         return read_record(path)
@@ -104,17 +104,17 @@ def record_or_nothing(path):
         return {}
 
 
-def tokens_of(stem, checkpoint):
+def find_tokens(stem, checkpoint):
     """Training tokens of a checkpoint, or NaN where nothing tells."""
     if checkpoint["model"] is None:  # the name alone does not tell where the model ends
         model, _, revision = stem.rpartition("_")
-        tokens = training_tokens(model, revision)
+        tokens = find_training_tokens(model, revision)
         return np.nan if tokens is None else tokens
-    tokens = training_tokens(name_on_record(stem, checkpoint), checkpoint["revision"] or "")
+    tokens = find_training_tokens(get_name_on_record(stem, checkpoint), checkpoint["revision"] or "")
     return np.nan if tokens is None else tokens
 
 
-def states(lang, lm_eval=None):
+def tabulate_states(lang, lm_eval=None):
     """How far every checkpoint has come.
 
     Parameters
@@ -137,29 +137,29 @@ def states(lang, lm_eval=None):
     fingerprints: dict[str, set] = {}
     most_texts: collections.Counter = collections.Counter()
     for stem, checkpoint in find_checkpoints(lang).items():
-        name = None if checkpoint["model"] is None else name_on_record(stem, checkpoint)
-        row = {"stem": stem, "name": name, **checkpoint, "tokens": tokens_of(stem, checkpoint)}
-        for stage, path in outputs(stem, lang).items():
-            row[stage] = state(path)
+        name = None if checkpoint["model"] is None else get_name_on_record(stem, checkpoint)
+        row = {"stem": stem, "name": name, **checkpoint, "tokens": find_tokens(stem, checkpoint)}
+        for stage, path in list_outputs(stem, lang).items():
+            row[stage] = find_state(path)
         if row["fit"] == "missing" and layer_correlations_path(stem, 0, lang).is_file():
             row["fit"] = "averages"
         row["texts"] = len(list(generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
         rows.append(row)
         most_texts[name] = max(most_texts[name], row["texts"])
     lm_eval = lm_eval or read_lm_eval_files()
-    tasks = {name: lm_eval_tasks(name, lm_eval) for name in {row["name"] for row in rows} - {None}}
+    tasks = {name: list_lm_eval_tasks(name, lm_eval) for name in {row["name"] for row in rows} - {None}}
     sides = None
     with contextlib.suppress(InputError):  # ``llm_brain_asym.main`` ends with what is wrong
-        sides = reliable_sides(lang)
+        sides = find_reliable_sides(lang)
     for row in rows:
-        row["acceptability"] = or_damaged(judged, row, row["texts"])
-        row["lm_eval"] = harnessed(row, tasks)
-        row["texts"] = state_of_texts(row["stem"], row["texts"], most_texts[row["name"]])
+        row["acceptability"] = read_or_damaged(find_judged, row, row["texts"])
+        row["lm_eval"] = find_harnessed(row, tasks)
+        row["texts"] = find_state_of_texts(row["stem"], row["texts"], most_texts[row["name"]])
         row["left_minus_right"], correlations = np.nan, None
         if row["fit"] in ("done", "averages"):
             with contextlib.suppress(InputError):  # of damaged files, --check tells
                 correlations = read_correlations(row["stem"], lang)
-                row["left_minus_right"] = left_minus_right(correlations, sides)
+                row["left_minus_right"] = compute_left_minus_right(correlations, sides)
         fingerprints[row["stem"]] = set()
         with contextlib.suppress(InputError):
             fingerprints[row["stem"]] = read_fingerprints(row["stem"], lang, correlations)
@@ -171,7 +171,7 @@ def states(lang, lm_eval=None):
     return notices.mark_same_weights(table, fingerprints)
 
 
-def or_damaged(function, *arguments):
+def read_or_damaged(function, *arguments):
     """Return what a function returns, or ``damaged``; ``--check`` shows what is wrong."""
     try:
         return function(*arguments)
@@ -179,11 +179,11 @@ def or_damaged(function, *arguments):
         return "damaged"
 
 
-def state(path):
+def find_state(path):
     """How far an output has come, in a word or two."""
     if path.is_file():
         return "done"
-    parts = hidden(path, "parts")
+    parts = hidden_path(path, "parts")
     n_parts = {what: len(list(parts.glob(f"{what}-*.npz"))) for what in ("run", "layer")}
     for what, n in n_parts.items():
         if n:
@@ -191,9 +191,9 @@ def state(path):
     return "begun" if parts.is_dir() else "missing"
 
 
-def state_of_texts(stem, n_texts, most):
+def find_state_of_texts(stem, n_texts, most):
     """Return how far the texts of a checkpoint have come; most is the number of texts of a sister."""
-    begun = state(texts_begun_path(stem))
+    begun = find_state(texts_begun_path(stem))
     if n_texts == 0:
         return begun
     if n_texts < most:
@@ -201,7 +201,7 @@ def state_of_texts(stem, n_texts, most):
     return "done" if begun == "missing" else f"{n_texts} so far"
 
 
-def judged(row, n_texts):
+def find_judged(row, n_texts):
     """Return whether the texts of a checkpoint have been judged, in words."""
     path = acceptability_path(row["name"] or row["stem"], generated_texts_folder())
     if not path.is_file():
@@ -214,7 +214,7 @@ def judged(row, n_texts):
     return "done" if n_judged >= n_texts else f"{n_judged} of {n_texts}"
 
 
-def lm_eval_tasks(name, lm_eval):
+def list_lm_eval_tasks(name, lm_eval):
     """Return the tasks that lm_eval ran for a model: those in curves, and all, each a dict from revision to a set."""
     runs = read_lm_eval_runs(name, files=lm_eval)
     runs = runs[~runs["is_limited"].astype(bool)]
@@ -222,7 +222,7 @@ def lm_eval_tasks(name, lm_eval):
     return [rows.groupby("revision")["task"].agg(set).to_dict() for rows in (curves, runs)]
 
 
-def harnessed(row, tasks):
+def find_harnessed(row, tasks):
     """Return the tasks that lm_eval ran for a checkpoint, in words; tasks is a dict from name to ``lm_eval_tasks``."""
     if row["name"] is None:
         return "missing"
@@ -233,7 +233,7 @@ def harnessed(row, tasks):
     return ", ".join([*words, f"{n_others} with other options"] if n_others else words) or "missing"
 
 
-def reliable_sides(lang):
+def find_reliable_sides(lang):
     """Return the reliable voxels of the left and of the right, bool arrays of shape (n_voxels,).
 
     They are None where the mask or the ISC is missing.
@@ -245,50 +245,50 @@ def reliable_sides(lang):
     """
     if not (mask_path(lang).is_file() and isc_path(lang).is_file()):
         return None
-    left, right = hemispheres(read_mask(lang))
-    reliable = reliable_voxels(read_isc(lang, n_voxels=len(left)))
+    left, right = assign_hemispheres(read_mask(lang))
+    reliable = select_reliable_voxels(read_isc(lang, n_voxels=len(left)))
     return left & reliable, right & reliable
 
 
-def left_minus_right(correlations, sides):
+def compute_left_minus_right(correlations, sides):
     """Return the mean brain score of the left minus that of the right, NaN without ``reliable_sides``."""
     if sides is None:
         return np.nan
-    scores = brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
-    left, right = left_right(scores, *sides)
+    scores = compute_brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
+    left, right = average_sides(scores, *sides)
     return float(left - right)
 
 
 def mark_other_options(table, stage, lang):
     """Say in the table where an output of a stage was made with other options than most, or is outdated."""
     for _, rows in table[table[stage] == "done"].groupby("name", dropna=False):
-        paths = {row: outputs(stem, lang)[stage] for row, stem in rows["stem"].items()}
-        options = {row: options_on_record(path) for row, path in paths.items()}
-        usual = most_common(options.values())
+        paths = {row: list_outputs(stem, lang)[stage] for row, stem in rows["stem"].items()}
+        options = {row: read_options(path) for row, path in paths.items()}
+        usual = find_most_common(options.values())
         for row, path in paths.items():
-            if or_damaged(read_record, path) == "damaged":
+            if read_or_damaged(read_record, path) == "damaged":
                 table.loc[row, stage] = "damaged"
             elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
-            elif changed_input(path, made_from(stage, table.loc[row, "stem"], lang), or_copied=False):
+            elif find_changed_input(path, list_inputs_of(stage, table.loc[row, "stem"], lang), or_copied=False):
                 table.loc[row, stage] = "outdated"
 
 
-def options_on_record(path):
+def read_options(path):
     """Return what an output was made with, as JSON, without revision and sample; None where no record shows it."""
-    parameters = record_or_nothing(path).get("parameters")
+    parameters = read_record_or_nothing(path).get("parameters")
     same = {"revision": None, "sample": None}
     return None if parameters is None else json.dumps(parameters | same, sort_keys=True)
 
 
-def most_common(options):
+def find_most_common(options):
     """The one that most have, or None where there are as many of another."""
     counts = collections.Counter(option for option in options if option is not None).most_common(2)
     is_tie = len(counts) == 2 and counts[0][1] == counts[1][1]
     return counts[0][0] if counts and not is_tie else None
 
 
-def made_from(stage, stem, lang):
+def list_inputs_of(stage, stem, lang):
     """The files that a stage's output is made from."""
     return {
         "activations": [text_path(lang), word_timings_path(lang)],
@@ -304,7 +304,7 @@ def made_from(stage, stem, lang):
 # ---------------------------------------------------------------- in words
 
 
-def in_words(lang):
+def describe_study(lang):
     """The overview as text."""
     lines = [describe_study_folder(), ""]
     needed = inputs.find_inputs(lang)
@@ -319,17 +319,17 @@ def in_words(lang):
             steps = [step for row in missing for step in row["command"].split("; ")]
             lines += [f"    {step}" for step in dict.fromkeys(steps)]
     lm_eval = read_lm_eval_files()
-    table = states(lang, lm_eval)
+    table = tabulate_states(lang, lm_eval)
     lines.append("")
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
     shown = table.drop(columns=["name", "model", "revision", "same_weights_as"]).rename(
         columns={"stem": "checkpoint", "left_minus_right": "L-R"}
     )
-    is_part, parts = parts_of_benchmarks(table)
+    is_part, parts = describe_parts(table)
     for benchmark, is_part_of in is_part.items():
         shown[benchmark] = shown[benchmark].mask(is_part_of & (shown[benchmark] == "done"), "part")
-    shown["tokens"] = shown["tokens"].map(tokens_in_words)
+    shown["tokens"] = shown["tokens"].map(abbreviate_tokens)
     shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
     shown = shown.replace("missing", "-")
     lines.append(shown.to_string(index=False))
@@ -340,16 +340,16 @@ def in_words(lang):
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
     if (table[list(STAGES)] == "damaged").any(axis=None):
         lines.append("damaged: a file cannot be read; --check shows which one, and why")
-    lines += [*parts, *lm_eval_lines(table, lm_eval), *notices.about_weights(table)]
+    lines += [*parts, *describe_lm_eval(table, lm_eval), *notices.describe_weights_of_models(table)]
     return "\n".join(lines)
 
 
-def lm_eval_lines(table, lm_eval):
+def describe_lm_eval(table, lm_eval):
     """Return a line for each thing in lm_eval's files that is not used."""
-    return [f"lm_eval: {note}" for note in lm_eval_notes(table["name"].dropna().unique(), lm_eval)]
+    return [f"lm_eval: {note}" for note in describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)]
 
 
-def parts_of_benchmarks(table):
+def describe_parts(table):
     """Find the checkpoints that have a part of a benchmark only.
 
     Parameters
@@ -369,17 +369,17 @@ def parts_of_benchmarks(table):
         which_model = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
         for benchmark in BENCHMARKS:
             with contextlib.suppress(InputError):  # --check names damaged files
-                parts, usual = parts_of_checkpoints(benchmark, rows["stem"])
+                parts, usual = read_parts(benchmark, rows["stem"])
                 is_part.loc[rows.index, benchmark] = [
                     part is not None and not is_whole(benchmark, part) for part in parts
                 ]
                 words = [] if usual is None else [describe_part(benchmark, usual)]
-                words += other_parts(benchmark, rows["stem"], parts, usual)
+                words += describe_other_parts(benchmark, rows["stem"], parts, usual)
                 sentences += [f"{sentence}{which_model}" for sentence in words if sentence]
     return is_part, sentences
 
 
-def tokens_in_words(tokens):
+def abbreviate_tokens(tokens):
     """Return training tokens as revisions write them (``1477B``, ``16.8M``), or ``?`` where they are unknown."""
     if np.isnan(tokens):
         return "?"
@@ -390,19 +390,19 @@ def tokens_in_words(tokens):
     return f"{tokens:g}"
 
 
-def shortened(names):
+def shorten(names):
     """Return names with commas, a few of many."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
 
 
-def as_json(lang):
+def format_json(lang):
     """The overview for other programs."""
     told = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
     lm_eval = read_lm_eval_files()
-    table = states(lang, lm_eval)
+    table = tabulate_states(lang, lm_eval)
     checkpoints = json.loads(table.to_json(orient="records"))
     content = {"study_folder": str(study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
-    content["lm_eval"] = lm_eval_notes(table["name"].dropna().unique(), lm_eval)
-    content |= {"parts_of_benchmarks": parts_of_benchmarks(table)[1], "notices": notices.about_weights(table)}
+    content["lm_eval"] = describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)
+    content |= {"parts_of_benchmarks": describe_parts(table)[1], "notices": notices.describe_weights_of_models(table)}
     return json.dumps(content, indent=1)

@@ -32,13 +32,13 @@ from nilearn.datasets import load_mni152_template
 from nilearn.image import resample_img
 from nilearn.plotting import view_img
 
-from pipeline.brain.reliability import reliable_voxels
+from pipeline.brain.reliability import select_reliable_voxels
 from pipeline.errors import InputError, explain_errors
-from pipeline.statistics.intervals import decimals, tokens_in_words, with_interval
+from pipeline.statistics.intervals import count_decimals, describe_tokens, format_with_interval
 from pipeline.words.languages import LANGUAGES
 from study.command_line import ArgumentParser, checkpoint_name, run_script
 from study.files import images
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 from study.files.tables import read_values
 from study.files.texts import read_lines
 from study.inputs.le_petit_prince import read_isc, read_mask
@@ -108,7 +108,7 @@ def main():
     path = args.output or figure_path("report.html")
     check_writable(path)
     page = fill(name, args.lang)
-    with new_file(path) as temporary:
+    with write_whole(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB): the study of {name} ({args.lang}) on a page")
 
@@ -132,19 +132,19 @@ def fill(name, lang):
     """
     prefix = f"{name}_{lang}"
     curves = read_curves(figure_path(f"{prefix}_curves.csv"))
-    summary = "\n".join(read_lines(made(figure_path(f"{prefix}_summary.txt"))))
+    summary = "\n".join(read_lines(require_figure(figure_path(f"{prefix}_summary.txt"))))
     mask = read_mask(lang)
     brain, asymmetry = (
         read_volumes(figure_path(f"{prefix}_{which}.nii.gz"), mask, len(curves)) for which in ("brain", "asymmetry")
     )
-    reliable = reliable_voxels(read_isc(lang, n_voxels=brain.shape[1]))
+    reliable = select_reliable_voxels(read_isc(lang, n_voxels=brain.shape[1]))
     content = {
-        "checkpoints": [checkpoint_in_words(row) for row in curves.to_dict("records")],
-        "inside": base64(np.asarray(mask.dataobj) != 0),
+        "checkpoints": [describe_checkpoint(row) for row in curves.to_dict("records")],
+        "inside": encode_base64(np.asarray(mask.dataobj) != 0),
         "shape": mask.shape,
         "affine": mask.affine.tolist(),
         "to_voxel": np.linalg.inv(mask.affine).tolist(),
-        "maps": viewers(brain, asymmetry, mask, reliable),
+        "maps": embed_viewers(brain, asymmetry, mask, reliable),
     }
     note = " ".join(read_lines(note_path())) if note_path().is_file() else ""
     template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
@@ -153,10 +153,10 @@ def fill(name, lang):
         note=f'<p class="note">{html.escape(note)}</p>' if note else "",
         summary=html.escape(summary),
         last=len(curves) - 1,
-        table=table(curves),
+        table=format_table(curves),
         layers=LAYERS["left_nested" in curves],
-        columns=columns_in_words(curves),
-        figures="\n".join(figures(prefix)),
+        columns=describe_columns(curves),
+        figures="\n".join(embed_figures(prefix)),
         content=json.dumps(content).replace("<", "\\u003c"),  # which would end the script
     )
 
@@ -164,7 +164,7 @@ def fill(name, lang):
 # ---------------------------------------------------------------- reading
 
 
-def made(path):
+def require_figure(path):
     """The path of what the notebook made, or InputError."""
     if not path.is_file():
         raise InputError(f"{path} is missing: {NOTEBOOK} ({describe_study_folder()})")
@@ -176,7 +176,7 @@ def read_curves(path):
 
     Left and right with layers chosen on other runs come first, where they are there.
     """
-    with explain_errors(made(path), f"{NOTEBOOK} again"):
+    with explain_errors(require_figure(path), f"{NOTEBOOK} again"):
         words = ["revision", "same_weights_as"]
         curves = read_values(path, text=words)
         published = ["left", "right", "left_minus_right", "low", "high"]
@@ -192,7 +192,7 @@ def read_curves(path):
 
 def read_volumes(path, mask, n_checkpoints):
     """The values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
-    with explain_errors(made(path), f"{NOTEBOOK} again"):
+    with explain_errors(require_figure(path), f"{NOTEBOOK} again"):
         try:
             volumes = images.read_image(path).get_fdata(dtype=np.float32)
         except InputError as error:  # its remedy is the notebook
@@ -208,24 +208,24 @@ def read_volumes(path, mask, n_checkpoints):
 # ---------------------------------------------------------------- words, table and figures
 
 
-def checkpoint_in_words(row):
+def describe_checkpoint(row):
     """What stands next to the slider at a checkpoint."""
     left, right, difference, low, high = (
         NESTED if "left_nested" in row else [name.removesuffix("_nested") for name in NESTED]
     )
-    words = with_interval(row[difference], row[low], row[high]).rstrip(")")
+    words = format_with_interval(row[difference], row[low], row[high]).rstrip(")")
     same = row.get("same_weights_as", "")
     return {
         "revision": row["revision"] + (f" (the same weights as {same})" if same else ""),
-        "tokens": f"{tokens_in_words(row['tokens'])} training tokens",
-        "left": decimals(4)(row[left]),
-        "right": decimals(4)(row[right]),
+        "tokens": f"{describe_tokens(row['tokens'])} training tokens",
+        "left": count_decimals(4)(row[left]),
+        "right": count_decimals(4)(row[right]),
         "difference": words.partition(" (")[0],
         "interval": words.partition(" (")[2],
     }
 
 
-def table(curves):
+def format_table(curves):
     """The curves as an HTML table."""
     names: dict[str, str] = {}
     for suffix, words in [("_nested", ""), ("", ", best layer")] if "left_nested" in curves else [("", "")]:
@@ -233,11 +233,11 @@ def table(curves):
         names |= {f"left_minus_right{suffix}": f"left minus right{words}"}
         names |= {f"low{suffix}": f"95 % low{words}", f"high{suffix}": f"95 % high{words}"}
     names["same_weights_as"] = "same weights as"
-    shown = curves.assign(tokens=curves["tokens"].map(tokens_in_words)).rename(columns=names)
+    shown = curves.assign(tokens=curves["tokens"].map(describe_tokens)).rename(columns=names)
     return shown.to_html(index=False, border=0, float_format="{:.4f}".format, na_rep="", escape=True)
 
 
-def columns_in_words(curves):
+def describe_columns(curves):
     """What the columns of the table are."""
     words = "training tokens, brain score left and right, left minus right, its 95 % interval, "
     if "left_nested" in curves:
@@ -245,7 +245,7 @@ def columns_in_words(curves):
     return f"{words}and a column per benchmark"
 
 
-def figures(prefix):
+def embed_figures(prefix):
     """The figures that are there, in HTML."""
     texts = [text.split("\n", 1) for text in FIGURES.strip().split("\n\n")]
     known = [(*first.split(" | "), " ".join(caption.split())) for first, caption in texts]
@@ -266,7 +266,7 @@ def figures(prefix):
 # ---------------------------------------------------------------- the brain
 
 
-def viewers(brain, asymmetry, mask, reliable):
+def embed_viewers(brain, asymmetry, mask, reliable):
     """Either map, with a scale of colours that is the same at all checkpoints.
 
     Parameters
@@ -280,7 +280,7 @@ def viewers(brain, asymmetry, mask, reliable):
     dict from name to dict with page, overlays, values
         As ``viewer`` returns it.
     """
-    behind = anatomy(mask)
+    behind = resample_anatomy(mask)
     # Where the viewer opens: where the last checkpoint is most asymmetric, among reliable voxels on the left.
     positions = apply_affine(mask.affine, np.argwhere(np.asarray(mask.dataobj) != 0))
     opens_at = positions[np.argmax(np.where(reliable & (positions[:, 0] < 0), np.abs(asymmetry[-1]), -1))]
@@ -289,12 +289,12 @@ def viewers(brain, asymmetry, mask, reliable):
     of_scores["vmax"] = float(brain.max()) if brain.max() > 0 else 0.01
     of_differences = {"cmap": "RdBu_r", "symmetric_cmap": True, "vmax": float(np.abs(asymmetry).max()) or 0.01}
     return {
-        "brain": viewer(brain, mask, behind, opens_at, of_scores),
-        "asymmetry": viewer(asymmetry, mask, behind, opens_at, of_differences),
+        "brain": make_viewer(brain, mask, behind, opens_at, of_scores),
+        "asymmetry": make_viewer(asymmetry, mask, behind, opens_at, of_differences),
     }
 
 
-def viewer(values, mask, behind, opens_at, colours):
+def make_viewer(values, mask, behind, opens_at, colours):
     """nilearn's viewer of a map, and what changes in it from checkpoint to checkpoint.
 
     Returns
@@ -317,15 +317,15 @@ def viewer(values, mask, behind, opens_at, colours):
                     **colours,
                 ).html
             )
-    parts = [adapted(page) for page in pages]
+    parts = [adapt_viewer(page) for page in pages]
     return {
         "page": parts[0][0],
         "overlays": [overlay for _, overlay in parts],
-        "values": [base64(of_checkpoint) for of_checkpoint in values],
+        "values": [encode_base64(of_checkpoint) for of_checkpoint in values],
     }
 
 
-def adapted(page):
+def adapt_viewer(page):
     """nilearn's page without its icon from the network and its random names, and with a way to ask where one is.
 
     Returns
@@ -333,22 +333,22 @@ def adapted(page):
     page, overlay : str
         The page with OVERLAY in the place of the image of voxels, and that image in base64.
     """
-    page = replaced(r'<link rel="icon"[^>]*>', "", page)
+    page = replace_once(r'<link rel="icon"[^>]*>', "", page)
     (random_name,) = set(re.findall(r'id="overlayImg-(\w+)"', page))
     page = page.replace(random_name, "map")
     image = r'(id="overlayImg-map"[^>]*?base64,)([^"]*)'
     ((_, overlay),) = re.findall(image, page)
-    page = replaced(image, r"\1OVERLAY", page)
+    page = replace_once(image, r"\1OVERLAY", page)
     # The last script starts the viewer; before it, what it starts is made known to the page around it.
     known = (
         "<style>html { overflow: hidden; } body { margin: 0; }</style>\n"
         "<script>const start = brainsprite; brainsprite = (options) => "
         "(window.viewer = start({...options, onclick: () => parent.tellVoxel()}));</script>\n<script>"
     )
-    return replaced(r"<script>(?=\s*\(function \(\) \{\s*var brain;)", known, page), overlay
+    return replace_once(r"<script>(?=\s*\(function \(\) \{\s*var brain;)", known, page), overlay
 
 
-def replaced(pattern, text, page):
+def replace_once(pattern, text, page):
     """The page with the one place replaced; it is an error if there is none, as in another version of nilearn."""
     page, n_places = re.subn(pattern, text, page)
     if n_places != 1:
@@ -356,7 +356,7 @@ def replaced(pattern, text, page):
     return page
 
 
-def anatomy(mask):
+def resample_anatomy(mask):
     """The MNI brain on a grid that divides each of the mask's voxels evenly.
 
     So no point of it lies between two voxels: the colour that is seen and the value that is told are of the same one.
@@ -374,7 +374,7 @@ def anatomy(mask):
     return resample_img(template, mask.affine @ to_voxels, shape, interpolation="linear")
 
 
-def base64(array):
+def encode_base64(array):
     """Numbers for the page, in C order."""
     return b64encode(np.ascontiguousarray(array).tobytes()).decode()
 

@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from pipeline.brain.region_differences import LEVEL, difference_column
-from pipeline.statistics.checkpoints import has_own_weights, last_to_report
-from pipeline.statistics.intervals import decimals, tokens_in_words, turn_sign, with_interval
+from pipeline.brain.region_differences import LEVEL, pick_difference_column
+from pipeline.statistics.checkpoints import find_last_to_report, has_own_weights
+from pipeline.statistics.intervals import count_decimals, describe_tokens, format_with_interval, turn_sign
 from pipeline.transitions.comparison import TARGETS
-from pipeline.transitions.emergence import FEWEST_CHECKPOINTS
+from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
 
 
-def in_words(name, lang, points, table, claim, regions, missing=(), not_alike=()):
+def describe_results(name, lang, points, table, claim, regions, missing=(), not_alike=()):
     """Say what was found.
 
     Parameters
@@ -51,7 +51,7 @@ def in_words(name, lang, points, table, claim, regions, missing=(), not_alike=()
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def too_few_checkpoints(n_trained):
+def explain_too_few_checkpoints(n_trained):
     """Say that a study has too few checkpoints for fits over training.
 
     Parameters
@@ -73,13 +73,13 @@ def _counted(number, noun):
 
 
 def _at_the_end(name, lang, points):
-    last_tokens = last_to_report(points)
+    last_tokens = find_last_to_report(points)
     last = points[points["tokens"] == last_tokens].set_index("curve")
     n_checkpoints = points[points["curve"] == "left"]["tokens"].nunique()
     verb = "was" if n_checkpoints == 1 else "were"
     words = (
         f"{_counted(n_checkpoints, 'checkpoint')} of {name} {verb} compared with the average listener to the story in "
-        f"{LANGUAGES[lang].name}. After {tokens_in_words(last_tokens)} "
+        f"{LANGUAGES[lang].name}. After {describe_tokens(last_tokens)} "
         "training tokens, the left hemisphere was predicted with a mean correlation of "
     )
     published = _sides(last, "")
@@ -96,10 +96,10 @@ def _at_the_end(name, lang, points):
 
 def _sides(rows, suffix):
     left, right, difference = (rows.loc[f"{side}{suffix}"] for side in ("left", "right", "left_minus_right"))
-    write = decimals(3)
+    write = count_decimals(3)
     return (
         f"{write(left['value'])} and the right with {write(right['value'])}, a difference of "
-        f"{with_interval(difference['value'], difference['low'], difference['high'])}"
+        f"{format_with_interval(difference['value'], difference['low'], difference['high'])}"
     )
 
 
@@ -108,7 +108,7 @@ def _at_the_start(points, target):
     rows = rows[has_own_weights(rows)].sort_values("tokens")
     if len(rows) < 2 or not (rows["low"].iloc[0] > 0 or rows["high"].iloc[0] < 0):
         return ""
-    first = with_interval(*rows[["value", "low", "high"]].iloc[0])
+    first = format_with_interval(*rows[["value", "low", "high"]].iloc[0])
     return f"At the first checkpoint left minus right was already {first}."
 
 
@@ -128,7 +128,7 @@ def _asymmetry(row, has_interval):
     if row["at_limit"] or row["at_start"]:
         return f"Left minus right {verb} ({p}){back}; it {_open_ended(row)}."
     x0, low, high = (10 ** row[column] for column in ("x0", "x0_low", "x0_high"))
-    midpoint = with_interval(x0, low, high, tokens_in_words, unit=" training tokens")
+    midpoint = format_with_interval(x0, low, high, describe_tokens, unit=" training tokens")
     return f"Left minus right {verb} with a midpoint at {midpoint}, {p}{back}."
 
 
@@ -137,9 +137,9 @@ def _open_ended(row):
     if row["at_limit"] and row["at_start"]:
         return "had begun before the first checkpoint, and had not reached its plateau by the last one"
     if row["at_limit"]:
-        least = tokens_in_words(10 ** row["x0_low"])
+        least = describe_tokens(10 ** row["x0_low"])
         return f"had not reached its plateau by the last checkpoint: its midpoint is at least {least} tokens"
-    most = tokens_in_words(10 ** row["x0_high"])
+    most = describe_tokens(10 ** row["x0_high"])
     return f"had begun before the first checkpoint: its midpoint is at most {most} tokens"
 
 
@@ -191,8 +191,8 @@ def _order(rows, target):
 def _lead(lead, is_least):
     """Write a lead above 0; of one that is a lower bound, only the lower end of its interval counts."""
     lead, low, high = lead
-    write = decimals(2)
-    return f"at least {write(low)}" if is_least else with_interval(lead, low, high, write, name="")
+    write = count_decimals(2)
+    return f"at least {write(low)}" if is_least else format_with_interval(lead, low, high, write, name="")
 
 
 def _claim(claim, benchmarks):
@@ -207,11 +207,11 @@ def _claim(claim, benchmarks):
     elif claim["low"] <= 0:
         verdict = "these checkpoints cannot tell which of the two the asymmetry goes with"
     formal, functional = (claim[f"{of_kind}_benchmarks"].split() for of_kind in ("formal", "functional"))
-    write = decimals(2)
+    write = count_decimals(2)
     words = (
         f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({', '.join(formal)}) and "
         f"{write(claim['functional'])} with those of functional competence ({', '.join(functional)}), a difference of "
-        f"{with_interval(claim['difference'], claim['low'], claim['high'], write)}: {verdict}."
+        f"{format_with_interval(claim['difference'], claim['low'], claim['high'], write)}: {verdict}."
     )
     if all(benchmarks[name]["is_flat"] is True for name in functional):
         words += " Those of functional competence are all flat: no transition could be shown; one may be there."
@@ -222,7 +222,7 @@ def _regions(regions):
     tested = regions[regions["p_holm"].notna()]
     if tested.empty:
         return ""
-    difference, remains = tested[difference_column(tested)], tested["p_holm"] < LEVEL
+    difference, remains = tested[pick_difference_column(tested)], tested["p_holm"] < LEVEL
     better = [
         f"the {side} is predicted better in {', '.join(map(str, tested['region'][remains & (sign * difference > 0)]))}"
         for side, sign in [("left", 1), ("right", -1)]
@@ -244,4 +244,4 @@ def _same_weights(rows):
 
 
 def _brief(row, measure):
-    return with_interval(row[measure], row[f"{measure}_low"], row[f"{measure}_high"], decimals(2), name="")
+    return format_with_interval(row[measure], row[f"{measure}_low"], row[f"{measure}_high"], count_decimals(2), name="")

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.tasks.table import BENCHMARKS
 from report import overview
 from study.cache import NOTE, read_note
-from study.files.atomic import hidden
+from study.files.atomic import hidden_path
 from study.paths import acceptability_path, generated_texts_folder
 
 SCRIPTS = {
@@ -26,7 +26,7 @@ SCRIPTS = {
 OF_A_CHECKPOINT = {"activations": ["model", "revision", "lang"], "fit": ["model", "revision", "lang"]}
 
 
-def to_do(stage, table, lang):
+def list_commands(stage, table, lang):
     """Return the commands that are still to be run for a stage.
 
     Parameters
@@ -48,7 +48,7 @@ def to_do(stage, table, lang):
         Checkpoints whose files do not show which model they are of.
     """
     if stage == "acceptability":
-        return acceptability_to_do(table)
+        return list_acceptability_commands(table)
     commands, waiting, without_model = [], [], []
     for row in table[~table[stage].isin(["done", "other options"])].to_dict("records"):  # those may be meant
         if stage == "activations" and row["fit"] == "done" and row[stage] != "outdated":
@@ -59,19 +59,19 @@ def to_do(stage, table, lang):
         if row["model"] is None and stage != "fit":
             without_model.append(row["stem"])
             continue
-        words = begun_words(stage, row["stem"], lang)
+        words = describe_begun(stage, row["stem"], lang)
         if words is None:
             sisters = table[table["name"] == row["name"]]["stem"]
             words = ["--model", row["stem"] if stage == "fit" else row["model"]]
             words += ["--revision", row["revision"]] if row["revision"] and stage != "fit" else []
             words += ["--lang", lang] if stage in ("activations", "fit") else []
-            words += options_for(stage, row, sisters, lang)
+            words += choose_options(stage, row, sisters, lang)
         words += ["--overwrite"] if row[stage] in ("outdated", "damaged") else []
         commands.append(shlex.join(["python", SCRIPTS[stage], *words]))
     return commands, waiting, without_model
 
 
-def acceptability_to_do(table):
+def list_acceptability_commands(table):
     """Return ``to_do`` of the judge, which takes all texts of a model at once."""
     commands, waiting = [], []
     for name, rows in table[table["acceptability"] != "done"].dropna(subset="name").groupby("name"):
@@ -94,44 +94,44 @@ def acceptability_to_do(table):
 # ---------------------------------------------------------------- options
 
 
-def options_for(stage, row, sisters, lang):
+def choose_options(stage, row, sisters, lang):
     """Return the options for a checkpoint, a list of str, as most of its model's checkpoints have them.
 
     An output that is made again keeps its own. Where no output is finished, begun work counts.
     """
     stems = [row["stem"]] if row[stage] == "outdated" else list(sisters)
-    paths = [path for stem in stems for path in output_paths(stage, stem, lang)]
-    made = [(overview.options_on_record(path), when_made(path), words_on_record(stage, path)) for path in paths]
+    paths = [path for stem in stems for path in list_output_paths(stage, stem, lang)]
+    made = [(overview.read_options(path), when_made(path), words_on_record(stage, path)) for path in paths]
     if not any(parameters for parameters, _, _ in made):
         begun = [begun_path(stage, stem, lang) for stem in stems]
-        made = [options_in_note(stage, path) for path in begun if read_note(hidden(path, "parts"))]
+        made = [options_in_note(stage, path) for path in begun if read_note(hidden_path(path, "parts"))]
     made = [how for how in made if how[0] is not None]
     if not made:
         return []
-    usual = overview.most_common(parameters for parameters, _, _ in made)
+    usual = overview.find_most_common(parameters for parameters, _, _ in made)
     of_usual = [how for how in made if usual in (None, how[0])]
     with_command = [how for how in of_usual if how[2] is not None]
     parameters, _, words = max(with_command or of_usual, key=lambda how: how[1])
     return words if words is not None else words_of_parameters(json.loads(parameters))
 
 
-def output_paths(stage, stem, lang):
+def list_output_paths(stage, stem, lang):
     """Return the files of a stage whose records show how a checkpoint was treated."""
     if stage == "texts":
         return sorted(generated_texts_folder().glob(f"{stem}_gen_0_*.txt"))
-    return [overview.outputs(stem, lang)[stage]]
+    return [overview.list_outputs(stem, lang)[stage]]
 
 
 def begun_path(stage, stem, lang):
     """Return the path whose hidden folder holds the parts of begun work."""
-    return overview.texts_begun_path(stem) if stage == "texts" else overview.outputs(stem, lang)[stage]
+    return overview.texts_begun_path(stem) if stage == "texts" else overview.list_outputs(stem, lang)[stage]
 
 
-def begun_words(stage, stem, lang):
+def describe_begun(stage, stem, lang):
     """Return the whole command line of begun work, a list of str without the script, or None."""
     path = begun_path(stage, stem, lang)
     words = words_in_note(stage, path, is_whole=True)
-    note = read_note(hidden(path, "parts"))
+    note = read_note(hidden_path(path, "parts"))
     if words is None and note:  # by a version that noted no command
         parameters, model = note["with"].get("parameters", {}), note["with"].get("model")
         words = ["--model", model or stem]
@@ -143,7 +143,7 @@ def begun_words(stage, stem, lang):
 
 def options_in_note(stage, path):
     """Return parameters as JSON, time and options of begun work."""
-    folder = hidden(path, "parts")
+    folder = hidden_path(path, "parts")
     parameters = {**read_note(folder)["with"].get("parameters", {}), "revision": None}
     time = (folder / NOTE).stat().st_mtime
     return json.dumps(parameters, sort_keys=True), time, words_in_note(stage, path)
@@ -151,7 +151,7 @@ def options_in_note(stage, path):
 
 def words_in_note(stage, path, is_whole=False):
     """Return the command line of begun work, or only its options, or None where there is none."""
-    command = read_note(hidden(path, "parts")).get("command")
+    command = read_note(hidden_path(path, "parts")).get("command")
     is_whole = is_whole or stage == "acceptability"
     return words_of_command(stage, command, [] if is_whole else OF_A_CHECKPOINT.get(stage, ["model", "revision"]))
 
@@ -159,7 +159,7 @@ def words_in_note(stage, path, is_whole=False):
 def words_on_record(stage, path):
     """Return the options of the command line that made an output, or None where none is on record."""
     names = ["model"] if stage == "acceptability" else OF_A_CHECKPOINT.get(stage, ["model", "revision"])
-    return words_of_command(stage, overview.record_or_nothing(path).get("command"), names)
+    return words_of_command(stage, overview.read_record_or_nothing(path).get("command"), names)
 
 
 def words_of_command(stage, command, names):
@@ -207,17 +207,17 @@ def when_made(path):
 
 def print_to_do(stages, lang):
     """Print the commands on standard output, for a shell, and on standard error why there are none."""
-    table = overview.states(lang)
+    table = overview.tabulate_states(lang)
     if table.empty:
         print("no checkpoint is known yet: extract_llm_activations.py makes the first", file=sys.stderr)
         return
     for stage in stages:
-        commands, waiting, without_model = to_do(stage, table, lang)
+        commands, waiting, without_model = list_commands(stage, table, lang)
         for stem in without_model:
             print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
         if waiting:
             needed = "activations" if stage == "fit" else "texts"
-            print(f"{stage}: waits for {needed} of {overview.shortened(waiting)}", file=sys.stderr)
+            print(f"{stage}: waits for {needed} of {overview.shorten(waiting)}", file=sys.stderr)
         for command in commands:
             print(command)
         if not (commands or waiting or without_model):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from pipeline.errors import InputError, explain_errors
-from study.files.atomic import hidden, new_file
+from study.files.atomic import hidden_path, write_whole
 
 SAVE_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
 LONGEST_VALUES = 120  # characters of two values that a message repeats
@@ -23,7 +23,7 @@ CHECKPOINT_NOTE = "made_of.json"  # the checkpoint, which is known only after it
 
 def cache_folder(path):
     """Return the folder in which the parts of an output are cached."""
-    return hidden(path, "parts")
+    return hidden_path(path, "parts")
 
 
 @contextlib.contextmanager
@@ -59,7 +59,7 @@ def open_cache(path, made_with, made_from, log, command=None):
             log(f"{path} starts over: its cached parts were made with {', '.join(_differences(before, now))}")
         _remove(folder)
         folder.mkdir()
-        with new_file(folder / NOTE) as temporary:
+        with write_whole(folder / NOTE) as temporary:
             temporary.write_text(json.dumps(now | {"command": command}, sort_keys=True))
     for unfinished in folder.glob(".*"):  # left by a job that was killed
         unfinished.unlink()
@@ -144,13 +144,13 @@ def empty_unless_same(folder, checkpoint, log, is_same):
         log(f"{folder} starts over: its parts were made from another checkpoint")
         for path in _cached_files(folder):
             path.unlink()
-    with new_file(note) as temporary:
+    with write_whole(note) as temporary:
         temporary.write_text(json.dumps(checkpoint, sort_keys=True))
 
 
 def is_left_behind(path):
     """Return whether a lock or a cache exists for an output: a job was killed, or works on it now."""
-    return hidden(path, "lock").exists() or cache_folder(path).exists()
+    return hidden_path(path, "lock").exists() or cache_folder(path).exists()
 
 
 def remove_cache(path):
@@ -214,7 +214,7 @@ def put_in_place(folder, paths, replaces=()):
 
 def save_arrays(path, **arrays):
     """Save arrays as a cached part, ``.npz``."""
-    with new_file(path) as temporary, open(temporary, "wb") as file:
+    with write_whole(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
 
 

@@ -18,18 +18,18 @@ def is_same_checkpoint(checkpoint, model, path):
     """
     folder = Path(model, checkpoint.get("revision") or "")
     if not Path(model).is_dir():
-        now = in_hub_cache(model, checkpoint)
+        now = find_in_hub_cache(model, checkpoint)
         return checkpoint["model"] == model and weights.is_same(checkpoint, now) is not False
     if not checkpoint.get("files") or not folder.is_dir():
         return checkpoint["model"] == model  # it may have been removed since
-    now = weights.checkpoint_files(folder)
+    now = weights.list_checkpoint_files(folder)
     if checkpoint["model"] == model and not any(is_newer(file, path) for file in now):
         listed = dict.fromkeys((file.name for file in now), "")
-        return weights.other_loaded_files(listed).keys() == weights.other_loaded_files(checkpoint["files"]).keys()
-    return weights.is_same(checkpoint, {"files": weights.checksums(folder)}) is True
+        return weights.select_other_files(listed).keys() == weights.select_other_files(checkpoint["files"]).keys()
+    return weights.is_same(checkpoint, {"files": weights.compute_checksums(folder)}) is True
 
 
-def in_hub_cache(model, checkpoint):
+def find_in_hub_cache(model, checkpoint):
     """Return what the hub's cache holds now of the revision of a checkpoint on record: commit and files, or {}."""
     if not (checkpoint.get("commit") or checkpoint.get("files")):
         return {}  # an old record, with which nothing can be compared
@@ -42,27 +42,28 @@ def in_hub_cache(model, checkpoint):
     snapshot = Path(config).parent
     if snapshot.name == checkpoint.get("commit"):
         return {"commit": snapshot.name}
-    return {"commit": snapshot.name, "files": weights.checksums(snapshot)}
+    return {"commit": snapshot.name, "files": weights.compute_checksums(snapshot)}
 
 
 def describe_other_model(checkpoint, model):
     """Say which model an output was made of, where that is another one now."""
-    now = in_hub_cache(model, checkpoint)
+    now = find_in_hub_cache(model, checkpoint)
     if not (checkpoint.get("commit") and now):
         return f"the model {checkpoint['model']}, which is another one"
     revision = checkpoint.get("revision") or "main"
-    before = f"the model {checkpoint['model']} of {weights.in_words(checkpoint)}"
-    return f"{before}, and {revision} is now of {weights.in_words(now)}"
+    before = f"the model {checkpoint['model']} of {weights.describe_checkpoint(checkpoint)}"
+    return f"{before}, and {revision} is now of {weights.describe_checkpoint(now)}"
 
 
 def log_if_unsure(path, model):
     """Tell the user where a branch of the hub has moved since, to a commit that cannot be compared."""
     checkpoint = read_record(path).get("checkpoint") or {}
-    now = {} if model is None or Path(model).is_dir() else in_hub_cache(model, checkpoint)
+    now = {} if model is None or Path(model).is_dir() else find_in_hub_cache(model, checkpoint)
     if now and weights.is_same(checkpoint, now) is None:
+        before, revision = weights.describe_checkpoint(checkpoint), checkpoint.get("revision") or "main"
         log(
-            f"{path} was made of {weights.in_words(checkpoint)}. {checkpoint.get('revision') or 'main'} is now of "
-            f"{weights.in_words(now)}, which cannot be compared: not all of its files are in the hub's cache"
+            f"{path} was made of {before}. {revision} is now of {weights.describe_checkpoint(now)}, which cannot be "
+            "compared: not all of its files are in the hub's cache"
         )
 
 
@@ -75,7 +76,7 @@ def check_same_weights(path, before, now):
         It was made of another one.
     """
     if before and weights.is_same(before, now) is False:
-        got, expected = weights.in_words(before), weights.in_words(now)
+        got, expected = weights.describe_checkpoint(before), weights.describe_checkpoint(now)
         raise InputError(
             f"{path}: expected {expected}, got {got if got != expected else 'what was there before'}, which has other "
             f"weights, configuration or tokenizer under the same name {before['model']}. --overwrite takes them as "

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
-from study.files.tables import numbers, read_csv
+from study.files.tables import parse_numbers, read_csv
 from study.paths import (
     checkpoint_stem,
     describe_study_folder,
@@ -20,7 +20,7 @@ from study.records import read_record
 PYTHIA_TOKENS_PER_STEP = 2_097_152
 
 
-def name_on_record(stem, checkpoint):
+def get_name_on_record(stem, checkpoint):
     """The model's name as in file names: what comes before the revision in the stem of a checkpoint on record.
 
     The model on record may be a path that was relative to another folder.
@@ -29,7 +29,7 @@ def name_on_record(stem, checkpoint):
     return stem.removesuffix(f"_{revision}") if revision else stem
 
 
-def training_tokens(model, revision):
+def find_training_tokens(model, revision):
     """Tokens that a checkpoint was trained on, as a float, or None where nothing tells.
 
     A row of the study's ``training_tokens.csv`` (see ``read_tokens_table``) counts first;
@@ -72,7 +72,7 @@ def read_tokens_table():
     return rows.assign(model=rows["model"].str.replace("/", "_"))
 
 
-def unused_token_rows(checkpoints):
+def find_unused_token_rows(checkpoints):
     """Return the rows of ``training_tokens.csv`` that are of no checkpoint of the study.
 
     Parameters
@@ -93,7 +93,7 @@ def unused_token_rows(checkpoints):
 def _only_number_of_tokens(rows):
     """Return the number in one or more equal rows of the table of training tokens."""
     path = tokens_table_path()
-    tokens = numbers(rows["tokens"], path)
+    tokens = parse_numbers(rows["tokens"], path)
     is_wrong = ~np.isfinite(tokens) | (tokens < 0)
     if is_wrong.any():
         line, cell = rows.index[is_wrong][0], rows["tokens"][is_wrong].iloc[0]
@@ -108,7 +108,7 @@ def _only_number_of_tokens(rows):
     return float(tokens[0])
 
 
-def fitted_checkpoints(model, lang):
+def find_fitted_checkpoints(model, lang):
     """The checkpoints of a model whose brain correlations are in the study folder.
 
     Parameters
@@ -136,10 +136,10 @@ def fitted_checkpoints(model, lang):
         stem = path.name.removesuffix(f"_layer-0_corr_{lang}.gz")
         revision = stem.removeprefix(f"{name}_")
         if checkpoint := read_record(run_correlations_path(stem, lang)).get("checkpoint"):
-            if name_on_record(stem, checkpoint) != name:
+            if get_name_on_record(stem, checkpoint) != name:
                 continue  # of a model whose name begins like this one's
             revision = checkpoint["revision"] or revision
-        tokens = training_tokens(name, revision)
+        tokens = find_training_tokens(name, revision)
         if tokens is None or ("_" in revision and not checkpoint):
             left_out.append(revision)
         else:
@@ -162,7 +162,7 @@ def fitted_checkpoints(model, lang):
     return table, left_out
 
 
-def checkpoint_names(checkpoints):
+def name_checkpoints(checkpoints):
     """Return how checkpoints are called in sentences, by stem: their revision, or the stem where there is none."""
     names = checkpoints["revision"].where(checkpoints["revision"].fillna("") != "", checkpoints["stem"])
     return dict(zip(checkpoints["stem"], names, strict=True))

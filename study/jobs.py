@@ -8,16 +8,16 @@ import sys
 import time
 from pathlib import Path
 
-from pipeline.checksums import sha256
+from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.models import weights
 from study import cache
 from study.checkpoint_records import describe_other_model, is_same_checkpoint, log_if_unsure
 from study.files.atomic import lock
 from study.paths import record_path
-from study.program import ROOT, source_files
+from study.program import ROOT, find_source_files
 from study.progress import log
-from study.records import changed_input, read_record, versions, write_record
+from study.records import find_changed_input, read_record, read_versions, write_record
 
 
 class Job:
@@ -87,7 +87,7 @@ class Job:
                 self.is_finished = True
             else:
                 made_with = {"parameters": self.parameters, "model": self.model and str(self.model)}
-                made_with |= {"versions": versions(), "program": self._program()}
+                made_with |= {"versions": read_versions(), "program": self._program()}
                 made_from = [*self.inputs, *self._checkpoint_files()]
                 command = shlex.join(sys.argv)
                 exits.enter_context(cache.open_cache(self.output, made_with, made_from, log, command))
@@ -102,14 +102,14 @@ class Job:
         return is_finished(self.output, self.parameters, self.overwrite, self.model, self.inputs)
 
     def _program(self):
-        files = {file for module in self.modules for file in source_files(module)}
-        return {str(file.relative_to(ROOT)): sha256(file) for file in sorted(files)}
+        files = {file for module in self.modules for file in find_source_files(module)}
+        return {str(file.relative_to(ROOT)): compute_sha256(file) for file in sorted(files)}
 
     def _checkpoint_files(self):
         if self.model is None:
             return []
         folder = Path(self.model, self.parameters.get("revision") or "")
-        return weights.checkpoint_files(folder) if folder.is_dir() else []
+        return weights.list_checkpoint_files(folder) if folder.is_dir() else []
 
     def load(self, name):
         """Load a cached part, a dict of arrays, or None where it does not exist."""
@@ -176,7 +176,7 @@ class Job:
             started=self._started if started is None else started,
             checkpoint=self.checkpoint,
             seed=seed,
-            checksums={path.name: sha256(self.folder / path.name) for path in writers},
+            checksums={path.name: compute_sha256(self.folder / path.name) for path in writers},
         )
         cache.put_in_place(self.folder, [*others, record_path(output), output], replaces)
 
@@ -215,7 +215,7 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
             changed.append(describe_other_model(checkpoint, model))
     if changed:
         raise InputError(f"{path} was made with {', '.join(changed)}: --overwrite makes it again")
-    if file := changed_input(path, inputs):
+    if file := find_changed_input(path, inputs):
         raise InputError(f"{path} was made from another {file}, which has changed since: --overwrite makes it again")
     return True
 

@@ -10,7 +10,7 @@ PACKAGES = ("pipeline", "study", "report")
 
 
 @functools.cache
-def git_commit():
+def read_git_commit():
     """Return the git commit of this project, and whether tracked files have changed since.
 
     Returns
@@ -18,14 +18,14 @@ def git_commit():
     dict with ``commit`` (str or None) and ``has_changes`` (bool or None)
         None where the project is not a git checkout, or git is not installed.
     """
-    commit = _git("rev-parse", "HEAD")
-    changes = _git("status", "--porcelain", "--untracked-files=no")
-    if commit is None or changes is None or _git("rev-parse", "--show-prefix"):  # a folder of another repository
+    commit = _run_git("rev-parse", "HEAD")
+    changes = _run_git("status", "--porcelain", "--untracked-files=no")
+    if commit is None or changes is None or _run_git("rev-parse", "--show-prefix"):  # a folder of another repository
         return {"commit": None, "has_changes": None}
     return {"commit": commit, "has_changes": bool(changes)}
 
 
-def _git(*arguments):
+def _run_git(*arguments):
     """Return what a git command prints in the folder of this project, or None where it fails."""
     try:
         result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -35,7 +35,7 @@ def _git(*arguments):
 
 
 @functools.cache
-def source_files(module):
+def find_source_files(module):
     """Return the source files that a module of this project uses: its own, and those of what it imports.
 
     Parameters
@@ -48,16 +48,16 @@ def source_files(module):
     list of pathlib.Path, sorted
         Imports are followed through this project; other packages are recorded by their versions.
     """
-    files, waiting = set(), [_file_of(module)]
+    files, waiting = set(), [_find_file(module)]
     while waiting:
         file = waiting.pop()
         if file is not None and file not in files:
             files.add(file)
-            waiting += [_file_of(name) for name in imported_names(file)]
+            waiting += [_find_file(name) for name in list_imported_names(file)]
     return sorted(files)
 
 
-def imported_names(file):
+def list_imported_names(file):
     """Return the dotted names that a source file imports, a list of str."""
     names = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -68,7 +68,7 @@ def imported_names(file):
     return names
 
 
-def _file_of(name):
+def _find_file(name):
     """Return the source file of a module of this project, or None for any other name."""
     if name.partition(".")[0] not in PACKAGES:
         return None

@@ -7,14 +7,14 @@ import shlex
 import sys
 import time
 
-from pipeline.checksums import sha256
+from pipeline.checksums import compute_sha256
 from pipeline.errors import explain_errors
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 from study.paths import record_path
-from study.program import git_commit
+from study.program import read_git_commit
 
 
-def changed_input(path, inputs, or_copied=True):
+def find_changed_input(path, inputs, or_copied=True):
     """The first of some files that an output was made from and that has changed since, or None.
 
     Only those that are newer than the output are read (see ``is_newer``). One that is not there any more
@@ -22,7 +22,7 @@ def changed_input(path, inputs, or_copied=True):
     """
     before = read_record(path).get("inputs", {})
     for file in inputs:
-        if before and is_newer(file, path, or_copied) and before.get(file.name) != sha256(file):
+        if before and is_newer(file, path, or_copied) and before.get(file.name) != compute_sha256(file):
             return file
     return None
 
@@ -57,7 +57,7 @@ def read_record(path):
     return content
 
 
-def versions():
+def read_versions():
     """Of what the numbers come out of."""
     packages = "torch transformers tokenizers numpy scipy nilearn joblib rapidfuzz".split()
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
@@ -87,12 +87,12 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
         "parameters": parameters,
         "checkpoint": checkpoint,
         "seed": seed,
-        "inputs": {file.name: sha256(file) for file in inputs},
+        "inputs": {file.name: compute_sha256(file) for file in inputs},
         "sha256": checksums or {},
-        "program": git_commit(),
-        "versions": versions(),
+        "program": read_git_commit(),
+        "versions": read_versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.time() - started, 1),
     }
-    with new_file(record_path(path)) as temporary:
+    with write_whole(record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")

@@ -2,7 +2,7 @@
 
 from pipeline.errors import InputError
 from study.paths import describe_study_folder
-from study.records import changed_input
+from study.records import find_changed_input
 
 
 def require_input(path, source):
@@ -28,7 +28,7 @@ def require_output(path, script, inputs=()):
         others = sorted(name for name in names if name != "onsets_offsets" and not name.startswith("."))
         there = f"there are {', '.join(others[:5])}{' ...' * (len(others) > 5)}" if others else "there are none"
         raise InputError(f"{path} is missing: {script} makes it; {there} ({describe_study_folder()})")
-    if file := changed_input(path, inputs):
+    if file := find_changed_input(path, inputs):
         raise InputError(
             f"{path} was made from another {file}, which has changed since: {script} --overwrite makes it again"
         )

@@ -32,9 +32,7 @@ from transformers import (  # noqa: F401  (imported when they are needed otherwi
 )
 
 from pipeline.tasks import arithmetic, dyck
-from report import check, overview, page, todo  # noqa: F401  (imported later otherwise)
 from study.command_line import run_script
-from study.stages import acceptability, extraction, fit, minimal_pairs, texts  # noqa: F401  (imported later otherwise)
 
 ROOT = Path(__file__).parents[1]
 N_PAIRS = 4
@@ -90,7 +88,7 @@ def serve(connection):
 def main():
     address, *tasks = sys.argv[1:]
     if tasks:
-        for make_pairs in (arithmetic.arithmetic_pairs, dyck.dyck_pairs):
+        for make_pairs in (arithmetic.make_arithmetic_pairs, dyck.make_dyck_pairs):
             make_pairs.__defaults__ = (N_PAIRS,)
     lm_eval.tasks.TaskManager = lambda include_path=None, **_: TaskManager(
         include_path=tasks or include_path, include_defaults=False

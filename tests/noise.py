@@ -6,14 +6,14 @@ from scipy.signal import lfilter
 
 from demo.listener import brain_mask, smoothing
 from pipeline.brain import curves, region_differences
-from pipeline.brain.hemispheres import hemispheres
-from pipeline.brain.regions import cerebellum, spheres
-from pipeline.brain.voxels import voxel_blocks, voxel_positions
+from pipeline.brain.hemispheres import assign_hemispheres
+from pipeline.brain.regions import make_cerebellum, make_spheres
+from pipeline.brain.voxels import compute_positions, make_blocks
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.signals import zscore
-from pipeline.transitions.comparison import TARGETS, compare, formal_minus_functional
-from pipeline.transitions.tables import points
+from pipeline.transitions.comparison import TARGETS, compare_curves, compare_kinds
+from pipeline.transitions.tables import tabulate_points
 from report import summary
 
 TOKENS = 1e9 * 2.0 ** np.arange(6)
@@ -50,19 +50,19 @@ def slow_filtered(values):
 def analyse(seed, smooth=None):
     """Analyse a study of noise as the notebook does: the tables, and what is said."""
     mask = brain_mask()
-    smooth = smoothing(voxel_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
+    smooth = smoothing(compute_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
     correlations = noise_correlations(seed, smooth)
-    left, right = hemispheres(mask)
+    left, right = assign_hemispheres(mask)
     reliable = np.random.default_rng([seed, 1]).random(len(left)) < 0.25
-    scores = curves.scores_by_choice(correlations)
-    sides = curves.brain_curves(scores, left & reliable, right & reliable, voxel_blocks(mask))
+    scores = curves.compute_scores(correlations)
+    sides = curves.compute_brain_curves(scores, left & reliable, right & reliable, make_blocks(mask))
     targets = {name: sides[name] for name in TARGETS}
-    table, again = compare(TOKENS, targets)
-    rows = points(CHECKPOINTS, sides, table)
-    regions = spheres(mask) | {"cerebellum": cerebellum(mask)}
-    differences = region_differences.region_curves(CHECKPOINTS, scores, regions)
-    claim = formal_minus_functional(table, again["alignment"])
-    words = summary.in_words("OLMo", "en", rows, table, claim, differences)
+    table, again = compare_curves(TOKENS, targets)
+    rows = tabulate_points(CHECKPOINTS, sides, table)
+    regions = make_spheres(mask) | {"cerebellum": make_cerebellum(mask)}
+    differences = region_differences.compute_region_curves(CHECKPOINTS, scores, regions)
+    claim = compare_kinds(table, again["alignment"])
+    words = summary.describe_results("OLMo", "en", rows, table, claim, differences)
     return {
         "words": words,
         "table": table,

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-from conftest import ROOT
+from helpers import ROOT
 
 
 def collect(hash_seed):

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pipeline.errors import InputError
 from pipeline.tasks import acceptability
 from pipeline.words.alignment import align
-from pipeline.words.tokens import token_ranges
-from pipeline.words.vectors import windows
-from study.checkpoints import training_tokens
+from pipeline.words.tokens import assign_tokens
+from pipeline.words.vectors import split_windows
+from study.checkpoints import find_training_tokens
 from study.command_line import checkpoint_name, revision_name
 from study.files.safe_joblib import read_arrays
 from study.inputs import lm_eval_files
@@ -83,7 +83,7 @@ def texts_with_tokens(draw):
 @given(texts_with_tokens())
 def test_every_word_has_tokens_in_order(given_text):
     text, spans, offsets = given_text
-    ranges = token_ranges(spans, offsets, text)
+    ranges = assign_tokens(spans, offsets, text)
     assert ranges.shape == spans.shape
     assert (ranges[:, 0] < ranges[:, 1]).all()
     assert (ranges >= 0).all()
@@ -94,7 +94,7 @@ def test_every_word_has_tokens_in_order(given_text):
 @lasting
 @given(st.integers(1, 3000), st.integers(1, 600))
 def test_windows_read_every_token_once(n_tokens, max_tokens):
-    steps = windows(n_tokens, max_tokens)
+    steps = split_windows(n_tokens, max_tokens)
     assert [new for _, new, _ in steps] == [0, *[end for *_, end in steps[:-1]]]
     assert steps[-1][2] == n_tokens
     assert all(0 <= start <= new < end and end - start <= max_tokens for start, new, end in steps)
@@ -224,7 +224,7 @@ def test_any_record_is_read_or_an_error(tmp_path, value):
 @lasting
 @given(st.text(max_size=40) | st.from_regex(r"(stage[12]-)?step\d{1,30}(-tokens\d{1,400}[KMBT]?)?", fullmatch=True))
 def test_any_revision_tells_tokens_or_nothing(study_folder, revision):
-    tokens = training_tokens("EleutherAI_pythia-160m", revision)
+    tokens = find_training_tokens("EleutherAI_pythia-160m", revision)
     assert tokens is None or (math.isfinite(tokens) and tokens >= 0)
 
 
@@ -232,7 +232,7 @@ def test_any_revision_tells_tokens_or_nothing(study_folder, revision):
 @given(st.text(max_size=60), st.text(max_size=20))
 def test_any_text_has_whole_sentences_that_are_in_it(text, prompt):
     plain = " ".join((prompt + text).split())
-    for sentence in acceptability.written_sentences(prompt + text, prompt):
+    for sentence in acceptability.split_sentences(prompt + text, prompt):
         assert sentence.strip()
         assert " ".join(sentence.split()) in plain
 

@@ -37,7 +37,6 @@ from transformers import (  # noqa: F401  (imported when they are needed otherwi
 
 from study import cache
 from study.command_line import run_script
-from study.stages import acceptability, extraction, fit, minimal_pairs, texts  # noqa: F401  (imported later otherwise)
 
 SCRIPTS = [
     "extract_llm_activations",

@@ -11,13 +11,13 @@ sqrt(n / (2 (2 n - 3))) of what the maximum gives: 55 % for nine runs, 71 % for 
 sides have the same share of it. A choice that is free of it needs fits that leave out two runs at a time.
 """
 
-from pipeline.brain.scores import brain_scores, side_curves
-from pipeline.statistics.intervals import interval
+from pipeline.brain.scores import compute_brain_scores, compute_side_curves
+from pipeline.statistics.intervals import compute_interval
 
 SIDES = ("left", "right", "left_minus_right")
 
 
-def scores_by_choice(correlations):
+def compute_scores(correlations):
     """Compute brain scores for both choices of layers.
 
     Parameters
@@ -35,13 +35,13 @@ def scores_by_choice(correlations):
     InputError
         As for ``asymmetry.brain_scores``.
     """
-    maximum = brain_scores(correlations, best_layer="maximum")
+    maximum = compute_brain_scores(correlations, best_layer="maximum")
     if maximum.shape[1] == 1:
         return {"maximum": maximum}
-    return {"nested": brain_scores(correlations, best_layer="nested"), "maximum": maximum}
+    return {"nested": compute_brain_scores(correlations, best_layer="nested"), "maximum": maximum}
 
 
-def brain_curves(scores, left, right, blocks, n_resamples=1000):
+def compute_brain_curves(scores, left, right, blocks, n_resamples=1000):
     """Compute both sides and their difference over training, for both choices of layers.
 
     Parameters
@@ -66,12 +66,12 @@ def brain_curves(scores, left, right, blocks, n_resamples=1000):
     curves: dict = {}
     for choice, suffix in [("nested", "_nested"), ("maximum", "")]:
         if choice in scores:
-            sides = side_curves(scores[choice], left, right, blocks, n_resamples)
+            sides = compute_side_curves(scores[choice], left, right, blocks, n_resamples)
             curves |= {f"{name}{suffix}": curve for name, curve in sides.items()}
     return curves
 
 
-def asymmetry_table(checkpoints, curves):
+def tabulate_asymmetry(checkpoints, curves):
     """Write both sides and their difference over training as a table.
 
     Parameters
@@ -94,11 +94,11 @@ def asymmetry_table(checkpoints, curves):
         if f"left{suffix}" in curves:
             columns |= {f"{name}{suffix}": curves[f"{name}{suffix}"][0] for name in SIDES}
             difference = curves[f"left_minus_right{suffix}"]
-            columns[f"low{suffix}"], columns[f"high{suffix}"] = interval(*difference)
-    return with_checkpoints(checkpoints, columns)
+            columns[f"low{suffix}"], columns[f"high{suffix}"] = compute_interval(*difference)
+    return add_checkpoints(checkpoints, columns)
 
 
-def with_checkpoints(checkpoints, columns):
+def add_checkpoints(checkpoints, columns):
     """Put columns between revision and tokens of the checkpoints and, where there is one, same_weights_as."""
     table = checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
     if "same_weights_as" in checkpoints:

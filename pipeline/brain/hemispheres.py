@@ -3,11 +3,11 @@
 import numpy as np
 from nibabel.affines import apply_affine
 
-from pipeline.brain.voxels import voxel_positions
+from pipeline.brain.voxels import compute_positions
 from pipeline.errors import InputError
 
 
-def hemispheres(mask_img, rule="position"):
+def assign_hemispheres(mask_img, rule="position"):
     """Which voxels belong to the left and to the right hemisphere.
 
     By position, left is x < 0 and right x > 0 in MNI millimetres, and a voxel on the midline
@@ -28,7 +28,7 @@ def hemispheres(mask_img, rule="position"):
     InputError
         There is no such rule, or the mask is none (see ``voxel_positions``).
     """
-    x = voxel_positions(mask_img)[:, 0]
+    x = compute_positions(mask_img)[:, 0]
     if rule == "halves":
         # The published masks are stored from left to right; in whatever order another one is, left is left.
         left = np.zeros(len(x), dtype=bool)
@@ -40,7 +40,7 @@ def hemispheres(mask_img, rule="position"):
     raise InputError(f"unknown rule {rule!r} for hemispheres: choose position or halves")
 
 
-def mirrored(mask_img):
+def find_mirror_voxels(mask_img):
     """The voxel at each voxel's mirrored position (x to -x), or -1 where that is outside the mask.
 
     Parameters
@@ -57,7 +57,7 @@ def mirrored(mask_img):
     InputError
         Voxels and their mirrored positions do not lie on the same grid.
     """
-    positions = voxel_positions(mask_img)
+    positions = compute_positions(mask_img)
     places = apply_affine(np.linalg.inv(mask_img.affine), positions * [-1, 1, 1])  # in voxels of the image
     if not np.allclose(places, np.rint(places), atol=1e-3):
         raise InputError("the mask's grid is not symmetric about x = 0: resample it before hemispheres are mirrored")
@@ -70,7 +70,7 @@ def mirrored(mask_img):
     return found
 
 
-def left_right(scores, left, right):
+def average_sides(scores, left, right):
     """Mean score of the voxels of each side; voxels without a score do not count.
 
     Parameters
@@ -98,7 +98,7 @@ def left_right(scores, left, right):
     return np.nanmean(scores[..., left], axis=-1), np.nanmean(scores[..., right], axis=-1)
 
 
-def mirrored_difference(scores, mask_img):
+def subtract_mirror_voxels(scores, mask_img):
     """Each voxel of the left minus its mirror image on the right.
 
     Parameters
@@ -116,7 +116,7 @@ def mirrored_difference(scores, mask_img):
     InputError
         The mask's grid is not symmetric (see ``mirrored``).
     """
-    mirror, (left, right) = mirrored(mask_img), hemispheres(mask_img)
+    mirror, (left, right) = find_mirror_voxels(mask_img), assign_hemispheres(mask_img)
     has_one = (left | right) & (mirror >= 0)
     difference = np.full(np.shape(scores), np.nan)
     difference[..., has_one] = scores[..., has_one] - scores[..., mirror[has_one]]

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from pipeline.brain.curves import with_checkpoints
-from pipeline.brain.hemispheres import left_right
-from pipeline.statistics.checkpoints import last_to_report
+from pipeline.brain.curves import add_checkpoints
+from pipeline.brain.hemispheres import average_sides
+from pipeline.statistics.checkpoints import find_last_to_report
 
 LEVEL = 0.05  # of the tests, over all regions
 COLUMNS = [
@@ -16,7 +16,7 @@ COLUMNS = [
 ]
 
 
-def region_curves(checkpoints, scores, regions):
+def compute_region_curves(checkpoints, scores, regions):
     """Compute left minus right over training in each region.
 
     Parameters
@@ -38,7 +38,7 @@ def region_curves(checkpoints, scores, regions):
         checkpoint (the last one with weights of its own), and p_holm is corrected for the number of regions
         (Holm 1979); both are NaN at other checkpoints, and where only averages over runs are known.
     """
-    last = last_to_report(checkpoints)
+    last = find_last_to_report(checkpoints)
     is_known = np.all([np.isfinite(values).all(axis=(0, 1)) for values in scores.values()], axis=0)
     tables = []
     for name, (left, right) in regions.items():
@@ -48,8 +48,8 @@ def region_curves(checkpoints, scores, regions):
         columns = {"region": name, "n_left": left.sum(), "n_right": right.sum(), "p": np.nan}
         for choice, suffix in [("maximum", ""), ("nested", "_nested")]:
             if choice in scores:
-                sides = left_right(scores[choice], left, right)  # each of shape (n_checkpoints, n_runs)
-                estimate, low, high, p = mean_over_runs(sides[0] - sides[1])
+                sides = average_sides(scores[choice], left, right)  # each of shape (n_checkpoints, n_runs)
+                estimate, low, high, p = compute_p_over_runs(sides[0] - sides[1])
                 columns |= {
                     f"left{suffix}": sides[0].mean(axis=1),
                     f"right{suffix}": sides[1].mean(axis=1),
@@ -57,13 +57,13 @@ def region_curves(checkpoints, scores, regions):
                     **{f"low{suffix}": low, f"high{suffix}": high},
                     "p": np.where(checkpoints["tokens"] == last, p, np.nan),
                 }
-        tables.append(with_checkpoints(checkpoints, columns))
+        tables.append(add_checkpoints(checkpoints, columns))
     together = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-    together["p_holm"] = holm(together["p"])
+    together["p_holm"] = correct_holm(together["p"])
     return together[[column for column in COLUMNS if column in together]]
 
 
-def mean_over_runs(values):
+def compute_p_over_runs(values):
     """Compute the mean over left-out runs, its 95 % interval, and a test against 0.
 
     A region is given: its voxels are all that there is of it, and only runs could have been others. (Blocks of
@@ -93,7 +93,7 @@ def mean_over_runs(values):
     return mean, mean - half_width, mean + half_width, 2 * student.sf(size, n_runs - 1)
 
 
-def holm(p_values):
+def correct_holm(p_values):
     """Correct p-values for their number, so that one in twenty studies without any effect has a finding.
 
     Parameters
@@ -115,7 +115,7 @@ def holm(p_values):
     return corrected
 
 
-def largest(curves, number=12):
+def select_largest(curves, number=12):
     """Return the rows of the regions with the largest difference at the last checkpoint, for a figure.
 
     Parameters
@@ -128,11 +128,11 @@ def largest(curves, number=12):
     -------
     pandas.DataFrame
     """
-    name = difference_column(curves)
+    name = pick_difference_column(curves)
     size = curves.groupby("region")[name].last().abs()
     return curves[curves["region"].isin(size.nlargest(number).index)]
 
 
-def difference_column(table):
+def pick_difference_column(table):
     """Return the column of left minus right that comes first: with layers chosen on other runs, where it is there."""
     return "left_minus_right_nested" if "left_minus_right_nested" in table else "left_minus_right"

@@ -3,8 +3,8 @@
 import numpy as np
 from nibabel.affines import apply_affine
 
-from pipeline.brain.hemispheres import hemispheres, mirrored
-from pipeline.brain.voxels import voxel_positions
+from pipeline.brain.hemispheres import assign_hemispheres, find_mirror_voxels
+from pipeline.brain.voxels import compute_positions
 from pipeline.errors import InputError
 
 # Centres of the language regions of the left hemisphere (MNI, millimetres), as in Bonnasse-Gahot &
@@ -22,7 +22,7 @@ LANGUAGE_REGIONS = {
 REGION_RADIUS_MM = 10
 
 
-def spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
+def make_spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
     """Spheres around some points, and around their mirror images.
 
     Parameters
@@ -36,7 +36,7 @@ def spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
     -------
     dict from name to (left, right), bool arrays of shape (n_voxels,)
     """
-    positions = voxel_positions(mask_img)
+    positions = compute_positions(mask_img)
 
     def sphere(x, y, z):
         return np.linalg.norm(positions - [x, y, z], axis=1) <= radius_mm
@@ -44,7 +44,7 @@ def spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
     return {name: (sphere(-abs(x), y, z), sphere(abs(x), y, z)) for name, (x, y, z) in centres.items()}
 
 
-def atlas_regions(mask_img, atlas_img):
+def make_atlas_regions(mask_img, atlas_img):
     """Regions of an atlas on the left, and their mirror images on the right.
 
     Atlases name the two sides in their own ways; so only the labels of the left count here, and
@@ -67,14 +67,14 @@ def atlas_regions(mask_img, atlas_img):
         The mask's grid is not symmetric (see ``mirrored``), or the atlas has no region on the left of the mask.
     """
     atlas = np.asarray(atlas_img.dataobj)
-    places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), voxel_positions(mask_img))).astype(int)
+    places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), compute_positions(mask_img))).astype(int)
     on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
     labels = np.zeros(len(places), dtype=int)
     labels[on_grid] = np.rint(atlas[tuple(places[on_grid].T)]).astype(int)
     if not labels.any():
         raise InputError("the atlas has no region in the mask: expected whole numbers at MNI positions, 0 elsewhere")
-    mirror = mirrored(mask_img)
-    labels[~hemispheres(mask_img)[0] | (mirror < 0)] = 0
+    mirror = find_mirror_voxels(mask_img)
+    labels[~assign_hemispheres(mask_img)[0] | (mirror < 0)] = 0
     if not labels.any():
         raise InputError(
             "the atlas: no region lies left of the midline: mirror it. Only its left side counts; the right of a "
@@ -88,7 +88,7 @@ def atlas_regions(mask_img, atlas_img):
     return regions
 
 
-def cerebellum(mask_img):
+def make_cerebellum(mask_img):
     """Left and right cerebellum, coarsely, by position: y < -40 and z < -24 in MNI millimetres.
 
     That is what lies below the temporal and occipital lobes in the back, save for a few millimetres
@@ -102,6 +102,6 @@ def cerebellum(mask_img):
     -------
     left, right : bool arrays of shape (n_voxels,)
     """
-    _, y, z = voxel_positions(mask_img).T
-    left, right = hemispheres(mask_img)
+    _, y, z = compute_positions(mask_img).T
+    left, right = assign_hemispheres(mask_img)
     return left & (y < -40) & (z < -24), right & (y < -40) & (z < -24)

@@ -7,7 +7,7 @@ from pipeline.errors import InputError
 RELIABLE_PERCENTILE = 75
 
 
-def reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
+def select_reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
     """Voxels whose inter-subject correlation, averaged over trials, is above a percentile.
 
     Parameters

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.brain.hemispheres import left_right
+from pipeline.brain.hemispheres import average_sides
 from pipeline.errors import InputError
 
 
-def brain_scores(correlations, best_layer="maximum"):
+def compute_brain_scores(correlations, best_layer="maximum"):
     """Each voxel's correlation at its best layer, in every left-out run of every checkpoint.
 
     Averaged over runs, it is the voxel's brain score.
@@ -33,7 +33,7 @@ def brain_scores(correlations, best_layer="maximum"):
     """
     if best_layer not in ("maximum", "nested"):
         raise InputError(f"unknown best_layer {best_layer!r}: choose maximum or nested")
-    scores = [_of_best_layers(of_checkpoint, best_layer) for of_checkpoint in correlations]
+    scores = [_take_best_layers(of_checkpoint, best_layer) for of_checkpoint in correlations]
     if any(len(of_runs) == 1 for of_runs in scores):
         scores = [of_runs.mean(axis=0, keepdims=True) for of_runs in scores]
     if len({of_runs.shape for of_runs in scores}) > 1:
@@ -42,7 +42,7 @@ def brain_scores(correlations, best_layer="maximum"):
     return np.stack(scores).astype(np.float32)
 
 
-def _of_best_layers(correlations, best_layer):
+def _take_best_layers(correlations, best_layer):
     """One checkpoint: (n_layers, n_runs, n_voxels) to (n_runs, n_voxels)."""
     _, n_runs, n_voxels = correlations.shape
     known = np.where(np.isnan(correlations), -np.inf, correlations)
@@ -56,7 +56,7 @@ def _of_best_layers(correlations, best_layer):
     return np.take_along_axis(correlations, best[None], axis=0)[0]
 
 
-def resampled_left_right(scores, left, right, blocks, n_resamples=1000, seed=0):
+def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
     """Both sides over training in resampled studies: other left-out runs, and other blocks of voxels.
 
     Runs and blocks are drawn with replacement, the same ones at every checkpoint; the same seed draws
@@ -95,7 +95,7 @@ def resampled_left_right(scores, left, right, blocks, n_resamples=1000, seed=0):
     return tuple(sides)
 
 
-def side_curves(scores, left, right, blocks, n_resamples=1000):
+def compute_side_curves(scores, left, right, blocks, n_resamples=1000):
     """Both sides and their difference over training, as measured and in resampled studies.
 
     Parameters
@@ -114,9 +114,9 @@ def side_curves(scores, left, right, blocks, n_resamples=1000):
     InputError
         As for ``left_right``.
     """
-    sides = left_right(scores.mean(axis=1), left, right)
+    sides = average_sides(scores.mean(axis=1), left, right)
     if scores.shape[1] > 1:
-        again = resampled_left_right(scores, left, right, blocks, n_resamples)
+        again = resample_sides(scores, left, right, blocks, n_resamples)
     else:
         again = np.full((2, n_resamples, len(scores)), np.nan)
     return {
@@ -126,7 +126,7 @@ def side_curves(scores, left, right, blocks, n_resamples=1000):
     }
 
 
-def layer_curves(checkpoints, correlations, left, right):
+def compute_layer_curves(checkpoints, correlations, left, right):
     """How well every layer of every checkpoint predicts either side.
 
     Parameters
@@ -151,7 +151,7 @@ def layer_curves(checkpoints, correlations, left, right):
     for (revision, tokens), of_checkpoint in zip(
         checkpoints[["revision", "tokens"]].itertuples(index=False), correlations, strict=True
     ):
-        lefts, rights = left_right(of_checkpoint.mean(axis=1), left, right)  # (n_layers,)
+        lefts, rights = average_sides(of_checkpoint.mean(axis=1), left, right)  # (n_layers,)
         rows += [
             (revision, tokens, layer, *sides, sides[0] - sides[1])
             for layer, sides in enumerate(zip(lefts, rights, strict=True))

@@ -7,7 +7,7 @@ from nibabel.affines import apply_affine
 from pipeline.errors import InputError
 
 
-def voxel_positions(mask_img):
+def compute_positions(mask_img):
     """MNI coordinates of the voxels of a mask, in the order of every voxel array.
 
     Parameters
@@ -30,7 +30,7 @@ def voxel_positions(mask_img):
     return apply_affine(mask_img.affine, np.argwhere(inside))
 
 
-def voxel_blocks(mask_img, edge_mm=20.0):
+def make_blocks(mask_img, edge_mm=20.0):
     """Cubes of neighbouring voxels, for resampling; a cube has its mirror image in it.
 
     Neighbouring voxels are alike, and so are mirror images: to draw voxels one by one would promise
@@ -47,12 +47,12 @@ def voxel_blocks(mask_img, edge_mm=20.0):
     int array of shape (n_voxels,)
         Numbers from 0.
     """
-    x, y, z = voxel_positions(mask_img).T
+    x, y, z = compute_positions(mask_img).T
     cubes = np.floor(np.stack([np.abs(x), y, z], axis=1) / edge_mm)
     return np.unique(cubes, axis=0, return_inverse=True)[1].ravel()
 
 
-def voxel_table(mask_img, checkpoints, scores, differences, **columns):
+def tabulate_voxels(mask_img, checkpoints, scores, differences, **columns):
     """The numbers of all maps, a row per voxel.
 
     Parameters
@@ -70,7 +70,7 @@ def voxel_table(mask_img, checkpoints, scores, differences, **columns):
     pandas.DataFrame with columns x, y, z (MNI, millimetres), those given, then score_{revision} and
     asymmetry_{revision} for every checkpoint
     """
-    table = pd.DataFrame(voxel_positions(mask_img), columns=["x", "y", "z"]).assign(**columns)
+    table = pd.DataFrame(compute_positions(mask_img), columns=["x", "y", "z"]).assign(**columns)
     maps: dict[str, np.ndarray] = {}
     for revision, of_checkpoint, difference in zip(checkpoints["revision"], scores, differences, strict=True):
         maps |= {f"score_{revision}": of_checkpoint, f"asymmetry_{revision}": difference}

@@ -50,8 +50,8 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
     parts = [_as_slice(samples) for samples in split_into_parts(folds, len(x))]
     n_samples, n_features = x.shape
     by_features = ridge.is_cheaper_by_features(n_samples, n_features, alphas)
-    products = ridge.inner_products(x, parts, by_features)
-    compute_weights = ridge.feature_weights if by_features else ridge.sample_weights
+    products = ridge.compute_inner_products(x, parts, by_features)
+    compute_weights = ridge.compute_feature_weights if by_features else ridge.compute_sample_weights
 
     splits = [_split(fold.validation, fold.inner_training, parts, len(x)) for fold in folds]
     weights = compute_weights(products, x, parts, splits, [list(alphas)] * len(folds))

@@ -12,7 +12,7 @@ FIRST_POINT_S = -24.0
 LONGEST_EVENT_S = 10.0  # median duration above which wrong times are probably in milliseconds
 
 
-def hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
+def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     """Return the linear map from the values of a run's events to its regressors.
 
     A feature's values are a train of boxcars from the onset to the offset of each event. The train is convolved with

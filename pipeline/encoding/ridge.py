@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.encoding.arrays import add_to_diagonal, array_module, as_numpy, invert, multiply, solve
-from pipeline.encoding.scoring import pearson
+from pipeline.encoding.scoring import correlate
 
 TARGETS_AT_ONCE = 1024  # whose predictions for all alphas are held at a time: some 20 MB
 
@@ -39,7 +39,7 @@ def is_cheaper_by_features(n_samples, n_features, alphas):
     return n_features < 2 / 3 * n_samples and n_samples * n_features < 1e6 * min(alphas)
 
 
-def inner_products(x, parts, by_features):
+def compute_inner_products(x, parts, by_features):
     """Compute what ridge regression needs of the features, in float64, once for all splits.
 
     What is small next to the largest eigenvalue would drown in float32's rounding.
@@ -61,7 +61,7 @@ def inner_products(x, parts, by_features):
     return x @ x.T
 
 
-def sample_weights(gram, x, parts, splits, alphas_of_splits):
+def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
     """Compute how much each training sample counts in the prediction of each held-out sample.
 
     All splits come from one inverse C = (K + alpha)^-1 over all samples. With R the samples that are not trained on,
@@ -105,7 +105,7 @@ def sample_weights(gram, x, parts, splits, alphas_of_splits):
     ]
 
 
-def feature_weights(squares, x, parts, splits, alphas_of_splits):
+def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
     """Compute how much each sum X_T'Y_T counts in the prediction of each held-out sample.
 
     Parameters
@@ -187,7 +187,7 @@ def _correlate(weights, weighed, measured):
     """Return the correlations of (n_alphas, n_predicted, n_weighed) weights times (n_weighed, n_block) sums."""
     n_alphas, n_predicted, n_weighed = weights.shape
     predicted = weights.reshape(n_alphas * n_predicted, n_weighed) @ weighed
-    return as_numpy(pearson(measured, predicted.reshape(n_alphas, n_predicted, -1)))
+    return as_numpy(correlate(measured, predicted.reshape(n_alphas, n_predicted, -1)))
 
 
 def training_parts(split, parts):

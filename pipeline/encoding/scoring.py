@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.encoding.arrays import array_module
 
 
-def pearson(measured, predicted):
+def correlate(measured, predicted):
     """Return Pearson's r of each target with several predictions of it; NaN where either does not vary.
 
     Parameters

@@ -7,7 +7,7 @@ import torch
 from pipeline.errors import InputError, is_out_of_memory
 
 
-def in_batches(items, batch_size, work, log):
+def work_in_batches(items, batch_size, work, log):
     """Do some work on consecutive batches of items, in smaller ones where memory runs out.
 
     Parameters
@@ -44,7 +44,7 @@ def in_batches(items, batch_size, work, log):
 
 
 @contextlib.contextmanager
-def errors_of_model(model, doing):
+def explain_model_errors(model, doing):
     """Raise what goes wrong inside a model as InputError in one line; a lack of memory is raised as it is.
 
     Parameters

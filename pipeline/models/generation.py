@@ -12,8 +12,8 @@ import torch
 import transformers
 
 from pipeline.errors import InputError
-from pipeline.models.batches import errors_of_model
-from pipeline.models.tokenization import context_length, encode_after_bos, usual_token_ids
+from pipeline.models.batches import explain_model_errors
+from pipeline.models.tokenization import encode_after_bos, encode_usual_text, find_context_length
 
 # Openings of stories and essays that ask for nothing in particular. Each is a whole sentence, so
 # that what follows is the model's from its first word on.
@@ -38,7 +38,7 @@ _can_be_padded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # found
 _can_be_read_together: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def text_seed(seed, prompt, sample):
+def make_text_seed(seed, prompt, sample):
     """The seed of one text, a whole number of 64 bits, which depends on nothing but these three.
 
     Parameters
@@ -97,7 +97,7 @@ def continue_prompts(
         write, or its probabilities are not finite.
     """
     starts = encode_after_bos(prompts, model, tokenizer)
-    longest, context = max(map(len, starts)), context_length(model)
+    longest, context = max(map(len, starts)), find_context_length(model)
     if context is not None and longest + max_new_tokens > context:
         raise InputError(
             f"a prompt of {longest} tokens and --max_new_tokens {max_new_tokens} do not fit in the model's "
@@ -131,7 +131,7 @@ def _write(model, starts, n_new, processor):
     padding, longest = _padding(starts), max(map(len, starts))
     ids = [[start[0]] * n + start for n, start in zip(padding, starts, strict=True)]
     is_token = [[0] * n + [1] * len(start) for n, start in zip(padding, starts, strict=True)]
-    with errors_of_model(model, "write texts"):
+    with explain_model_errors(model, "write texts"):
         written = model.generate(
             input_ids=torch.tensor(ids, device=model.device),  # (n_texts, longest)
             attention_mask=torch.tensor(is_token, device=model.device),
@@ -152,7 +152,7 @@ def _texts_to_write_together(model, starts, log):
     shortest, longest = min(starts, key=len), max(starts, key=len)
     name, lines = type(model).__name__, []
     if model not in _can_be_read_together:
-        other = shortest[:1] + usual_token_ids(model, max(len(shortest) - 1, 1))[: len(shortest) - 1]
+        other = shortest[:1] + encode_usual_text(model, max(len(shortest) - 1, 1))[: len(shortest) - 1]
         _can_be_read_together[model] = _are_logits_same(model, shortest, other)
         if not _can_be_read_together[model]:
             lines.append(f"{name}: what it writes depends on the other texts in a batch: one text at a time")
@@ -163,7 +163,7 @@ def _texts_to_write_together(model, starts, log):
     else:
         if model not in _can_be_padded:
             # Long padding shows what a single token may hide.
-            much_longer = shortest + usual_token_ids(model, N_PADDING)
+            much_longer = shortest + encode_usual_text(model, N_PADDING)
             _can_be_padded[model] = _are_logits_same(model, shortest, max(longest, much_longer, key=len))
             if not _can_be_padded[model]:
                 lines.append(f"{name}: what it writes depends on the padding before a prompt: one length at a time")
@@ -177,7 +177,7 @@ def _texts_to_write_together(model, starts, log):
 
 def _are_logits_same(model, start, other):
     """Return whether a model's logits after a start are the same when another start is read with it."""
-    forced = usual_token_ids(model, N_TRIED)
+    forced = encode_usual_text(model, N_TRIED)
     alone, together = (_logits_after(model, starts, forced) for starts in ([start], [start, other]))
     limit = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * alone.abs().max()
     return bool((alone - together).abs().max() <= limit)

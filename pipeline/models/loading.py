@@ -55,9 +55,7 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
     if not tokenizer.is_fast:
         raise InputError(f"checkpoint {model}: its tokenizer does not tell which characters its tokens cover")
     try:
-        tokenizer, note = tokenizer_checks.tokenizer_that_is_described(
-            tokenizer, checkpoint.get("commit") or revision, texts, log
-        )
+        tokenizer, note = tokenizer_checks.check_tokenizer(tokenizer, checkpoint.get("commit") or revision, texts, log)
         model_checks.check_model(network, tokenizer)
     except InputError as error:
         raise InputError(f"checkpoint {model}: {error}") from error
@@ -86,7 +84,7 @@ def load_classifier(name, device="auto", texts=(), log=warnings.warn):
     model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
     if tokenizer.pad_token is None:
         raise InputError(f"classifier {name}: its tokenizer has no token to fill up shorter sentences with")
-    tokenizer, note = tokenizer_checks.tokenizer_that_is_described(tokenizer, None, texts, log)
+    tokenizer, note = tokenizer_checks.check_tokenizer(tokenizer, None, texts, log)
     return model, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
@@ -130,13 +128,13 @@ def _load(auto_model, name, revision, device, dtype):
         )
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
     if Path(name).is_dir():
-        checkpoint |= {"folder": str(Path(name).resolve()), "files": weights.checksums(source)}
+        checkpoint |= {"folder": str(Path(name).resolve()), "files": weights.compute_checksums(source)}
     else:
-        checkpoint |= {"commit": snapshot.name, "files": weights.checksums(snapshot)}
+        checkpoint |= {"commit": snapshot.name, "files": weights.compute_checksums(snapshot)}
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
 
 
-def use_threads(n_threads):
+def limit_threads(n_threads):
     """Compute with so many threads of the CPU; with all where None is given."""
     if n_threads is not None:
         torch.set_num_threads(n_threads)

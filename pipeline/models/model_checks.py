@@ -7,8 +7,8 @@ the word that it is to predict, and a tokenizer that does not split text as its 
 import torch
 
 from pipeline.errors import InputError
-from pipeline.models.batches import errors_of_model, is_out_of_memory
-from pipeline.models.tokenization import check_special_tokens, usual_token_ids
+from pipeline.models.batches import explain_model_errors, is_out_of_memory
+from pipeline.models.tokenization import check_special_tokens, encode_usual_text
 
 N_SAME, N_CHANGED = 8, 8  # tokens at the beginning of both texts, and tokens after them that differ
 # Differences up to this share of the logits are rounding: the beginnings are read with the same shapes,
@@ -55,10 +55,10 @@ def check_causal(model):
     InputError
         The predictions depend on what follows, or the model cannot read a text.
     """
-    ids = usual_token_ids(model, N_SAME + 2 * N_CHANGED)
+    ids = encode_usual_text(model, N_SAME + 2 * N_CHANGED)
     same, first, second = ids[:N_SAME], ids[N_SAME : N_SAME + N_CHANGED], ids[N_SAME + N_CHANGED :]
     rows = torch.tensor([same + first, same + second], device=model.device)
-    with errors_of_model(model, "read a text"):
+    with explain_model_errors(model, "read a text"):
         with torch.inference_mode():
             logits = model(input_ids=rows, use_cache=False).logits[:, :N_SAME].float()
         difference = ((logits[0] - logits[1]).norm() / logits[0].norm()).item()

@@ -14,7 +14,7 @@ import inspect
 import numpy as np
 import torch
 
-from pipeline.models.tokenization import context_length, text_config
+from pipeline.models.tokenization import find_context_length, get_text_config
 
 # Nodes in a row: longer rows share more, and cost more attention and memory. On BLiMP, Pythia-14M and
 # Pythia-160M are about as fast with 96 as with 256.
@@ -26,7 +26,7 @@ LOGITS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
 N_COMPARED = 32  # logits of each block that are looked at to tell what was subtracted from all
 
 
-def pack(beginnings, max_slots):
+def pack_trees(beginnings, max_slots):
     """Lay token sequences as trees into rows.
 
     They are taken in sorted order. One adds to a row what it does not share with the one before it;
@@ -93,7 +93,7 @@ def _fill(lengths, shared, n_slots):
     return rows, first_slots
 
 
-def sight(paths, n_rows, n_slots):
+def make_attention_mask(paths, n_rows, n_slots):
     """Which nodes each node sees: itself and those before it on its path.
 
     Parameters
@@ -119,7 +119,7 @@ def sight(paths, n_rows, n_slots):
     return sees
 
 
-def score(tokens_of, model):
+def score_trees(tokens_of, model):
     """Log-probabilities of a few sentences, read as trees.
 
     Parameters
@@ -135,9 +135,11 @@ def score(tokens_of, model):
     float64 array of shape (n_sentences,), nats
     """
     beginnings = [tokens[:-1] for tokens in tokens_of]  # nothing follows the last token
-    context = context_length(model) or ROW_TOKENS
-    ids, depths, paths = pack(beginnings, max(min(ROW_TOKENS, context), *map(len, beginnings)))
-    sees = torch.from_numpy(sight(paths, *ids.shape)).to(model.device)[:, None]  # (n_rows, 1, n_slots, n_slots)
+    context = find_context_length(model) or ROW_TOKENS
+    ids, depths, paths = pack_trees(beginnings, max(min(ROW_TOKENS, context), *map(len, beginnings)))
+    sees = torch.from_numpy(make_attention_mask(paths, *ids.shape)).to(model.device)[
+        :, None
+    ]  # (n_rows, 1, n_slots, n_slots)
     # As numbers to add to attention: not every way of computing it understands a mask of bools.
     mask = torch.zeros(sees.shape, dtype=model.dtype, device=model.device)
     mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
@@ -160,7 +162,7 @@ def score(tokens_of, model):
     return scores.sum(axis=1)
 
 
-def why_not(model, longest):
+def reason_unsupported(model, longest):
     """What a model's kind tells of why it cannot read trees, or None: where numbers need not tell.
 
     In half precision, and with weights that are hardly trained, rounding hides what is wrong.
@@ -177,14 +179,14 @@ def why_not(model, longest):
     """
     if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
         return "it takes tokens by their place in the row, not by their position"
-    for name, value in text_config(model).to_dict().items():
+    for name, value in get_text_config(model).to_dict().items():
         is_window = "window" in name or name == "attention_chunk_size"
         if is_window and isinstance(value, int) and 0 < value < longest and not isinstance(value, bool):
             return f"{name} {value} is less than {longest} tokens"
     return None
 
 
-def logits_are_linear(tokens, model):
+def has_linear_logits(tokens, model):
     """Whether a model's logits are what its output layer makes of its last states, not scaled or capped.
 
     Parameters

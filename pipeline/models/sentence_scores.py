@@ -7,8 +7,8 @@ import torch
 
 from pipeline.errors import InputError
 from pipeline.models import prefix_trees
-from pipeline.models.batches import errors_of_model, in_batches
-from pipeline.models.tokenization import context_length, encode_after_bos
+from pipeline.models.batches import explain_model_errors, work_in_batches
+from pipeline.models.tokenization import encode_after_bos, find_context_length
 
 # About how many sentences are read in both ways to find out.
 N_TRIED = 32
@@ -20,7 +20,7 @@ ROUNDING = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 5e-3}
 
 
 @torch.inference_mode()
-def log_probabilities(
+def compute_log_probabilities(
     sentences, model, tokenizer, batch_size=64, progress=None, log=warnings.warn, known=None, keep=None
 ):
     """Log-probability of each sentence: the sum over its tokens of log P(token | BOS and before).
@@ -56,7 +56,7 @@ def log_probabilities(
         log-probability is not finite.
     """
     tokens_of = encode_after_bos(sentences, model, tokenizer)
-    _check_lengths(sentences, tokens_of, context_length(model))
+    _check_lengths(sentences, tokens_of, find_context_length(model))
 
     # Neighbours share a beginning; the last token of a sentence begins nothing.
     order = sorted(range(len(tokens_of)), key=lambda index: tokens_of[index][:-1])
@@ -86,13 +86,13 @@ def _sentences_to_try(tokens_of, order):
 def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, log):
     """Why a model cannot read trees, or None where it scores the sentences that are tried as it did plainly."""
     longest = max(map(len, tokens_of))
-    if reason := prefix_trees.why_not(model, longest):
+    if reason := prefix_trees.reason_unsupported(model, longest):
         return reason
     try:
-        if not prefix_trees.logits_are_linear(tokens_of[tried[0]], model):
+        if not prefix_trees.has_linear_logits(tokens_of[tried[0]], model):
             return "its logits are more than those of a linear layer"
         as_trees = np.full(len(tokens_of), np.nan)
-        _score_all(tried, tokens_of, model, prefix_trees.score, batch_size, log, as_trees)
+        _score_all(tried, tokens_of, model, prefix_trees.score_trees, batch_size, log, as_trees)
     except (InputError, torch.AcceleratorError):  # the memory is too small, or the device is lost
         raise
     except Exception as error:  # models that do not expect such a mask stumble over it in many ways
@@ -118,7 +118,7 @@ def _score_all(indices, tokens_of, model, score_batch, batch_size, log, scores, 
         if progress is not None:
             progress(batch)
 
-    in_batches(indices, batch_size, work, log)
+    work_in_batches(indices, batch_size, work, log)
 
 
 def _check_finite(sentences, scores):
@@ -141,8 +141,8 @@ def _check_lengths(sentences, tokens_of, context):
 
 def _score_trees(tokens_of, model):
     """Log-probabilities of a few sentences by a model that has read some as trees already."""
-    with errors_of_model(model, "read sentences"):
-        return prefix_trees.score(tokens_of, model)
+    with explain_model_errors(model, "read sentences"):
+        return prefix_trees.score_trees(tokens_of, model)
 
 
 def _score_batch(tokens_of, model):
@@ -155,7 +155,7 @@ def _score_batch(tokens_of, model):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         is_token[row, : len(tokens)] = 1
     ids, is_token = ids.to(model.device), is_token.to(model.device)  # (n_sentences, n_tokens)
-    with errors_of_model(model, "read sentences"):
+    with explain_model_errors(model, "read sentences"):
         logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
     of_tokens = -torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"

@@ -10,7 +10,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from pipeline.errors import InputError
-from pipeline.models.batches import errors_of_model
+from pipeline.models.batches import explain_model_errors
 
 # What configurations call the number of positions. Models without such a limit (ALiBi, recurrence) lack all of them.
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_target_positions")
@@ -19,7 +19,7 @@ N_READ = 4  # tokens that are read to find a model's position table
 _table_lengths: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # found once for each model
 
 
-def text_config(model):
+def get_text_config(model):
     """Return the part of a model's configuration that describes how it reads text.
 
     Parameters
@@ -34,7 +34,7 @@ def text_config(model):
     return model.config.get_text_config(decoder=True)
 
 
-def bos_id(tokenizer):
+def get_bos_id(tokenizer):
     """Return the id of the token that stands before every text: BOS, or EOS where there is no BOS.
 
     Parameters
@@ -64,7 +64,7 @@ def bos_id(tokenizer):
     raise InputError("the tokenizer has neither BOS nor EOS to start a sentence with")
 
 
-def n_rows(layer):
+def count_rows(layer):
     """Return the number of tokens that an embedding or an output layer knows, or None where it has no weights."""
     weight = getattr(layer, "weight", None)
     return None if weight is None else len(weight)
@@ -78,7 +78,7 @@ def check_special_tokens(model, tokenizer):
     InputError
         One lies outside.
     """
-    n_known = n_rows(model.get_input_embeddings())
+    n_known = count_rows(model.get_input_embeddings())
     for kind in ("bos", "eos"):
         number = getattr(tokenizer, f"{kind}_token_id")
         if n_known is not None and number is not None and number >= n_known:
@@ -110,7 +110,7 @@ def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
         return
     largest = max(token_ids)
     for layer in layers:
-        n_known = n_rows(getattr(model, f"get_{layer}_embeddings")())
+        n_known = count_rows(getattr(model, f"get_{layer}_embeddings")())
         if n_known is not None and largest >= n_known:
             token = tokenizer.convert_ids_to_tokens(int(largest))
             raise InputError(
@@ -138,14 +138,14 @@ def encode_after_bos(texts, model, tokenizer):
     InputError
         The tokenizer has neither BOS nor EOS, or the model does not know a token.
     """
-    bos, texts = bos_id(tokenizer), list(texts)
+    bos, texts = get_bos_id(tokenizer), list(texts)
     ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     for ids, text in zip(ids_of_texts, texts, strict=True):
         check_token_ids(ids, text, model, tokenizer, ("input", "output"))
     return [[bos, *ids[ids[:1] == [bos] :]] for ids in ids_of_texts]
 
 
-def usual_token_ids(model, n_tokens):
+def encode_usual_text(model, n_tokens):
     """Return different token ids from all over a model's vocabulary, none of which its configuration calls special.
 
     Parameters
@@ -163,9 +163,9 @@ def usual_token_ids(model, n_tokens):
     InputError
         The vocabulary is too small.
     """
-    n_known = n_rows(model.get_input_embeddings()) or text_config(model).vocab_size
+    n_known = count_rows(model.get_input_embeddings()) or get_text_config(model).vocab_size
     special: set[int] = set()
-    for config in (model.config, text_config(model)):
+    for config in (model.config, get_text_config(model)):
         for name, value in config.to_dict().items():
             if name.endswith(("_token_id", "_token_index", "_index")) and value is not None:
                 special.update(value if isinstance(value, list | tuple) else [value])
@@ -176,7 +176,7 @@ def usual_token_ids(model, n_tokens):
     return spread[1::2] + spread[::2]
 
 
-def context_length(model):
+def find_context_length(model):
     """Return the number of tokens that a model can read at once, BOS included.
 
     The configuration's number, or the rows of the model's table of learned positions where they are
@@ -191,7 +191,7 @@ def context_length(model):
     int or None
         None for a model without a limit (ALiBi, recurrent models).
     """
-    config = text_config(model)
+    config = get_text_config(model)
     named = [getattr(config, name, None) for name in CONTEXT_NAMES]
     limits = [number for number in named if isinstance(number, int) and number > 0]  # XLNet has -1
     if model not in _table_lengths:
@@ -220,8 +220,8 @@ class _PositionTables(TorchFunctionMode):
 
 def _n_learned_positions(model):
     """Return the positions that a model's own table has, or None for a model without a table."""
-    ids = torch.tensor([usual_token_ids(model, N_READ)], device=model.device)
+    ids = torch.tensor([encode_usual_text(model, N_READ)], device=model.device)
     tables = _PositionTables()
-    with errors_of_model(model, "read a text"), tables, torch.inference_mode():
+    with explain_model_errors(model, "read a text"), tables, torch.inference_mode():
         model(input_ids=ids)
     return min(tables.lengths, default=None)

@@ -41,7 +41,7 @@ TEXTS = (
 )
 
 
-def tokenizer_that_is_described(tokenizer, revision, texts, log):
+def check_tokenizer(tokenizer, revision, texts, log):
     """Return the tokenizer that a checkpoint's tokenizer.json describes.
 
     Parameters

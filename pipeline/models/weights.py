@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.checksums import sha256
+from pipeline.checksums import compute_sha256
 
 # What from_pretrained reads, in its order of preference. The first pattern that matches any file counts.
 WEIGHTS = (
@@ -36,23 +36,23 @@ ALWAYS_ASKED_FOR = {"config.json", "tokenizer.json", "tokenizer_config.json"}
 # ---------------------------------------------------------------- files of one checkpoint
 
 
-def checkpoint_files(folder):
+def list_checkpoint_files(folder):
     """Return the files that make up a checkpoint in a folder, tokenizer included."""
     return sorted(
         path for path in folder.iterdir() if path.is_file() and path.suffix != ".md" and path.name[0] not in "._"
     )
 
 
-def checksums(folder):
+def compute_checksums(folder):
     """Return the SHA-256 of the files that make up a checkpoint in a folder, by name.
 
     In the hub's cache, a large file is a link to a file that is named by the SHA-256 that the hub states. That
     one is not read.
     """
-    return {path.name: sha256_on_hub(path) or sha256(path) for path in checkpoint_files(folder)}
+    return {path.name: read_hub_sha256(path) or compute_sha256(path) for path in list_checkpoint_files(folder)}
 
 
-def sha256_on_hub(path):
+def read_hub_sha256(path):
     """Return the SHA-256 that the hub states for a file in ``snapshots/{commit}/`` of its cache, or None."""
     path = Path(os.path.abspath(path))
     if not path.is_symlink() or path.parent.parent.name != "snapshots":
@@ -63,7 +63,7 @@ def sha256_on_hub(path):
     return blob.name if is_blob and re.fullmatch("[0-9a-f]{64}", blob.name) else None
 
 
-def loaded_weights(files):
+def select_weights(files):
     """Return those of a checkpoint's files that its weights are loaded from, a dict of SHA-256 by name."""
     for pattern in WEIGHTS:
         if weights := {name: checksum for name, checksum in files.items() if re.fullmatch(pattern, name)}:
@@ -71,15 +71,15 @@ def loaded_weights(files):
     return {}
 
 
-def other_loaded_files(files):
+def select_other_files(files):
     """Return configuration and tokenizer of a checkpoint, a dict of SHA-256 by name."""
     return {name: checksum for name, checksum in files.items() if CONFIGURATION.fullmatch(name)}
 
 
-def identity(checkpoint):
+def identify(checkpoint):
     """Return what identifies a checkpoint on record, for a key: names and checksums of the files that are loaded."""
     files = checkpoint.get("files") or {}
-    return sorted((loaded_weights(files) | other_loaded_files(files)).items()) or checkpoint.get("commit")
+    return sorted((select_weights(files) | select_other_files(files)).items()) or checkpoint.get("commit")
 
 
 def is_same(before, now):
@@ -103,9 +103,9 @@ def is_same(before, now):
         return True
     if not before.get("files") or not now.get("files"):
         return None
-    old, new = other_loaded_files(before["files"]), other_loaded_files(now["files"])
-    weights = loaded_weights(before["files"])
-    old_weights, new_weights = Counter(weights.values()), Counter(loaded_weights(now["files"]).values())
+    old, new = select_other_files(before["files"]), select_other_files(now["files"])
+    weights = select_weights(before["files"])
+    old_weights, new_weights = Counter(weights.values()), Counter(select_weights(now["files"]).values())
     if weights and all(now["files"].get(name) == checksum for name, checksum in weights.items()):
         new_weights = old_weights  # the same weights have come in another format, too
     if not (before.get("commit") or now.get("commit")):
@@ -117,7 +117,7 @@ def is_same(before, now):
     return True if is_complete and not (old.keys() - new.keys()) & ALWAYS_ASKED_FOR else None
 
 
-def in_words(checkpoint):
+def describe_checkpoint(checkpoint):
     """Return what a checkpoint on record is, in a few words: its commit, its folder, or its name."""
     if checkpoint.get("commit"):
         return f"commit {checkpoint['commit'][:10]}"
@@ -127,7 +127,7 @@ def in_words(checkpoint):
 # ---------------------------------------------------------------- several checkpoints
 
 
-def fingerprints(checkpoints, checksums_of_outputs, correlations=None):
+def make_fingerprints(checkpoints, checksums_of_outputs, correlations=None):
     """Return everything by which the weights of a checkpoint can be recognised.
 
     Two checkpoints of which one fingerprint is the same have the same weights, or a file of one was copied.
@@ -145,7 +145,7 @@ def fingerprints(checkpoints, checksums_of_outputs, correlations=None):
     -------
     set of (what, checksum)
     """
-    marks = {("weights", " ".join(checksums)) for checksums in map(weight_checksums, checkpoints) if checksums}
+    marks = {("weights", " ".join(checksums)) for checksums in map(select_weight_checksums, checkpoints) if checksums}
     marks |= set(checksums_of_outputs.items())
     if correlations is not None and any(map(is_telling, correlations)):  # of most, the first layer is enough
         checksum = hashlib.sha256(f"{correlations.shape} {correlations.dtype.str}".encode())
@@ -154,9 +154,9 @@ def fingerprints(checkpoints, checksums_of_outputs, correlations=None):
     return marks
 
 
-def weight_checksums(checkpoint):
+def select_weight_checksums(checkpoint):
     """Return the SHA-256 of the weight files of a checkpoint on record, sorted, whatever the files are called."""
-    return sorted(loaded_weights(checkpoint.get("files") or {}).values())
+    return sorted(select_weights(checkpoint.get("files") or {}).values())
 
 
 def is_telling(values):
@@ -165,7 +165,7 @@ def is_telling(values):
     return finite.size > 0 and bool((finite != finite[0]).any())
 
 
-def groups(marks):
+def group_by_fingerprint(marks):
     """Return groups of what has a mark in common, directly or through others.
 
     Parameters
@@ -188,7 +188,7 @@ def groups(marks):
     return sorted(sorted_names, key=lambda names: order[names[0]])
 
 
-def in_sequence(words):
+def join_names(words):
     """Return words as one enumeration: ``a``, ``a and b``, ``a, b and c``."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
@@ -211,11 +211,11 @@ def describe_same(names, on_record, stems, unfitted):
     unfitted : list of str
         How others are called that have these weights, too, and no place in the table.
     """
-    recorded = [{tuple(weight_checksums(one)) for one in on_record[stem].values()} - {()} for stem in stems]
+    recorded = [{tuple(select_weight_checksums(one)) for one in on_record[stem].values()} - {()} for stem in stems]
     is_on_record = bool(set.intersection(*recorded))
     doubt = "" if is_on_record else " (or outputs of one were copied: they are equal to the last bit)"
     return (
-        f"{in_sequence([*map(names.get, stems), *unfitted])} have the same weights{doubt}: they are drawn hollow and "
+        f"{join_names([*map(names.get, stems), *unfitted])} have the same weights{doubt}: they are drawn hollow and "
         "left out of every fit over training, since nobody knows which step they are"
     )
 
@@ -225,7 +225,7 @@ def describe_shared(names, on_record):
     weights: dict[str, dict[str, str]] = {}
     for stem, records in on_record.items():
         for files in (one["files"] for one in records.values() if one.get("files")):
-            weights[stem] = loaded_weights(files)
+            weights[stem] = select_weights(files)
     users: dict[str, list[str]] = {}
     for stem, files in weights.items():
         for checksum in set(files.values()):
@@ -236,7 +236,7 @@ def describe_shared(names, on_record):
             name = next(name for name, value in weights[stems[0]].items() if value == checksum)
             sentences.setdefault(tuple(stems), []).append(name)
     return [
-        f"{in_sequence([names[stem] for stem in stems])} share {in_sequence(sorted(files))}, though their other "
+        f"{join_names([names[stem] for stem in stems])} share {join_names(sorted(files))}, though their other "
         "weights differ: one of them may have been uploaded wrongly"
         for stems, files in sentences.items()
     ]
@@ -262,19 +262,19 @@ def describe_folders(on_record):
     Two folders from which outputs of one checkpoint were made are the same model, which was moved.
     """
     origins = {
-        stem: {folder for one in records.values() if (folder := model_folder(one))}
+        stem: {folder for one in records.values() if (folder := get_model_folder(one))}
         for stem, records in on_record.items()
     }
-    moved = groups({stem: folders for stem, folders in origins.items() if folders})
+    moved = group_by_fingerprint({stem: folders for stem, folders in origins.items() if folders})
     if len(moved) < 2 or len(folders := {min(origins[group[0]]) for group in moved}) < 2:
         return []
     return [
-        f"checkpoints come from {len(folders)} folders, {in_sequence(sorted(folders))}, which may hold different "
+        f"checkpoints come from {len(folders)} folders, {join_names(sorted(folders))}, which may hold different "
         "models of the same name: give each model a study folder, or a folder name, of its own"
     ]
 
 
-def model_folder(checkpoint):
+def get_model_folder(checkpoint):
     """Return the folder of the model of a checkpoint on record, or its name on the hub; None where it is not known."""
     if checkpoint.get("commit") or checkpoint.get("folder"):
         return checkpoint.get("folder") or checkpoint["model"]

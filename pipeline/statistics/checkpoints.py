@@ -23,7 +23,7 @@ def has_own_weights(checkpoints):
     return (checkpoints["same_weights_as"].fillna("").astype(str) == "").to_numpy()
 
 
-def tokens_for_fits(checkpoints):
+def select_tokens_for_fits(checkpoints):
     """Return the training tokens of the checkpoints that count in fits over training.
 
     Parameters
@@ -39,7 +39,7 @@ def tokens_for_fits(checkpoints):
     return np.where(has_own_weights(checkpoints), checkpoints["tokens"].to_numpy(dtype=float), np.nan)
 
 
-def last_to_report(checkpoints):
+def find_last_to_report(checkpoints):
     """Return the tokens of the last checkpoint with weights of its own, or of the last one where none has.
 
     Parameters
@@ -51,5 +51,5 @@ def last_to_report(checkpoints):
     -------
     float
     """
-    tokens = tokens_for_fits(checkpoints)
+    tokens = select_tokens_for_fits(checkpoints)
     return float(np.nanmax(tokens) if np.isfinite(tokens).any() else checkpoints["tokens"].max())

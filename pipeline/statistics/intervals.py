@@ -9,7 +9,7 @@ PERCENTILES = (2.5, 97.5)
 MOST_MISSING = 0.05  # share of resamples that may have no value
 
 
-def interval(estimate, resamples):
+def compute_interval(estimate, resamples):
     """Compute the 95 % interval of each estimate from its resamples.
 
     The ends are percentiles of the resamples, moved outwards to the estimate where it lies beyond them.
@@ -52,7 +52,7 @@ def turn_sign(estimate, low, high):
     return -estimate, -high, -low
 
 
-def with_interval(estimate, low, high, write=None, unit="", name="95 % interval "):
+def format_with_interval(estimate, low, high, write=None, unit="", name="95 % interval "):
     """Write an estimate with its interval, so that the written estimate lies in the written interval.
 
     Parameters
@@ -72,7 +72,7 @@ def with_interval(estimate, low, high, write=None, unit="", name="95 % interval 
         For example "0.30 (95 % interval 0.10 to 0.45)". "not known" for an estimate that is not finite.
         "no interval is known" where an end of the interval is not finite.
     """
-    write = write or decimals(4)
+    write = write or count_decimals(4)
     if not np.isfinite(estimate):
         return "not known"
     if not np.isfinite([low, high]).all():
@@ -80,7 +80,7 @@ def with_interval(estimate, low, high, write=None, unit="", name="95 % interval 
     return f"{write(estimate)}{unit} ({name}{write(min(low, estimate))} to {write(max(high, estimate))})"
 
 
-def decimals(n_digits):
+def count_decimals(n_digits):
     """Return a function that writes a number with so many digits after the point, and 0 without a sign.
 
     Parameters
@@ -94,7 +94,7 @@ def decimals(n_digits):
     return lambda number: f"{round(float(number), n_digits) + 0.0:.{n_digits}f}"
 
 
-def tokens_in_words(number):
+def describe_tokens(number):
     """Write a number of tokens as one says it: 3.2 billion.
 
     Parameters

@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def resampled_means(values, groups, n_resamples=1000, seed=0):
+def resample_means(values, groups, n_resamples=1000, seed=0):
     """The curve of a benchmark, had its items been drawn again, with replacement, within each group.
 
     The same items are drawn at every checkpoint, so that differences along the curve have honest

@@ -13,8 +13,8 @@ import sentencex
 import torch
 
 from pipeline.errors import InputError
-from pipeline.models.batches import errors_of_model, in_batches
-from pipeline.models.tokenization import context_length
+from pipeline.models.batches import explain_model_errors, work_in_batches
+from pipeline.models.tokenization import find_context_length
 
 MOST_TOKENS = 512  # of a sentence, for a classifier without a limit of its own
 # What classifiers call an acceptable sentence; where labels have no names, CoLA's own 1.
@@ -22,7 +22,7 @@ ACCEPTABLE_NAMES = {"acceptable", "grammatical", "label_1", "1"}
 SENTENCE_END = re.compile(r"""[.!?…]['"’”»)\]\s]*$""")
 
 
-def written_sentences(text, prompt, lang="en"):
+def split_sentences(text, prompt, lang="en"):
     """The whole sentences that follow a prompt.
 
     Left out are the prompt, a sentence that begins in it, and a last one that was cut off.
@@ -49,7 +49,7 @@ def written_sentences(text, prompt, lang="en"):
     return [" ".join(sentence.split()) for sentence in written if any(map(str.isalnum, sentence))]
 
 
-def acceptable_label(names_of_labels, wanted=None):
+def find_acceptable_label(names_of_labels, wanted=None):
     """The number of the label that means acceptable.
 
     Parameters
@@ -79,7 +79,7 @@ def acceptable_label(names_of_labels, wanted=None):
 
 
 @torch.inference_mode()
-def acceptability(
+def judge_sentences(
     sentences, model, tokenizer, label, batch_size=32, progress=None, log=warnings.warn, known=None, keep=None
 ):
     """Probability that each sentence is acceptable.
@@ -115,7 +115,7 @@ def acceptability(
     InputError
         A probability is not finite, or the memory does not hold even one sentence.
     """
-    longest = min(tokenizer.model_max_length, context_length(model) or MOST_TOKENS)
+    longest = min(tokenizer.model_max_length, find_context_length(model) or MOST_TOKENS)
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
     judged = np.full((len(sentences), 2), np.nan) if known is None else known.copy()
 
@@ -128,7 +128,7 @@ def acceptability(
                 max_length=longest,
                 return_tensors="pt",
             ).to(model.device)
-            with errors_of_model(model, "judge sentences"):
+            with explain_model_errors(model, "judge sentences"):
                 of_labels = model(**encoded).logits.float().softmax(dim=-1)  # (n_sentences, n_labels)
             judged[batch, 0] = of_labels[:, label].cpu().numpy()
             judged[batch, 1] = (of_labels.argmax(dim=-1) == label).cpu().numpy()
@@ -137,13 +137,13 @@ def acceptability(
         if progress is not None:
             progress(len(batch))
 
-    in_batches(by_length, batch_size, judge, log)
+    work_in_batches(by_length, batch_size, judge, log)
     if not np.isfinite(judged).all():
         raise InputError("the classifier's probabilities are not finite numbers: it is damaged")
     return judged[:, 0], judged[:, 1].astype(bool)
 
 
-def of_texts(texts, probabilities, accepted):
+def average_over_texts(texts, probabilities, accepted):
     """Acceptability of whole texts from that of their sentences.
 
     Parameters

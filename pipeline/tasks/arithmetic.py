@@ -15,7 +15,7 @@ N_PAIRS = 1000
 FURTHEST = 9  # between an answer and its foil
 
 
-def arithmetic_pairs(seed, n_pairs=N_PAIRS):
+def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
     """Pairs of every operation with operands of one, two and three digits.
 
     Parameters
@@ -34,7 +34,7 @@ def arithmetic_pairs(seed, n_pairs=N_PAIRS):
     for operation, sign in OPERATIONS.items():
         for digits in DIGITS:
             paradigm = f"{operation}_{digits}_digit{'s' if digits > 1 else ''}"
-            twos = matched_problems(problems(operation, digits), n_pairs // 2, random.Random(f"{seed} {paradigm}"))
+            twos = match_problems(make_problems(operation, digits), n_pairs // 2, random.Random(f"{seed} {paradigm}"))
             pairs = [pair for one, other in twos for pair in [(one, other), (other, one)]]
             for number, ((a, b, answer), (_, _, foil)) in enumerate(pairs):
                 good, bad = f"{a} {sign} {b} = {answer}", f"{a} {sign} {b} = {foil}"
@@ -42,7 +42,7 @@ def arithmetic_pairs(seed, n_pairs=N_PAIRS):
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "good", "bad"])
 
 
-def problems(operation, digits):
+def make_problems(operation, digits):
     """All problems with two operands of so many digits and an answer that is not negative.
 
     Parameters
@@ -63,7 +63,7 @@ def problems(operation, digits):
     return [(a, b, a * b) for a in operands for b in operands]
 
 
-def matched_problems(all_problems, n_twos, rng):
+def match_problems(all_problems, n_twos, rng):
     """Draw problems in twos whose answers differ by 1 to 9 and have as many digits.
 
     Parameters

@@ -29,7 +29,7 @@ CLOSING = dict(BRACKETS)
 OPENING = {closing: opening for opening, closing in BRACKETS}
 
 
-def dyck_pairs(seed, n_pairs=N_PAIRS):
+def make_dyck_pairs(seed, n_pairs=N_PAIRS):
     """Pairs of Dyck-1, Dyck-2 and Dyck-3, spoilt in every way that makes a string ill-formed.
 
     Parameters
@@ -50,13 +50,13 @@ def dyck_pairs(seed, n_pairs=N_PAIRS):
                 continue
             phenomenon = f"dyck{n_kinds}"
             paradigm = f"{phenomenon}_{change}"
-            pairs = balanced_pairs(n_kinds, change, n_pairs, random.Random(f"{seed} {paradigm}"))
+            pairs = make_balanced_pairs(n_kinds, change, n_pairs, random.Random(f"{seed} {paradigm}"))
             for number, (good, bad) in enumerate(pairs):
                 rows.append((paradigm, phenomenon, number, " ".join(good), " ".join(bad)))
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "good", "bad"])
 
 
-def balanced_pairs(n_kinds, change, n_pairs, rng):
+def make_balanced_pairs(n_kinds, change, n_pairs, rng):
     """Distinct pairs (good, bad), two by two with opposite changes between the same neighbours.
 
     Parameters
@@ -77,20 +77,20 @@ def balanced_pairs(n_kinds, change, n_pairs, rng):
     seen: set[tuple[str, str]] = set()
     pairs: list[tuple[str, str]] = []
     while len(pairs) < n_pairs:
-        good = well_formed(pick(LENGTHS, rng), pick(DEPTHS, rng), n_kinds, rng)
+        good = make_well_formed(pick(LENGTHS, rng), pick(DEPTHS, rng), n_kinds, rng)
         bad = spoil(good, change, n_kinds, rng)
         if is_well_formed(bad) or (good, bad) in seen:
             continue
         seen.add((good, bad))
-        opposite = waiting.get(local_changes(bad, good))
+        opposite = waiting.get(make_local_changes(bad, good))
         if opposite:
             pairs += [opposite.pop(), (good, bad)]
         else:
-            waiting.setdefault(local_changes(good, bad), []).append((good, bad))
+            waiting.setdefault(make_local_changes(good, bad), []).append((good, bad))
     return pairs
 
 
-def well_formed(length, depth, n_kinds, rng):
+def make_well_formed(length, depth, n_kinds, rng):
     """A random well-formed string of an even length with at most so many brackets open at once."""
     string = ""
     still_open: list[str] = []
@@ -132,7 +132,7 @@ def spoil(string, change, n_kinds, rng):
     return "".join(brackets)
 
 
-def local_changes(before, after):
+def make_local_changes(before, after):
     """What changed between which neighbours: a sorted tuple of (left, before, after, right)."""
     left, right = "^" + before, before[1:] + "$"
     return tuple(

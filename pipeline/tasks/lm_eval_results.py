@@ -40,7 +40,7 @@ def choose_curves(results):
         if assumed:
             sentences.append(f"{task}: {assumed}")
         settings = _usual_settings(rows)
-        chosen = newest(rows[rows["settings"] == settings])
+        chosen = select_newest(rows[rows["settings"] == settings])
         kept.append(chosen)
         sentences += _what_was_left_out(task, rows, settings, chosen)
     columns = ["revision", "task", "metric", "value", "stderr", "n_shots"]
@@ -77,7 +77,7 @@ def _usual_settings(rows):
     return max(rows["settings"].unique(), key=rank)
 
 
-def tasks_without_bounds(results):
+def find_tasks_without_bounds(results):
     """Return the tasks of curves whose metric is not a share (bits per byte, Brier score): no plateau at 0 or 1.
 
     Parameters
@@ -92,7 +92,7 @@ def tasks_without_bounds(results):
     return [task for task, rows in results.groupby("task") if choose_metric(rows).partition(",")[0] not in SHARES]
 
 
-def newest(results):
+def select_newest(results):
     """Return the newest of several results of a checkpoint, task and metric.
 
     Parameters
@@ -119,7 +119,7 @@ def _what_was_left_out(task, rows, settings, chosen):
     lacking = chosen[~chosen["revision"].isin(measured["revision"])]
     if len(lacking):
         words.append(f"{' and '.join(lacking['metric'].unique())} without {metric} at {_some(lacking['revision'])}")
-    last = newest(rows[rows["settings"] == settings].assign(metric=""))  # the newest run of each checkpoint
+    last = select_newest(rows[rows["settings"] == settings].assign(metric=""))  # the newest run of each checkpoint
     outdated = measured[~measured["file"].isin(last["file"])]
     if len(outdated):
         words.append(f"newer runs without {metric} at {_some(outdated['revision'])}")
@@ -162,7 +162,7 @@ def choose_metric(rows):
     return max(metrics, key=n_checkpoints.get)
 
 
-def headline(curves):
+def select_headline(curves):
     """Return one score for each task and checkpoint, of the same metric at all checkpoints (see ``choose_metric``).
 
     Parameters
@@ -182,7 +182,7 @@ def _headline_rows(curves):
     return curves[curves["metric"] == curves["task"].map(metrics)]
 
 
-def resampled(curves, revisions, n_resamples=1000, seed=0):
+def resample_results(curves, revisions, n_resamples=1000, seed=0):
     """Return the curve of every task, and resamples of it.
 
     The command does not record every item by default, but a standard error. So resamples are normal around the score,

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from pipeline.models.sentence_scores import log_probabilities
+from pipeline.models.sentence_scores import compute_log_probabilities
 
 
 def score_pairs(
@@ -46,7 +46,7 @@ def score_pairs(
     of_sentence = where.reshape(-1, 2)  # (n_pairs, 2), good and bad
     n_times = np.bincount(where, minlength=len(sentences))
     texts = [" " + sentence if leading_space else sentence for sentence in sentences]
-    scores = log_probabilities(
+    scores = compute_log_probabilities(
         texts,
         model,
         tokenizer,
@@ -59,7 +59,7 @@ def score_pairs(
     return pairs.assign(logprob_good=scores[of_sentence[:, 0]], logprob_bad=scores[of_sentence[:, 1]])
 
 
-def first_pairs(pairs, limit=None):
+def select_first_pairs(pairs, limit=None):
     """Return the first pairs of each paradigm, for a trial.
 
     Parameters
@@ -76,7 +76,7 @@ def first_pairs(pairs, limit=None):
     return pairs if limit is None else pairs.groupby("paradigm", sort=False).head(limit).reset_index(drop=True)
 
 
-def accuracies(pairs):
+def compute_accuracies(pairs):
     """Share of pairs that a model has right, for each paradigm.
 
     Parameters
@@ -99,7 +99,7 @@ def accuracies(pairs):
     return pairs.groupby("paradigm", sort=False).agg(**columns).reset_index()
 
 
-def by_phenomenon(table):
+def average_by_phenomenon(table):
     """Mean accuracy over the paradigms of each phenomenon, and over all paradigms.
 
     Parameters

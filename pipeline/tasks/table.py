@@ -88,7 +88,7 @@ def describe_part(benchmark, part):
     return f"{benchmark} {what}: {describe_size(benchmark, part)}"
 
 
-def most_common_part(parts):
+def find_most_common_part(parts):
     """Return the part that most checkpoints have; of several, the largest.
 
     Parameters

@@ -4,18 +4,19 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from pipeline.statistics.intervals import interval
-from pipeline.transitions.emergence import FEWEST_CHECKPOINTS, LEVEL, transition
+from pipeline.statistics.intervals import compute_interval
+from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.flatness import (
+    LEVEL,
     N_NOISES,
     are_flat,
-    flat_p_value,
-    null_distributions,
-    shuffled_steps_p_value,
-    unit_shape,
+    compute_flat_p_value,
+    fit_unit_shape,
+    simulate_flat_curves,
+    test_shuffled_steps,
 )
-from pipeline.transitions.plateaus import possible_range
-from pipeline.transitions.sigmoids import fit, most_similar, shapes
+from pipeline.transitions.plateaus import find_possible_range
+from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS, find_most_similar, fit_sigmoids, sample_sigmoids
 
 MEASURES = ("alignment", "scaled_distance", "midpoint_difference", "lead")
 COLUMNS = [
@@ -39,7 +40,7 @@ FUNCTIONAL = {
 }
 
 
-def alignment(x, curve, resamples, other, other_resamples, nulls, bounds=None):
+def compute_alignment(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     """How much of one curve the transition of another one explains: 0 not at all, 1 all of it.
 
     The squared correlation of the curve with the sigmoid that is fitted to the other one, corrected
@@ -68,21 +69,21 @@ def alignment(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     of_resamples : array of shape (n_resamples,)
     """
     noise = np.cov(resamples - resamples.mean(axis=1, keepdims=True), rowvar=False)
-    shape = fit(x, other, bounds)["fitted"]
+    shape = fit_sigmoids(x, other, bounds)["fitted"]
     other_noise = np.random.default_rng(0).multivariate_normal(
         np.zeros(len(x)), np.cov(other_resamples, rowvar=False), N_NOISES, method="eigh"
     )
 
     def explained(curves, others, n_noises):
         curves = curves - curves.mean(axis=-1, keepdims=True)
-        units = unit_shape(x, others, bounds)
+        units = fit_unit_shape(x, others, bounds)
         part = np.maximum(0, (curves * units).sum(axis=-1)) ** 2 - n_noises * ((units @ noise) * units).sum(axis=-1)
-        again = unit_shape(x, shape + np.sqrt(n_noises) * other_noise, bounds)
-        ceiling = np.mean(np.maximum(0, again @ unit_shape(x, shape, bounds)) ** 2)
+        again = fit_unit_shape(x, shape + np.sqrt(n_noises) * other_noise, bounds)
+        ceiling = np.mean(np.maximum(0, again @ fit_unit_shape(x, shape, bounds)) ** 2)
         whole = ceiling * ((curves**2).sum(axis=-1) - n_noises * np.trace(noise))
         return np.clip(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0), 0, 1)
 
-    p_values = [flat_p_value(x, one, null) for one, null in zip((curve, other), nulls, strict=True)]
+    p_values = [compute_flat_p_value(x, one, null) for one, null in zip((curve, other), nulls, strict=True)]
     value = 0.0 if max(p_values) >= LEVEL else float(explained(curve, other, 1))
     # A resampled curve has the noise of what was measured, and that of drawing it again.
     again = explained(resamples, other_resamples, 2)
@@ -90,7 +91,7 @@ def alignment(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     return value, again
 
 
-def scaled_distance(x, curve, other, bounds=None):
+def compute_scaled_distance(x, curve, other, bounds=None):
     """Root mean square distance of two curves, each scaled from its own first plateau (0) to its last (1).
 
     Parameters
@@ -107,14 +108,14 @@ def scaled_distance(x, curve, other, bounds=None):
     """
 
     def scaled(curves, bounds=None):
-        plateaus = fit(x, curves, bounds)
+        plateaus = fit_sigmoids(x, curves, bounds)
         low, high = plateaus["low"][..., None], plateaus["high"][..., None]
         return np.divide(curves - low, high - low, out=np.full(curves.shape, np.nan), where=high != low)
 
     return np.sqrt(np.mean((scaled(np.asarray(curve), bounds) - scaled(np.asarray(other))) ** 2, axis=-1))
 
 
-def lead(x, curve, other, bounds=None):
+def compute_lead(x, curve, other, bounds=None):
     """By how many decades of tokens one curve moves before another: the shift that aligns them best.
 
     The sigmoid of the curve is moved along the other one, up to where it leaves the checkpoints.
@@ -136,18 +137,18 @@ def lead(x, curve, other, bounds=None):
     InputError
         As for ``shapes``.
     """
-    x0, beta, _, units = shapes(x)
-    found = fit(x, curve, bounds)
+    x0, beta, _, units = sample_sigmoids(x)
+    found = fit_sigmoids(x, curve, bounds)
     allowed = beta == np.reshape(found["beta"], (-1, 1))  # (n_curves, n_shapes)
-    return x0[most_similar(np.asarray(other), units, allowed)[0]] - found["x0"]
+    return x0[find_most_similar(np.asarray(other), units, allowed)[0]] - found["x0"]
 
 
-def kind(curve, lang):
+def classify_benchmark(curve, lang):
     """What kind of competence in a language a benchmark measures: formal, functional, or other."""
     return "formal" if curve in FORMAL[lang] else "functional" if curve in FUNCTIONAL[lang] else "other"
 
 
-def compare(tokens, curves, lang="en", target=None, unbounded=()):
+def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
     """The transition of every curve, and how it goes with that of one of them.
 
     The plateaus of a benchmark whose scores are shares or probabilities lie between 0 and 1 (see
@@ -185,7 +186,8 @@ def compare(tokens, curves, lang="en", target=None, unbounded=()):
     x = np.log10(np.where(tokens > 0, tokens, np.nan))
     target = target or next(name for name in TARGETS if name in curves)
     bounds = {
-        name: None if name in (*TARGETS, *unbounded) else possible_range(curve) for name, (curve, _) in curves.items()
+        name: None if name in (*TARGETS, *unbounded) else find_possible_range(curve)
+        for name, (curve, _) in curves.items()
     }
     measured = {
         name: np.isfinite(np.vstack([x, curve, resamples])).all(axis=0) for name, (curve, resamples) in curves.items()
@@ -196,25 +198,27 @@ def compare(tokens, curves, lang="en", target=None, unbounded=()):
     def null(name, at):  # found by simulation, so once for each curve and set of checkpoints
         key = name, at.tobytes()
         if key not in nulls:
-            nulls[key] = null_distributions(x[at], curves[name][1][:, at])
+            nulls[key] = simulate_flat_curves(x[at], curves[name][1][:, at])
         return nulls[key]
 
     for name in [target, *(name for name in curves if name != target)]:
         (curve, resamples), there = curves[name], measured[name]
-        rows[name] = {"kind": kind(name, lang), "n_checkpoints": int(there.sum())}
+        rows[name] = {"kind": classify_benchmark(name, lang), "n_checkpoints": int(there.sum())}
         if there.sum() >= FEWEST_CHECKPOINTS:
-            rows[name] |= transition(x[there], curve[there], resamples[:, there], null(name, there), bounds[name])
+            rows[name] |= detect_transition(
+                x[there], curve[there], resamples[:, there], null(name, there), bounds[name]
+            )
         both = there & measured[target]
         if name in (target, *TARGETS) or both.sum() < FEWEST_CHECKPOINTS:
             continue
         one, one_again, other, other_again = (values[..., both] for values in (*curves[target], *curves[name]))
         nulls_of_both = null(target, both), null(name, both)
-        of_both = measures(x[both], one, one_again, other, other_again, nulls_of_both, bounds[name])
+        of_both = compute_measures(x[both], one, one_again, other, other_again, nulls_of_both, bounds[name])
         for measure, (value, of_resamples) in of_both.items():
-            low, high = interval(value, of_resamples)
+            low, high = compute_interval(value, of_resamples)
             rows[name] |= {measure: float(value), f"{measure}_low": float(low), f"{measure}_high": float(high)}
             again[measure][name] = of_resamples
-        rows[name]["p_shuffled"] = shuffled_steps_p_value(one, other)
+        rows[name]["p_shuffled"] = test_shuffled_steps(one, other)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=["curve", *COLUMNS])
     for column in ("at_limit", "at_start"):  # not fitted: neither
@@ -225,7 +229,7 @@ def compare(tokens, curves, lang="en", target=None, unbounded=()):
     return table, again
 
 
-def measures(x, curve, resamples, other, other_resamples, nulls, bounds=None):
+def compute_measures(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     """All measures of how another curve goes with one.
 
     Parameters
@@ -238,12 +242,12 @@ def measures(x, curve, resamples, other, other_resamples, nulls, bounds=None):
     dict from measure (of MEASURES) to (value, of_resamples)
         A float and an array of shape (n_resamples,). Where either curve is flat, alignment alone.
     """
-    found = {"alignment": alignment(x, curve, resamples, other, other_resamples, nulls, bounds)}
-    if not any(flat_p_value(x, *one) >= LEVEL for one in zip((curve, other), nulls, strict=True)):
+    found = {"alignment": compute_alignment(x, curve, resamples, other, other_resamples, nulls, bounds)}
+    if not any(compute_flat_p_value(x, *one) >= LEVEL for one in zip((curve, other), nulls, strict=True)):
         for measure, function in [
-            ("scaled_distance", scaled_distance),
+            ("scaled_distance", compute_scaled_distance),
             ("midpoint_difference", _midpoint_difference),
-            ("lead", lead),
+            ("lead", compute_lead),
         ]:
             found[measure] = function(x, other, curve, bounds), function(x, other_resamples, resamples, bounds)
     return found
@@ -251,10 +255,10 @@ def measures(x, curve, resamples, other, other_resamples, nulls, bounds=None):
 
 def _midpoint_difference(x, curve, other, bounds):
     """By how many decades the other curve's midpoint comes later."""
-    return fit(x, other)["x0"] - fit(x, curve, bounds)["x0"]
+    return fit_sigmoids(x, other)["x0"] - fit_sigmoids(x, curve, bounds)["x0"]
 
 
-def formal_minus_functional(table, alignments):
+def compare_kinds(table, alignments):
     """The paper's claim as one number: is the asymmetry closer to formal than to functional competence?
 
     The mean alignment of the benchmarks of either kind that are there, their difference, and its
@@ -283,5 +287,5 @@ def formal_minus_functional(table, alignments):
         found[f"{of_kind}_benchmarks"] = " ".join(rows["curve"])
         of_resamples[of_kind] = np.mean([alignments[name] for name in rows["curve"]], axis=0)
     difference = found["formal"] - found["functional"]
-    low, high = interval(difference, of_resamples["formal"] - of_resamples["functional"])
+    low, high = compute_interval(difference, of_resamples["formal"] - of_resamples["functional"])
     return found | {"difference": difference, "low": float(low), "high": float(high)}

@@ -3,17 +3,13 @@
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from pipeline.statistics.intervals import interval
-from pipeline.transitions.flatness import flat_p_value, null_distributions
+from pipeline.statistics.intervals import compute_interval
+from pipeline.transitions.flatness import LEVEL, compute_flat_p_value, simulate_flat_curves
 from pipeline.transitions.plateaus import is_under_way, is_unfinished
-from pipeline.transitions.sigmoids import fit, shapes
-
-FEWEST_CHECKPOINTS = 5
-
-LEVEL = 0.05  # of the test against a flat curve
+from pipeline.transitions.sigmoids import fit_sigmoids, sample_sigmoids
 
 
-def emergence(x, of_runs, n_signs=500, seed=0):
+def detect_emergence(x, of_runs, n_signs=500, seed=0):
     """Where each of many curves rises or falls, for a map of the brain.
 
     Curves of voxels drift: their noise is the same at all checkpoints, and what the model holds
@@ -45,7 +41,7 @@ def emergence(x, of_runs, n_signs=500, seed=0):
     else:
         signs = np.random.default_rng(seed).choice([-1, 1], size=(n_signs, n_runs))
         signs[0] = 1
-    units = shapes(x)[3][::10].astype(np.float32)  # every tenth will do to tell a transition from none
+    units = sample_sigmoids(x)[3][::10].astype(np.float32)  # every tenth will do to tell a transition from none
 
     def largest(sign):  # (n_known,)
         return np.abs(np.tensordot(sign, curves, axes=1).astype(np.float32) @ units.T).max(axis=1)
@@ -54,7 +50,7 @@ def emergence(x, of_runs, n_signs=500, seed=0):
     n_as_large = sum(largest(sign) >= found * (1 - 1e-6) for sign in signs)
     x0 = np.full(len(known), np.nan)
     is_found = false_discovery_control(n_as_large / len(signs)) < LEVEL
-    x0[known] = np.where(is_found, fit(x, curves.mean(axis=0))["x0"], np.nan)
+    x0[known] = np.where(is_found, fit_sigmoids(x, curves.mean(axis=0))["x0"], np.nan)
     return x0
 
 
@@ -83,7 +79,7 @@ def is_monotonic(curve, resamples, level=0.01):
     return bool(np.mean(by_noise >= against) > level)
 
 
-def transition(x, curve, resamples, null=None, bounds=None):
+def detect_transition(x, curve, resamples, null=None, bounds=None):
     """Everything about the transition of one curve.
 
     Parameters
@@ -106,16 +102,16 @@ def transition(x, curve, resamples, null=None, bounds=None):
         ``plateaus.is_unfinished``). at_start: it had begun before the first one, so that x0 is an upper
         bound (see ``plateaus.is_under_way``). Both are False for a flat curve.
     """
-    p_flat = flat_p_value(x, curve, null or null_distributions(x, resamples))
+    p_flat = compute_flat_p_value(x, curve, null or simulate_flat_curves(x, resamples))
     found = {"is_flat": p_flat >= LEVEL, "p_flat": p_flat, "is_monotonic": is_monotonic(curve, resamples)}
     if found["is_flat"]:
         found["is_monotonic"] = np.nan
         names = ["x0", "x0_low", "x0_high", "beta", "beta_low", "beta_high"]
         found |= {"at_limit": False, "at_start": False}
         return found | dict.fromkeys(names, np.nan) | dict.fromkeys(["low", "high"], float(np.mean(curve)))
-    best, again = fit(x, curve, bounds), fit(x, resamples, bounds)
+    best, again = fit_sigmoids(x, curve, bounds), fit_sigmoids(x, resamples, bounds)
     for name in ("x0", "beta"):
-        low, high = interval(best[name], again[name])
+        low, high = compute_interval(best[name], again[name])
         found |= {name: float(best[name]), f"{name}_low": float(low), f"{name}_high": float(high)}
     midpoints, slopes = (np.append(best[name], again[name]) for name in ("x0", "beta"))
     found |= {"at_limit": is_unfinished(x, midpoints, slopes), "at_start": is_under_way(x, midpoints, slopes)}

@@ -4,15 +4,15 @@ import functools
 
 import numpy as np
 
-from pipeline.transitions.emergence import LEVEL
-from pipeline.transitions.sigmoids import fit, most_similar, shapes
+from pipeline.transitions.sigmoids import find_most_similar, fit_sigmoids, sample_sigmoids
 
+LEVEL = 0.05  # of the test against a flat curve
 N_NULL_CURVES = 2000
 
 N_NOISES = 500
 
 
-def null_distributions(x, resamples, seed=0):
+def simulate_flat_curves(x, resamples, seed=0):
     """How much like a transition flat curves look.
 
     Two kinds of flat curves are asked: those with the noise that is known from resampling, and those
@@ -45,7 +45,7 @@ def _ratios_of_unknown_noise(x, seed):
     return explained / left
 
 
-def flat_p_value(x, curve, null):
+def compute_flat_p_value(x, curve, null):
     """How likely a flat curve would look as much like a transition as this one does.
 
     The larger of two p-values, so that a transition is one that neither kind of noise explains.
@@ -73,21 +73,21 @@ def are_flat(x, resamples, null):
 
 def _explained_and_left(x, curves):
     """Sums of squares, about its mean, that the best sigmoid explains of each curve, and leaves."""
-    _, _, _, units = shapes(x)
+    _, _, _, units = sample_sigmoids(x)
     centred = curves - curves.mean(axis=-1, keepdims=True)
-    explained = most_similar(curves, units)[1] ** 2
+    explained = find_most_similar(curves, units)[1] ** 2
     return explained, np.maximum((centred**2).sum(axis=-1) - explained, 0)
 
 
-def unit_shape(x, curves, bounds=None):
+def fit_unit_shape(x, curves, bounds=None):
     """The fitted sigmoid of each curve, with mean 0 and sum of squares 1; 0 where the curve does not vary."""
-    shape = fit(x, curves, bounds)["fitted"]
+    shape = fit_sigmoids(x, curves, bounds)["fitted"]
     shape = shape - shape.mean(axis=-1, keepdims=True)
     size = np.linalg.norm(shape, axis=-1, keepdims=True)
     return np.divide(shape, size, out=np.zeros_like(shape), where=size > 0)
 
 
-def shuffled_steps_p_value(curve, other, n_shuffles=2000, seed=0):
+def test_shuffled_steps(curve, other, n_shuffles=2000, seed=0):
     """Whether two curves correlate more than they would if the steps of one came in another order.
 
     Its steps from each checkpoint to the next are put in random order, which keeps where the curve
@@ -104,11 +104,11 @@ def shuffled_steps_p_value(curve, other, n_shuffles=2000, seed=0):
     rng = np.random.default_rng(seed)
     steps = rng.permuted(np.tile(np.diff(other), (n_shuffles, 1)), axis=1)
     shuffled = np.concatenate([np.zeros((n_shuffles, 1)), np.cumsum(steps, axis=1)], axis=1)
-    found = correlate_weighted(curve, other)
-    return float((1 + np.sum(correlate_weighted(curve, shuffled) >= found - 1e-12)) / (1 + n_shuffles))
+    found = correlate_curves(curve, other)
+    return float((1 + np.sum(correlate_curves(curve, shuffled) >= found - 1e-12)) / (1 + n_shuffles))
 
 
-def correlate_weighted(one, other):
+def correlate_curves(one, other):
     """Pearson's r along the last axis; 0 where either does not vary."""
     one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
     one, other = one - one.mean(axis=-1, keepdims=True), other - other.mean(axis=-1, keepdims=True)

@@ -9,7 +9,7 @@ X0_STEP = 0.01  # decades between midpoints that are tried
 ONE_SIDE = 0.025  # share of resamples beyond one end of a 95 % interval
 
 
-def possible_range(curve):
+def find_possible_range(curve):
     """Return the range within which the plateaus of a benchmark lie.
 
     Parameters
@@ -27,7 +27,7 @@ def possible_range(curve):
     return SHARE if len(scores) and scores.min() >= 0 and scores.max() <= 1 else None
 
 
-def closest_within(curves, shapes, bounds):
+def find_closest_within(curves, shapes, bounds):
     """Find the shape that is closest to each curve, by least squares, with both plateaus within bounds.
 
     The model of a curve is low + (high - low) * shape. For one shape, that is least squares with two

@@ -6,13 +6,13 @@ import numpy as np
 from scipy.special import expit
 
 from pipeline.errors import InputError
-from pipeline.transitions.emergence import FEWEST_CHECKPOINTS
-from pipeline.transitions.plateaus import X0_STEP, closest_within
+from pipeline.transitions.plateaus import X0_STEP, find_closest_within
 
+FEWEST_CHECKPOINTS = 5
 N_BETAS = 40
 
 
-def shapes(x):
+def sample_sigmoids(x):
     """The sigmoids that are tried for checkpoints at given places.
 
     A shape must rise by at least half of its height between the first and the last checkpoint:
@@ -51,7 +51,7 @@ def shapes(x):
     return x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
-def fit(x, curves, bounds=None):
+def fit_sigmoids(x, curves, bounds=None):
     """The sigmoid that is closest to each curve, by least squares, rising or falling.
 
     Parameters
@@ -72,9 +72,9 @@ def fit(x, curves, bounds=None):
     InputError
         As for ``shapes``.
     """
-    x0, beta, all_values, units = shapes(x)
+    x0, beta, all_values, units = sample_sigmoids(x)
     curves = np.asarray(curves, dtype=float)
-    best, _ = most_similar(curves, units)
+    best, _ = find_most_similar(curves, units)
     values = all_values[best]  # (..., n_checkpoints)
     means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
     centred = values - means[1]
@@ -86,7 +86,7 @@ def fit(x, curves, bounds=None):
         is_beyond = (np.minimum(low, high) < bounds[0]) | (np.maximum(low, high) > bounds[1])
         if is_beyond.any():
             best, low, high = np.array(best), np.array(low), np.array(high)
-            within = closest_shapes(tuple(x), curves[is_beyond].tobytes(), tuple(bounds))
+            within = find_closest_shapes(tuple(x), curves[is_beyond].tobytes(), tuple(bounds))
             best[is_beyond], low[is_beyond], high[is_beyond] = within
             values = all_values[best]
     return {
@@ -99,13 +99,13 @@ def fit(x, curves, bounds=None):
 
 
 @functools.lru_cache(maxsize=8)
-def closest_shapes(x, curves, bounds):
+def find_closest_shapes(x, curves, bounds):
     """Find the shapes closest to curves, given as bytes: each measure of a benchmark fits the same resamples."""
     curves = np.frombuffer(curves).reshape(-1, len(x))
-    return closest_within(curves, shapes(np.array(x))[2], bounds)
+    return find_closest_within(curves, sample_sigmoids(np.array(x))[2], bounds)
 
 
-def most_similar(curves, units, allowed=None):
+def find_most_similar(curves, units, allowed=None):
     """The shape that each curve is most like, rising or falling, and how much so.
 
     Parameters

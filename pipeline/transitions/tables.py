@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from pipeline.statistics.intervals import interval
+from pipeline.statistics.intervals import compute_interval
 
 
-def points(checkpoints, curves, table):
+def tabulate_points(checkpoints, curves, table):
     """Every point of every curve with its 95 % interval, and scaled between the plateaus of its curve.
 
     Parameters
@@ -28,7 +28,7 @@ def points(checkpoints, curves, table):
     rows, of_curve = [], table.set_index("curve").to_dict("index")
     columns = [column for column in ("revision", "tokens", "same_weights_as") if column in checkpoints]
     for name, (curve, resamples) in curves.items():
-        low, high = interval(curve, resamples)
+        low, high = compute_interval(curve, resamples)
         of_points = checkpoints[columns].reset_index(drop=True)
         of_points = of_points.assign(curve=name, value=curve, low=low, high=high)
         plateaus = of_curve.get(name, {})

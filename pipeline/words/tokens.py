@@ -5,7 +5,7 @@ import numpy as np
 from pipeline.errors import InputError
 
 
-def token_ranges(spans, offsets, text):
+def assign_tokens(spans, offsets, text):
     """Which tokens make up each word.
 
     A token stands where its first letter or digit is, or, if it has none, its first character

@@ -7,10 +7,10 @@ import torch
 from torch.nn.functional import embedding_bag
 
 from pipeline.errors import InputError
-from pipeline.models.batches import errors_of_model, is_out_of_memory
+from pipeline.models.batches import explain_model_errors, is_out_of_memory
 from pipeline.models.hidden_states import find_layers, read_states
-from pipeline.models.tokenization import check_token_ids, context_length
-from pipeline.words.tokens import token_ranges
+from pipeline.models.tokenization import check_token_ids, find_context_length
+from pipeline.words.tokens import assign_tokens
 
 # Windows of a run that is longer than the model's context advance by this many tokens.
 STEP_TOKENS = 64
@@ -19,7 +19,7 @@ STEP_TOKENS = 64
 WORDS_AT_ONCE = 256
 
 
-def windows(n_tokens, max_tokens):
+def split_windows(n_tokens, max_tokens):
     """Overlapping windows over a run, so that all but the first tokens have much left context.
 
     The first window starts the run; the next ones end 64 tokens later each (half a window later
@@ -46,7 +46,7 @@ def windows(n_tokens, max_tokens):
     return found
 
 
-def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
+def compute_word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     """Hidden states of a causal language model, averaged over each word's tokens.
 
     Parameters
@@ -85,21 +85,21 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     n_before = int(np.argmin(is_special)) if not is_special.all() else 0
     prefix, token_ids = token_ids[:n_before], token_ids[~is_special]
     offsets = np.array(encoded["offset_mapping"]).reshape(-1, 2)[~is_special]
-    ranges = token_ranges(spans, offsets, text)
+    ranges = assign_tokens(spans, offsets, text)
 
     check_token_ids([*prefix, *token_ids], text, model, tokenizer)
-    context = context_length(model)
+    context = find_context_length(model)
     if max_length is not None and context is not None and max_length > context:
         raise InputError(f"--max_length {max_length} is beyond the model's context of {context} tokens")
     window_tokens = (max_length or context or len(prefix) + len(token_ids)) - len(prefix)
     if window_tokens < 1:
         raise InputError(f"--max_length {max_length} leaves no room for a token of the text")
 
-    with errors_of_model(model, "be read layer by layer"):
+    with explain_model_errors(model, "be read layer by layer"):
         layout = find_layers(model, np.concatenate([prefix, token_ids])[: len(prefix) + window_tokens])
     n_layers, n_units = layout.n_layers, layout.n_units
     vectors = torch.zeros(n_layers, len(spans), n_units, device=model.device)
-    for start, new, end in windows(len(token_ids), window_tokens):
+    for start, new, end in split_windows(len(token_ids), window_tokens):
         ids = np.concatenate([prefix, token_ids[start:end]])
         words = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
         few = (words[first : first + WORDS_AT_ONCE] for first in range(0, len(words), WORDS_AT_ONCE))
@@ -107,7 +107,7 @@ def word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
         totals = torch.zeros(n_layers, device=model.device)
         add = partial(_add_words, vectors=vectors, totals=totals, n_new=end - new, shares=shares)
         try:
-            with errors_of_model(model, f"read {len(ids)} tokens at once (--max_length sets how many)"):
+            with explain_model_errors(model, f"read {len(ids)} tokens at once (--max_length sets how many)"):
                 read_states(model, ids, layout, add)
         except Exception as error:
             if not is_out_of_memory(error):

@@ -8,27 +8,27 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from nibabel import Nifti1Image
 from nilearn.plotting import plot_glass_brain
 
-from pipeline.brain.region_differences import difference_column
+from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import has_own_weights
-from pipeline.statistics.intervals import tokens_in_words
+from pipeline.statistics.intervals import describe_tokens
 from report.figures.drawing import (
     DIFFERENCE_COLOUR,
     LEFT_COLOUR,
     ONE_COLUMN_INCHES,
     RIGHT_COLOUR,
     STYLE,
-    colour_bar,
+    abbreviate_tokens,
+    choose_token_ticks,
+    draw_colour_bar,
     draw_curve,
-    grid,
-    title_of,
-    token_axis,
-    token_ticks,
-    tokens_in_short,
+    draw_token_axis,
+    format_title,
+    make_grid,
 )
 
 
 @rc_context(STYLE)
-def region_figure(curves, title):
+def draw_regions(curves, title):
     """Draw left minus right over training in each region, with 95 % intervals, all on the same scale.
 
     Parameters
@@ -42,8 +42,8 @@ def region_figure(curves, title):
     matplotlib.figure.Figure
     """
     regions = list(curves["region"].unique())
-    figure, panels = grid(len(regions), 4, 1.6, title_of(title, curves), sharey=True)
-    difference = difference_column(curves)
+    figure, panels = make_grid(len(regions), 4, 1.6, format_title(title, curves), sharey=True)
+    difference = pick_difference_column(curves)
     suffix = difference.removeprefix("left_minus_right")
     columns = {difference: "value", f"low{suffix}": "low", f"high{suffix}": "high"}
     shown = curves[[column for column in ("region", "tokens", "same_weights_as", *columns) if column in curves]]
@@ -52,14 +52,14 @@ def region_figure(curves, title):
         axes.axhline(0, color="0.6", linewidth=0.8)
         draw_curve(axes, shown, region, DIFFERENCE_COLOUR, "o")
         axes.set_title(region, fontsize="medium")
-        token_axis(axes, curves["tokens"], most=4)
+        draw_token_axis(axes, curves["tokens"], most=4)
     for axes in panels[::4]:
         axes.set_ylabel("left − right (r)")
     return figure
 
 
 @rc_context(STYLE)
-def layer_figure(layers, title):
+def draw_layers(layers, title):
     """Draw either hemisphere at every layer of the last checkpoint, and left minus right at all checkpoints.
 
     Parameters
@@ -72,7 +72,7 @@ def layer_figure(layers, title):
     -------
     matplotlib.figure.Figure
     """
-    figure, panels = grid(2, 2, 2.8, title_of(title, layers))
+    figure, panels = make_grid(2, 2, 2.8, format_title(title, layers))
     tokens = sorted(layers["tokens"].unique())
     last = layers[layers["tokens"] == tokens[-1]]
     panels[0].plot(last["layer"], last["left"], "o-", color=LEFT_COLOUR, label="left hemisphere")
@@ -94,7 +94,7 @@ def layer_figure(layers, title):
     mappable = ScalarMappable(BoundaryNorm(edges, len(tokens)), ListedColormap(colours))
     ticks = np.unique(np.linspace(0, len(tokens) - 1, 8).round().astype(int))
     bar = figure.colorbar(mappable, ax=panels[1], ticks=ticks, label="training tokens")
-    bar.set_ticklabels([tokens_in_short(tokens[tick]) for tick in ticks])
+    bar.set_ticklabels([abbreviate_tokens(tokens[tick]) for tick in ticks])
     bar.ax.minorticks_off()
     for axes in panels:
         axes.set_xlabel("layer (0: embedding)")
@@ -103,7 +103,7 @@ def layer_figure(layers, title):
 
 
 @rc_context(STYLE)
-def difference_figure(differences, mask_img, label):
+def draw_difference(differences, mask_img, label):
     """Draw differences of voxels in a glass brain, seen from the left, the back, the right and above.
 
     Parameters
@@ -121,12 +121,12 @@ def difference_figure(differences, mask_img, label):
     """
     largest = np.nanmax(np.abs(differences), initial=0) or 0.01
     figure = _one_brain(differences, mask_img, label, "RdBu_r", (-largest, largest))
-    colour_bar(figure, (0.9, 0.12, 0.014, 0.68), "RdBu_r", (-largest, largest))
+    draw_colour_bar(figure, (0.9, 0.12, 0.014, 0.68), "RdBu_r", (-largest, largest))
     return figure
 
 
 @rc_context(STYLE)
-def emergence_figure(log_tokens, mask_img, title):
+def draw_emergence(log_tokens, mask_img, title):
     """Draw when the difference between mirrored voxels has risen by half, in a glass brain.
 
     Parameters
@@ -145,16 +145,16 @@ def emergence_figure(log_tokens, mask_img, title):
     limits = (lowest, highest) if highest - lowest > 0.02 else (lowest - 0.01, highest + 0.01)
     label = f"{title}: midpoint of the rise (or fall) of a difference, not its first appearance"
     figure = _one_brain(log_tokens, mask_img, label, "viridis", limits)
-    ticks = token_ticks(10**lowest, 10**highest)
+    ticks = choose_token_ticks(10**lowest, 10**highest)
     place = (0.83, 0.12, 0.014, 0.68)
-    labels = [tokens_in_words(number) for number in ticks]
-    bar = colour_bar(figure, place, "viridis", limits, np.log10(ticks), labels)
+    labels = [describe_tokens(number) for number in ticks]
+    bar = draw_colour_bar(figure, place, "viridis", limits, np.log10(ticks), labels)
     bar.ax.set_title("training tokens", fontsize="small")
     return figure
 
 
 @rc_context(STYLE)
-def training_figure(scores, checkpoints, mask_img, title, most=5):
+def draw_training(scores, checkpoints, mask_img, title, most=5):
     """Draw brain scores in glass brains over training: the first checkpoint, the last, and some between.
 
     Parameters
@@ -182,10 +182,10 @@ def training_figure(scores, checkpoints, mask_img, title, most=5):
     for row, checkpoint in enumerate(shown, start=1):
         place = (0.16, 1 - (row + 0.4) * height, 0.73, height)
         _glass_brain(scores[checkpoint], mask_img, figure, place, "viridis", limits)
-        words = f"{tokens_in_words(checkpoints['tokens'].iloc[checkpoint])}\ntokens"
+        words = f"{describe_tokens(checkpoints['tokens'].iloc[checkpoint])}\ntokens"
         words += "" if is_own[checkpoint] else "\n(weights of another)"
         figure.text(0.01, place[1] + height / 2, words, va="center")
-    colour_bar(figure, (0.91, 0.5 - 0.7 * height / 2, 0.014, 0.7 * height), "viridis", limits)
+    draw_colour_bar(figure, (0.91, 0.5 - 0.7 * height / 2, 0.014, 0.7 * height), "viridis", limits)
     return figure
 
 

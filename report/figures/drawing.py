@@ -61,14 +61,14 @@ def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
             axes.annotate("", (end, height), (points, 0), textcoords="offset points", arrowprops=arrow)
 
 
-def title_of(title, points):
+def format_title(title, points):
     """Return the title of a figure over training, with a word on hollow points where there are any."""
     if has_own_weights(points).all():
         return title
     return f"{title}\nhollow: the same weights as another checkpoint"
 
 
-def grid(n_panels, n_columns, height_inches, title, **options):
+def make_grid(n_panels, n_columns, height_inches, title, **options):
     """Make a figure of several panels, two columns wide; those that are too many are left blank."""
     n_rows = max(1, -(-n_panels // n_columns))
     figure, panels = plt.subplots(
@@ -87,7 +87,7 @@ def grid(n_panels, n_columns, height_inches, title, **options):
     return figure, panels.ravel()
 
 
-def panel(title):
+def make_panel(title):
     """Make a figure of one panel, one column wide."""
     figure, axes = plt.subplots(figsize=(ONE_COLUMN_INCHES, 2.6), layout="constrained")
     axes.set_title(title, fontsize="medium")
@@ -95,7 +95,7 @@ def panel(title):
     return figure, axes
 
 
-def token_axis(axes, tokens, most=6):
+def draw_token_axis(axes, tokens, most=6):
     """Make a logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place.
 
     most is the number of ticks for which there is room.
@@ -114,7 +114,7 @@ def token_axis(axes, tokens, most=6):
     else:
         axes.set_xscale("log")
         axes.set_xlim(lowest, highest)
-    ticks, is_short = token_ticks(lowest, highest, most), np.log10(highest / lowest) < 3
+    ticks, is_short = choose_token_ticks(lowest, highest, most), np.log10(highest / lowest) < 3
     if len(trained) == 1:
         ticks, is_short = trained, True
     if not is_short:
@@ -122,11 +122,11 @@ def token_axis(axes, tokens, most=6):
         axes.xaxis.set_minor_formatter(NullFormatter())
         return
     axes.xaxis.set_major_locator(FixedLocator([0, *ticks] if (tokens == 0).any() else list(ticks)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: tokens_in_short(number)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: abbreviate_tokens(number)))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
-def token_ticks(lowest, highest, most=6):
+def choose_token_ticks(lowest, highest, most=6):
     """Return numbers of tokens for the ticks of a logarithmic axis: 1, 2, 5 times a power of 10, or fewer.
 
     Where the range is so short that none lies in it, its ends.
@@ -142,7 +142,7 @@ def token_ticks(lowest, highest, most=6):
     return ticks if len(ticks) > 1 else np.unique([lowest, highest])
 
 
-def tokens_in_short(number):
+def abbreviate_tokens(number):
     """Write a number of tokens as names of checkpoints have it: 32B."""
     rounded = float(f"{number:.2g}")
     for size, unit in UNITS:
@@ -151,7 +151,7 @@ def tokens_in_short(number):
     return f"{rounded:.3g}"
 
 
-def colour_bar(figure, place, colours, limits, ticks=None, labels=None):
+def draw_colour_bar(figure, place, colours, limits, ticks=None, labels=None):
     """Draw one upright colour bar for the whole figure; place is (left, bottom, width, height) in shares of it."""
     bar = figure.colorbar(ScalarMappable(Normalize(*limits), colours), cax=figure.add_axes(place, label="colour bar"))
     if ticks is not None:

@@ -12,7 +12,7 @@ from study.paths import record_path
 WAIT_SECONDS = 0.2  # between two looks at whether another job is done
 
 
-def hidden(path, what):
+def hidden_path(path, what):
     """A hidden path beside another: ``.{name}.{what}``."""
     return path.with_name(f".{path.name}.{what}")
 
@@ -36,7 +36,7 @@ def lock(path, log=None, what="lock"):
     None
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file_lock = FileLock(hidden(path, what))
+    file_lock = FileLock(hidden_path(path, what))
     try:
         file_lock.acquire(blocking=False)
     except Timeout:
@@ -52,7 +52,7 @@ def lock(path, log=None, what="lock"):
 
 
 @contextlib.contextmanager
-def new_file(path):
+def write_whole(path):
     """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole, for ``with``.
 
     Raises
@@ -61,7 +61,7 @@ def new_file(path):
         The disk is full, or the system does not let the file be written or replaced for another reason.
     """
     with lock(path, what="tmp.lock"):
-        temporary = hidden(path, "tmp")
+        temporary = hidden_path(path, "tmp")
         temporary.unlink(missing_ok=True)  # of a job that was killed, or a link to somewhere else
         try:
             yield temporary

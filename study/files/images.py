@@ -43,7 +43,7 @@ def read_image(path):
         if image.get_data_dtype().kind not in "iuf":
             raise ValueError(f"its voxels are {image.get_data_dtype()}, not numbers")
         values = np.asanyarray(image.dataobj)
-    _, code = deciding_form(image)
+    _, code = find_deciding_form(image)
     if code == 0:
         raise InputError(
             f"{path}: expected an orientation, got sform_code 0 and qform_code 0, so that left and right are unknown. "
@@ -68,13 +68,13 @@ def make_image(values, affine, code):
     return image
 
 
-def deciding_form(image):
+def find_deciding_form(image):
     """Return which affine of a header counts, ``sform`` or ``qform``, and its code, 0 where neither is set."""
-    codes = orientation_codes(image)
+    codes = read_orientation_codes(image)
     return next(((form, code) for form, code in codes.items() if code > 0), ("sform", 0))
 
 
-def orientation_codes(image):
+def read_orientation_codes(image):
     """Return the codes of both affines of a header, a dict from ``sform`` and ``qform`` to int."""
     return {form: int(image.header[f"{form}_code"]) for form in ("sform", "qform")}
 
@@ -107,7 +107,7 @@ def read_mask(path):
             f"{path}: expected a mask (0 outside, one other value inside), got {len(distinct)} values from "
             f"{distinct[0]:g} to {distinct[-1]:g}. Choose a threshold, and save what is above it as 1"
         )
-    return make_image((values != 0).astype(np.int8), image.affine, deciding_form(image)[1])
+    return make_image((values != 0).astype(np.int8), image.affine, find_deciding_form(image)[1])
 
 
 def read_labels(path):
@@ -142,7 +142,7 @@ def read_labels(path):
             f"{path}: expected whole numbers, one for each region and 0 elsewhere, got {values[is_wrong][0]:g}. "
             "Take the atlas of labels, not of probabilities"
         )
-    return make_image(labels.astype(np.int32), image.affine, deciding_form(image)[1])
+    return make_image(labels.astype(np.int32), image.affine, find_deciding_form(image)[1])
 
 
 def _one_volume(image, path):
@@ -158,10 +158,10 @@ def is_in_published_order(path):
 
     The affine says where a voxel is. It cannot say whether arrays that lie elsewhere are in the same order.
     """
-    return storage_order(nibabel.load(path)) == "RAS"
+    return find_storage_order(nibabel.load(path)) == "RAS"
 
 
-def storage_order(image):
+def find_storage_order(image):
     """Return to which side each axis of an image leads, three letters of L, R, P, A, I, S."""
     return "".join(nibabel.aff2axcodes(image.affine))
 
@@ -179,10 +179,10 @@ def describe_sides(path):
     str
     """
     image = nibabel.load(path)
-    form, code = deciding_form(image)
+    form, code = find_deciding_form(image)
     space = SPACES.get(code, "another space")
-    words = f"left is x < 0 by its {form} (code {code}, {space}), stored in order {storage_order(image)}"
+    words = f"left is x < 0 by its {form} (code {code}, {space}), stored in order {find_storage_order(image)}"
     handedness = [np.sign(np.linalg.det(getattr(image, f"get_{name}")()[:3, :3])) for name in ("sform", "qform")]
-    if form == "sform" and orientation_codes(image)["qform"] > 0 and handedness[0] != handedness[1]:
+    if form == "sform" and read_orientation_codes(image)["qform"] > 0 and handedness[0] != handedness[1]:
         words += "; its qform, which is not used, has left and right exchanged"
     return words

@@ -18,7 +18,7 @@ from joblib.compressor import BinaryZlibFile
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 
 from pipeline.errors import InputError, UseFailed, explain_errors
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 
 # A small file can stand for more than any memory holds. What people exchange is compressed to a third at
 # best, and what is no array (names, lengths) takes some hundred kilobytes.
@@ -249,7 +249,7 @@ def write_arrays(path, value):
     InputError
         It cannot be written (see ``new_file``).
     """
-    with new_file(path) as temporary, open(temporary, "wb") as file:
+    with write_whole(path) as temporary, open(temporary, "wb") as file:
         if path.suffix == ".lz4":
             compressed = lz4.frame.LZ4FrameFile(file, "wb", content_checksum=True)
         else:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError, explain_errors
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 from study.files.safe_joblib import MOST_EXPANSION, MOST_SMALL
 from study.files.texts import LONE_SURROGATE, decode
 
@@ -123,7 +123,7 @@ def _values(column, is_text):
     return column.mask(is_empty)
 
 
-def numbers(column, path):
+def parse_numbers(column, path):
     """Return a column of strings as numbers.
 
     Parameters
@@ -292,7 +292,7 @@ def write_table(path, table):
     """
     # Python before 3.11.9 does not quote a cell with a lone carriage return unless it quotes all text.
     quoting = csv.QUOTE_NONNUMERIC if _has_carriage_returns(table) else csv.QUOTE_MINIMAL
-    with new_file(path) as temporary, open(temporary, "wb") as file:
+    with write_whole(path) as temporary, open(temporary, "wb") as file:
         compressed = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if path.suffix == ".gz" else None
         with compressed or file as stream:
             table.to_csv(stream, index=False, quoting=quoting, encoding="utf-8", errors="surrogatepass")

@@ -76,7 +76,7 @@ def read_lines(path):
     return lines
 
 
-def lone_surrogate(text):
+def find_lone_surrogate(text):
     r"""Return the first half of a character in a text, written ``\ud83d``, or None where all are whole.
 
     JSON can hold halves of characters (lone surrogates). UTF-8 cannot, and no tokenizer reads them.

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from pipeline.errors import InputError
-from study.files.texts import lone_surrogate, read_lines
+from study.files.texts import find_lone_surrogate, read_lines
 from study.paths import blimp_files, describe_study_folder, study_folder, zorro_files
 
 BLIMP = "https://github.com/alexwarstadt/blimp (git clone it into the study folder)"
@@ -62,7 +62,7 @@ def check_file_name(path):
 
 def check_readable(where, text):
     """Check that a text holds no lone surrogate, half of a character, which JSON can write as an escape."""
-    if half := lone_surrogate(text):
+    if half := find_lone_surrogate(text):
         raise InputError(
             f"{where}: expected whole characters, got {half}, half of a character, which no tokenizer reads. "
             "Get or make the file again."

@@ -8,7 +8,7 @@ from pipeline.errors import InputError, explain_errors
 from study.files import images
 from study.files.archives import check_member
 from study.files.safe_joblib import read_arrays
-from study.files.tables import numbers, read_csv
+from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
 from study.paths import (
     atlas_path,
@@ -71,12 +71,12 @@ def read_word_timings(lang):
     path = require_input(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
     rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
-    sections = numbers(rows["section"], path)
+    sections = parse_numbers(rows["section"], path)
     different = np.unique(sections)
     if not np.array_equal(different, 1 + np.arange(len(different))) or len(rows) == 0:
         listed = ", ".join(f"{section:g}" for section in different[:12]) or "none"
         raise InputError(f"{path}: expected the sections 1, 2, 3 ..., got {listed}. Get or make it again.")
-    onsets, offsets = numbers(rows["onset"], path), numbers(rows["offset"], path)
+    onsets, offsets = parse_numbers(rows["onset"], path), parse_numbers(rows["offset"], path)
     wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
     if wrong.any():
         line = rows.index[wrong][0]

@@ -46,7 +46,7 @@ def read_lm_eval_runs(model, revisions=None, files=None):
     return results
 
 
-def lm_eval_notes(models, files=None):
+def describe_lm_eval_files(models, files=None):
     """Return what of lm_eval's files is not used, and why, a list of str.
 
     There is a sentence for each file that cannot be read or has no results, and ``lm_eval_files.describe_unused``.

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.folds import check_n_runs
-from pipeline.encoding.hrf import hrf_matrix
+from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import check_n_scans, make_regressors, trim_and_zscore
 from pipeline.errors import InputError, add_context, explain_errors
 from pipeline.words.alignment import align
@@ -107,7 +107,7 @@ def is_of_timings(path, onsets_offsets):
         )
 
 
-def hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, device=None):
+def make_hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, device=None):
     """Compute the matrices that turn the word vectors of each run into regressors.
 
     Parameters
@@ -140,7 +140,7 @@ def hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, device=Non
     for run, ((onsets, offsets), n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
         try:
             check_n_scans(n_scans)
-            matrices.append(as_float32(hrf_matrix(onsets, offsets, n_scans), device))
+            matrices.append(as_float32(make_hrf_matrix(onsets, offsets, n_scans), device))
         except InputError as error:
             raise InputError(
                 f"{timings_path} does not fit {average_subject_path(lang, run)}: run {run}: {error}"
@@ -176,7 +176,7 @@ def prepare_fmri(fmri, lang):
     return prepared
 
 
-def layer_regressors(layers, matrix, path, run):
+def make_layer_regressors(layers, matrix, path, run):
     """Compute the regressors of every layer of one run.
 
     Parameters

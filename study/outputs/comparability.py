@@ -7,7 +7,7 @@ from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS
 from study.inputs.lm_eval import read_lm_eval_runs
 from study.outputs.same_weights import describe_weights
-from study.outputs.tasks import other_parts, parts_of_checkpoints
+from study.outputs.tasks import describe_other_parts, read_parts
 from study.paths import (
     activations_path,
     average_subject_files,
@@ -18,10 +18,10 @@ from study.paths import (
     onsets_offsets_path,
     run_correlations_path,
 )
-from study.records import changed_input, read_record
+from study.records import find_changed_input, read_record
 
 
-def what_differs(model, checkpoints, lang, lm_eval=None):
+def find_differences(model, checkpoints, lang, lm_eval=None):
     """In what the checkpoints of one curve were not treated alike.
 
     Compared are the options on record of fits, activations, benchmarks and texts (of these, the
@@ -46,8 +46,8 @@ def what_differs(model, checkpoints, lang, lm_eval=None):
     outputs["activations"] = [activations_path(stem, lang) for stem in stems]
     for benchmark in BENCHMARKS:
         outputs[benchmark] = [benchmark_path(stem, benchmark) for stem in stems]
-        parts, usual = parts_of_checkpoints(benchmark, stems)
-        sentences += other_parts(benchmark, checkpoints["revision"], parts, usual)
+        parts, usual = read_parts(benchmark, stems)
+        sentences += describe_other_parts(benchmark, checkpoints["revision"], parts, usual)
     outputs["texts"] = [generated_text_path(stem, 0, 0, generated_texts_folder()) for stem in stems]
     for what, paths in outputs.items():
         records = [record for path in paths if (record := read_record(path).get("parameters"))]
@@ -58,13 +58,13 @@ def what_differs(model, checkpoints, lang, lm_eval=None):
     for stem in stems:
         made_from = [activations_path(stem, lang), onsets_offsets_path(lang), *average_subject_files(lang)]
         # Of a study that was copied here, gigabytes would have to be read to be sure.
-        if file := changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
+        if file := find_changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
     sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"], lm_eval))[1]
     return sentences + describe_weights(checkpoints)
 
 
-def what_is_missing(model, checkpoints, benchmarks, lang):
+def find_gaps(model, checkpoints, benchmarks, lang):
     """What has not been run yet, and leaves a gap.
 
     Parameters

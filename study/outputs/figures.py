@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from study.files import images
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 from study.files.tables import read_values, write_table
 from study.paths import calibration_path, figure_path
 
@@ -16,7 +16,7 @@ def save_table(table, name, suffix=".csv"):
     write_table(figure_path(f"{name}{suffix}"), table)
 
 
-def discard(name):
+def remove_figure(name):
     """Remove what an earlier run of the notebook left as ``fig/{name}.*`` and is not made any more."""
     for suffix in ("csv", "pdf", "png", "nii.gz"):
         figure_path(f"{name}.{suffix}").unlink(missing_ok=True)
@@ -46,7 +46,7 @@ def read_families():
 
 def save_text(text, name):
     """Save words as ``fig/{name}.txt``."""
-    with new_file(figure_path(f"{name}.txt")) as temporary:
+    with write_whole(figure_path(f"{name}.txt")) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -60,12 +60,12 @@ def save_map(values, mask_img, name):
     volume[np.asarray(mask_img.dataobj) != 0] = values.T
     code = int(mask_img.header["sform_code"])
     image = images.make_image(volume if len(values) > 1 else volume[..., 0], mask_img.affine, code)
-    with new_file(figure_path(f"{name}.nii.gz")) as temporary:
+    with write_whole(figure_path(f"{name}.nii.gz")) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 
 
 def save_figure(figure, name):
     """Save a matplotlib figure as ``fig/{name}.pdf`` and ``fig/{name}.png``."""
     for suffix in ("pdf", "png"):
-        with new_file(figure_path(f"{name}.{suffix}")) as temporary:
+        with write_whole(figure_path(f"{name}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, dpi=300)

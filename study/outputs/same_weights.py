@@ -5,11 +5,11 @@ import glob
 
 import pandas as pd
 
-from pipeline.checksums import sha256
+from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.models import weights
 from pipeline.tasks.table import BENCHMARKS
-from study.checkpoints import checkpoint_names, name_on_record, training_tokens
+from study.checkpoints import find_training_tokens, get_name_on_record, name_checkpoints
 from study.paths import (
     activations_path,
     benchmark_pairs_path,
@@ -42,17 +42,17 @@ def mark_same_weights(checkpoints, correlations, lang):
     """
     pairs = zip(checkpoints["stem"], correlations, strict=True)
     fingerprints = [read_fingerprints(stem, lang, of_stem) for stem, of_stem in pairs]
-    others = unfitted_checkpoints(checkpoints, lang)
+    others = find_unfitted_checkpoints(checkpoints, lang)
     fingerprints += [read_fingerprints(stem, lang) for stem in others["stem"]]
     every = pd.concat([checkpoints, others])
     return checkpoints.assign(same_weights_as=mark_equal(every, fingerprints)["same_weights_as"][: len(checkpoints)])
 
 
-def unfitted_checkpoints(checkpoints, lang):
+def find_unfitted_checkpoints(checkpoints, lang):
     """Return what other checkpoints of a model have outputs on record: stem and revision, where tokens are known."""
     rows: dict[str, str] = {}
     names = {
-        name_on_record(stem, {"revision": revision})
+        get_name_on_record(stem, {"revision": revision})
         for stem, revision in checkpoints[["stem", "revision"]].itertuples(index=False)
     }
     for name in names:
@@ -62,8 +62,8 @@ def unfitted_checkpoints(checkpoints, lang):
             for path in pattern.parent.glob(f"{glob.escape(before)}*{after}"):
                 stem = path.name.removesuffix(after)
                 checkpoint = read_record(path).get("checkpoint") or {}
-                is_same_model = bool(checkpoint.get("revision")) and name_on_record(stem, checkpoint) == name
-                if is_same_model and training_tokens(name, checkpoint["revision"]) is not None:
+                is_same_model = bool(checkpoint.get("revision")) and get_name_on_record(stem, checkpoint) == name
+                if is_same_model and find_training_tokens(name, checkpoint["revision"]) is not None:
                     rows[stem] = checkpoint["revision"]
     others = pd.DataFrame(rows.items(), columns=["stem", "revision"])
     return others[~others["stem"].isin(checkpoints["stem"])]
@@ -72,10 +72,10 @@ def unfitted_checkpoints(checkpoints, lang):
 def mark_equal(checkpoints, fingerprints):
     """Return the table of checkpoints with the column same_weights_as, from a set of fingerprints for each."""
     of_stems = dict(zip(checkpoints["stem"], fingerprints, strict=True))
-    names = checkpoint_names(checkpoints)
+    names = name_checkpoints(checkpoints)
     others = {
         stem: ", ".join(names[other] for other in group if other != stem)
-        for group in weights.groups(of_stems)
+        for group in weights.group_by_fingerprint(of_stems)
         for stem in group
     }
     return checkpoints.assign(same_weights_as=[others[stem] for stem in checkpoints["stem"]])
@@ -88,11 +88,11 @@ def read_fingerprints(stem, lang, correlations=None):
         pairs = benchmark_pairs_path(stem, benchmark)
         recorded = read_record(benchmark_path(stem, benchmark)).get("sha256", {}).get(pairs.name)
         if pairs.is_file():
-            checksums[benchmark] = recorded or sha256(pairs)
+            checksums[benchmark] = recorded or compute_sha256(pairs)
     activations = activations_path(stem, lang)
     if recorded := read_record(activations).get("sha256", {}).get(activations.name):
         checksums["activations"] = recorded
-    return weights.fingerprints(read_checkpoints(stem).values(), checksums, correlations)
+    return weights.make_fingerprints(read_checkpoints(stem).values(), checksums, correlations)
 
 
 def read_checkpoints(stem):
@@ -121,7 +121,7 @@ def describe_weights(checkpoints):
         outputs of one checkpoint that were made of different weights, and for two folders of one name.
     """
     on_record = {stem: read_checkpoints(stem) for stem in checkpoints["stem"]}
-    names = checkpoint_names(checkpoints)
+    names = name_checkpoints(checkpoints)
     together: dict[tuple, list[str]] = {}
     marks = checkpoints["same_weights_as"] if "same_weights_as" in checkpoints else [""] * len(checkpoints)
     for stem, others in zip(checkpoints["stem"], marks, strict=True):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
-from study.files.tables import numbers, read_csv
+from study.files.tables import parse_numbers, read_csv
 
 SENTENCES = ("good", "bad")
 
@@ -30,7 +30,7 @@ def read_accuracies(path):
         The table is damaged, lacks a column, has no row, or an accuracy is not between 0 and 1.
     """
     rows = read_csv(path, ["paradigm", "accuracy"])
-    values = numbers(rows["accuracy"], path)
+    values = parse_numbers(rows["accuracy"], path)
     if rows.empty:
         raise InputError(f"{path}: expected a row per paradigm, got none. Make it again with --overwrite.")
     is_wrong = (values < 0) | (values > 1)
@@ -62,7 +62,7 @@ def read_right(path):
     rows = read_csv(path, columns, optional=SENTENCES, free_text=SENTENCES)
     if rows.empty:
         raise InputError(f"{path}: expected a row per pair, got none. Make it again with --overwrite.")
-    good, bad = (numbers(rows[side], path) for side in ("logprob_good", "logprob_bad"))
+    good, bad = (parse_numbers(rows[side], path) for side in ("logprob_good", "logprob_bad"))
     right = pd.Series(good > bad, index=[rows["paradigm"], rows["pair"]], dtype=float)
     right.attrs["sentences"] = _checksum_of_sentences(rows)
     return right
@@ -99,7 +99,7 @@ def read_part(path, pairs_path):
     if path.is_file():
         rows = read_csv(path, ["paradigm"], optional=["n_pairs"])
         if "n_pairs" in rows:
-            sizes = numbers(rows["n_pairs"], path).astype(int).tolist()
+            sizes = parse_numbers(rows["n_pairs"], path).astype(int).tolist()
             return tuple(sorted(zip(rows["paradigm"], sizes, strict=True)))
         if not pairs_path.is_file():
             return tuple((paradigm, None) for paradigm in sorted(rows["paradigm"]))

@@ -6,16 +6,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.tasks import lm_eval_results
-from pipeline.tasks.table import BENCHMARKS, describe_part, describe_size, is_same_part, most_common_part
+from pipeline.tasks.table import BENCHMARKS, describe_part, describe_size, find_most_common_part, is_same_part
 from study.inputs.lm_eval import read_lm_eval
 from study.outputs import task_tables
 from study.outputs.texts import read_acceptability
-from study.paths import (
-    acceptability_path,
-    benchmark_pairs_path,
-    benchmark_path,
-    generated_texts_folder,
-)
+from study.paths import acceptability_path, benchmark_pairs_path, benchmark_path, generated_texts_folder
 
 
 def read_benchmarks(model, checkpoints, lm_eval=None):
@@ -53,11 +48,11 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
-    of_tasks = lm_eval_results.headline(read_lm_eval(model, checkpoints["revision"], lm_eval))
+    of_tasks = lm_eval_results.select_headline(read_lm_eval(model, checkpoints["revision"], lm_eval))
     return table.join(of_tasks).reset_index(drop=True)
 
 
-def parts_of_checkpoints(benchmark, stems):
+def read_parts(benchmark, stems):
     """Return which part of a benchmark each checkpoint has, and the part that their curve is made of.
 
     Parameters
@@ -79,16 +74,16 @@ def parts_of_checkpoints(benchmark, stems):
     parts = [
         task_tables.read_part(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)) for stem in stems
     ]
-    return parts, most_common_part(parts)
+    return parts, find_most_common_part(parts)
 
 
 def has_usual_part(benchmark, stems):
     """Return for each checkpoint whether it has the part of a benchmark that most have, a list of bool."""
-    parts, usual = parts_of_checkpoints(benchmark, stems)
+    parts, usual = read_parts(benchmark, stems)
     return [part is not None and is_same_part(part, usual) for part in parts]
 
 
-def other_parts(benchmark, names, parts, usual):
+def describe_other_parts(benchmark, names, parts, usual):
     """Say which checkpoints have another part of a benchmark than most.
 
     Parameters
@@ -114,7 +109,7 @@ def other_parts(benchmark, names, parts, usual):
     return sentences
 
 
-def parts_of_benchmarks(model, checkpoints):
+def describe_parts(model, checkpoints):
     """Say of which benchmarks a part was run, and which part.
 
     Parameters
@@ -133,7 +128,7 @@ def parts_of_benchmarks(model, checkpoints):
     InputError
         A table is damaged.
     """
-    usual = {benchmark: parts_of_checkpoints(benchmark, checkpoints["stem"])[1] for benchmark in BENCHMARKS}
+    usual = {benchmark: read_parts(benchmark, checkpoints["stem"])[1] for benchmark in BENCHMARKS}
     sentences = [describe_part(benchmark, part) for benchmark, part in usual.items() if part is not None]
     return [sentence for sentence in sentences if sentence]
 
@@ -156,7 +151,7 @@ def read_benchmark_items(model, checkpoints):
     """
     items = {}
     for benchmark in BENCHMARKS:
-        parts, usual = parts_of_checkpoints(benchmark, checkpoints["stem"])
+        parts, usual = read_parts(benchmark, checkpoints["stem"])
         rights: list = [None] * len(parts)
         for row, stem in enumerate(checkpoints["stem"]):
             path = benchmark_pairs_path(stem, benchmark)

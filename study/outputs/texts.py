@@ -5,11 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 
-from pipeline.checksums import sha256
+from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError, explain_errors
 from pipeline.models.generation import PROMPTS
-from study.checkpoints import training_tokens
-from study.files.tables import numbers, read_csv
+from study.checkpoints import find_training_tokens
+from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
 from study.paths import checkpoint_stem, describe_study_folder
 from study.records import read_record, record_path
@@ -80,11 +80,12 @@ def read_generated_texts(folder, model=None, prompts_path=None):
             raise InputError(
                 f"{path}: it does not begin with its prompt, number {prompt}; --prompts says what that was"
             )
-        tokens = training_tokens(name, revision)
+        tokens = find_training_tokens(name, revision)
         rows.append((name, revision, np.nan if tokens is None else tokens, prompt, sample, path, prompt_text, text))
     if not rows:
         raise InputError(
-            f"{folder} holds no texts{f' of {model}' if model else ''} ({describe_study_folder()}): generate_texts.py makes them"
+            f"{folder} holds no texts{f' of {model}' if model else ''} ({describe_study_folder()}): "
+            "generate_texts.py makes them"
         )
     return pd.DataFrame(rows, columns="model revision tokens prompt sample path prompt_text text".split())
 
@@ -111,11 +112,11 @@ def read_acceptability(path, texts=None):
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
     for column in ["tokens", "prompt", "sample", *measured]:
-        numbers(table[column][table[column] != ""], path)  # InputError for a cell that is not a number
+        parse_numbers(table[column][table[column] != ""], path)  # InputError for a cell that is not a number
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
     if texts is not None:
         before = read_record(path).get("inputs", {})
-        changed = [text.name in before and before[text.name] != sha256(text) for text in texts["path"]]
+        changed = [text.name in before and before[text.name] != compute_sha256(text) for text in texts["path"]]
         keys = ["revision", "prompt", "sample"]
         table = table[~table.set_index(keys).index.isin(texts[changed].set_index(keys).index)]
     return table

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.models import weights
-from pipeline.models.loading import load_classifier, use_threads
+from pipeline.models.loading import limit_threads, load_classifier
 from pipeline.tasks import acceptability
 from study import progress
 from study.cache import every_few_seconds, remove_cache
@@ -28,7 +28,7 @@ def judge_texts(args):
     args : argparse.Namespace
         The options of ``evaluate_linguistic_acceptability.py``.
     """
-    use_threads(args.threads)
+    limit_threads(args.threads)
     folder = args.folder or generated_texts_folder()
     for model, texts in read_generated_texts(folder, args.model, args.prompts).groupby("model"):
         judge_model(texts, acceptability_path(model, folder), args)
@@ -80,7 +80,7 @@ def find_missing(texts, output, parameters, args):
     on_record = read_record(output).get("checkpoint") or {}
     checkpoints = on_record.get("classifiers", {}) if tables else {}
     check_same_classifiers(checkpoints, args.classifier, output)
-    missing = {classifier: not_judged(texts, tables, classifier) for classifier in args.classifier}
+    missing = {classifier: select_not_judged(texts, tables, classifier) for classifier in args.classifier}
     return tables, checkpoints, missing, sum(map(len, missing.values()))
 
 
@@ -94,7 +94,7 @@ def check_same_classifiers(checkpoints, classifiers, output):
             raise InputError(f"{output} was made with {other}: --overwrite makes it again")
 
 
-def not_judged(texts, tables, classifier):
+def select_not_judged(texts, tables, classifier):
     """Return the texts that have no row of a classifier in these tables."""
     keys, judged = ["revision", "prompt", "sample"], []
     for table in tables:
@@ -110,21 +110,21 @@ def judge(job, texts, classifier, args, before):
     """
     name = checkpoint_stem(classifier)
     sentences = [
-        acceptability.written_sentences(text, prompt, args.lang)
+        acceptability.split_sentences(text, prompt, args.lang)
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
     model, tokenizer, checkpoint = load_classifier(classifier, args.device, different)
     check_same_weights(job.output, before, checkpoint)  # a branch of the hub may have changed just now
-    key = [name, weights.identity(checkpoint), different]
+    key = [name, weights.identify(checkpoint), different]
     part = hashlib.sha256(repr(key).encode()).hexdigest()
     known = job.load(part)
     try:
-        label = acceptability.acceptable_label(model.config.id2label, args.acceptable_label)
+        label = acceptability.find_acceptable_label(model.config.id2label, args.acceptable_label)
     except InputError as error:
         raise InputError(f"classifier {classifier}: {error}") from error
     with progress.bar(len(different), name, "sentence") as bar:
-        probabilities, accepted = acceptability.acceptability(
+        probabilities, accepted = acceptability.judge_sentences(
             different,
             model,
             tokenizer,
@@ -135,7 +135,7 @@ def judge(job, texts, classifier, args, before):
             known=known and known["judged"],
             keep=every_few_seconds(lambda judged: job.save(part, judged=judged)),
         )
-    of_texts = acceptability.of_texts(
+    of_texts = acceptability.average_over_texts(
         sentences,
         dict(zip(different, probabilities, strict=True)),
         dict(zip(different, accepted, strict=True)),

@@ -4,8 +4,8 @@ import contextlib
 import os
 
 from pipeline.errors import InputError
-from pipeline.models.loading import use_threads
-from pipeline.words.vectors import word_vectors
+from pipeline.models.loading import limit_threads
+from pipeline.words.vectors import compute_word_vectors
 from study import progress
 from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
@@ -34,7 +34,7 @@ def extract_activations(args):
         spans_of_runs = place_words(words_of_runs, texts, args.lang)
         if not args.overwrite:
             check_same_timings(onsets_offsets, args.lang)
-        use_threads(args.threads)
+        limit_threads(args.threads)
         model, tokenizer = load_for_job(job, args, texts)
         vectors_of_runs = compute_vectors(job, model, tokenizer, texts, spans_of_runs, args)
         write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
@@ -62,7 +62,7 @@ def compute_vectors(job, model, tokenizer, texts, spans_of_runs, args):
                 bar.update(len(spans))
             else:
                 try:
-                    vectors = word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
+                    vectors = compute_word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
                 except InputError as error:
                     name = f"{args.model} {args.revision or ''}"
                     raise InputError(f"{name}, run {run} of the story: {error}") from error

@@ -7,12 +7,12 @@ from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.errors import InputError
-from pipeline.models.loading import pick_device, use_threads
+from pipeline.models.loading import limit_threads, pick_device
 from study import progress
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 from study.files.safe_joblib import write_arrays
 from study.inputs.le_petit_prince import read_average_subject
-from study.inputs.story import hrf_matrices, layer_regressors, prepare_fmri
+from study.inputs.story import make_hrf_matrices, make_layer_regressors, prepare_fmri
 from study.jobs import Job
 from study.outputs.activations import read_activations, read_onsets_offsets
 from study.paths import (
@@ -43,14 +43,14 @@ def fit_average_subject(model, args):
     with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
         if job.is_finished:
             return
-        use_threads(args.threads)
+        limit_threads(args.threads)
         torch.backends.cuda.matmul.allow_tf32 = args.tf32
         low, high, n_alphas = args.alphas
         alphas = np.logspace(low, high, int(n_alphas))
         correlations, chosen_alphas = fit(job, model, args.lang, alphas, device)
         job.checkpoint = read_record(activations_path(model, args.lang)).get("checkpoint")
         old_layers = all_layer_correlations_paths(model, args.lang)
-        job.finish(writers(output, correlations, chosen_alphas, model, args.lang), replaces=old_layers)
+        job.finish(make_writers(output, correlations, chosen_alphas, model, args.lang), replaces=old_layers)
     print_remarks(correlations, chosen_alphas, alphas, args.alphas)
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
@@ -86,13 +86,13 @@ def fit(job, model, lang, alphas, device):
     """Read activations and fMRI, and fit all layers; return what ``fit_layers`` returns."""
     fmri = read_average_subject(lang)
     onsets_offsets, n_scans = read_onsets_offsets(lang), [len(run) for run in fmri]
-    matrices = hrf_matrices(onsets_offsets, onsets_offsets_path(lang), n_scans, lang, device)
+    matrices = make_hrf_matrices(onsets_offsets, onsets_offsets_path(lang), n_scans, lang, device)
     fmri = prepare_fmri(fmri, lang)
     regressors = read_regressors(model, lang, matrices)  # layers of runs
     return fit_layers(job, regressors, fmri, alphas, device, activations_path(model, lang))
 
 
-def writers(output, correlations, chosen_alphas, model, lang):
+def make_writers(output, correlations, chosen_alphas, model, lang):
     """Return how each output is written, a dict by path; layer 0 comes last but one: where it exists, all layers do."""
 
     def write_layer(layer):
@@ -100,7 +100,7 @@ def writers(output, correlations, chosen_alphas, model, lang):
         return lambda path: write_arrays(path, correlations[layer].mean(axis=0, dtype=np.float64))
 
     def write_runs(path):
-        with new_file(path) as temporary, open(temporary, "wb") as file:
+        with write_whole(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, correlations=correlations, alphas=chosen_alphas)
 
     layers = reversed(range(len(correlations)))
@@ -156,7 +156,7 @@ def read_regressors(model, lang, matrices):
 
     def regressors_of_run(run, layers):
         bar.update()
-        return layer_regressors(layers, matrices[run], path, run)
+        return make_layer_regressors(layers, matrices[run], path, run)
 
     with progress.bar(len(matrices), f"{model}: reading", "run") as bar:
         of_runs = read_activations(model, lang, regressors_of_run)  # runs of layers

@@ -1,7 +1,7 @@
 """Evaluate a checkpoint on a benchmark of minimal pairs."""
 
-from pipeline.models.loading import use_threads
-from pipeline.tasks.minimal_pairs import accuracies, by_phenomenon, first_pairs, score_pairs
+from pipeline.models.loading import limit_threads
+from pipeline.tasks.minimal_pairs import average_by_phenomenon, compute_accuracies, score_pairs, select_first_pairs
 from pipeline.tasks.table import describe_part
 from study import progress
 from study.cache import every_few_seconds
@@ -46,8 +46,8 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
     ) as job:
         if job.is_finished:
             return
-        pairs = first_pairs(make_pairs(**parameters), args.limit)
-        use_threads(args.threads)
+        pairs = select_first_pairs(make_pairs(**parameters), args.limit)
+        limit_threads(args.threads)
         model, tokenizer = load_for_job(job, args, [*pairs["good"], *pairs["bad"]])
         scores = job.load("scores")
         with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
@@ -62,14 +62,14 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
                 known=scores and scores["scores"],
                 keep=every_few_seconds(lambda scores: job.save("scores", scores=scores)),
             )
-        table = accuracies(pairs)
+        table = compute_accuracies(pairs)
         pairs_output = benchmark_pairs_path(stem, benchmark, args.output_folder)
         writers = {
             pairs_output: lambda path: write_table(path, pairs[PAIR_COLUMNS]),
             output: lambda path: write_table(path, table),
         }
         job.finish(writers, seed=parameters.get("seed"))
-    print(by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
+    print(average_by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} paradigms in {output}")
     if part := describe_part(benchmark, task_tables.count_by_paradigm(pairs["paradigm"])):
         print(part)

@@ -2,12 +2,12 @@
 
 import time
 
-from pipeline.models.batches import in_batches
-from pipeline.models.generation import PROMPTS, continue_prompts, text_seed
-from pipeline.models.loading import use_threads
+from pipeline.models.batches import work_in_batches
+from pipeline.models.generation import PROMPTS, continue_prompts, make_text_seed
+from pipeline.models.loading import limit_threads
 from study import progress
 from study.cache import is_left_behind
-from study.files.atomic import new_file
+from study.files.atomic import write_whole
 from study.jobs import Job, is_finished
 from study.outputs.texts import read_prompts
 from study.paths import checkpoint_stem, generated_text_path, generated_texts_folder
@@ -39,7 +39,7 @@ def generate_texts(args):
             # Another job may have written some texts, or this job before it was stopped (with --overwrite).
             missing = find_unwritten()
             if missing:
-                use_threads(args.threads)
+                limit_threads(args.threads)
                 loaded = load_for_job(job, args, [prompt for _, prompt, *_ in missing], folder)
                 missing = find_unwritten()  # texts that this job wrote with other weights are written again
                 write_texts(job, missing, args, *loaded)
@@ -63,18 +63,18 @@ def find_missing(prompts, stem, folder, args):
                 "temperature": args.temperature,
             }
             if not is_finished(path, parameters, args.overwrite, args.model):
-                missing.append((path, prompt, parameters, text_seed(args.seed, prompt, sample)))
+                missing.append((path, prompt, parameters, make_text_seed(args.seed, prompt, sample)))
     return missing
 
 
-def marker(folder, path):
+def marker_path(folder, path):
     """Return the file in the cache that marks a text as written by this job."""
     return folder / f"{path.name}.written"
 
 
 def is_written(folder, path):
     """Return whether a text exists in whole and was written by this job."""
-    return path.exists() and marker(folder, path).exists()
+    return path.exists() and marker_path(folder, path).exists()
 
 
 def write_texts(job, missing, args, model, tokenizer):
@@ -91,20 +91,20 @@ def write_texts(job, missing, args, model, tokenizer):
                 model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update, bar.write
             )
             for path, text, options in zip(paths, texts, parameters, strict=True):
-                job.finish({path: text_writer(text)}, seed=args.seed, parameters=options, started=started)
-                marker(job.folder, path).touch()
+                job.finish({path: make_text_writer(text)}, seed=args.seed, parameters=options, started=started)
+                marker_path(job.folder, path).touch()
             n_written += len(texts)
             # Texts that ended before their last token are done as well.
             bar.update(n_written * args.max_new_tokens - bar.n)
 
-        in_batches(missing, args.batch_size, write_batch, bar.write)
+        work_in_batches(missing, args.batch_size, write_batch, bar.write)
 
 
-def text_writer(text):
+def make_text_writer(text):
     """Return a function that writes a text to a path."""
 
     def write(path):
-        with new_file(path) as temporary:
+        with write_whole(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
 
     return write

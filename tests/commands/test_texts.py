@@ -1,0 +1,463 @@
+"""Generated texts against sampling done plainly, and what a judge says of them."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import transformers
+from helpers import ENGLISH, all_files, byte_level_tokenizer, random_model
+from tiny_models import tiny_model
+
+from pipeline.errors import InputError
+from pipeline.models import generation
+from pipeline.models.generation import PROMPTS, continue_prompts, make_text_seed
+from pipeline.models.loading import load_classifier
+from pipeline.tasks.acceptability import find_acceptable_label, judge_sentences, split_sentences
+from study.paths import acceptability_path
+
+OPENINGS = ["The prince", "“Where are the people?” asked the snake.", "It is"]
+
+
+@pytest.fixture(scope="module", params=["olmo2", "gpt_neox"])
+def writer(request):
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=request.param == "olmo2")
+    model = random_model(request.param, len(tokenizer), context=128)
+    with torch.no_grad():  # logits of a size at which some tokens are likely
+        model.get_output_embeddings().weight *= 0.3
+    return model, tokenizer
+
+
+def plain_text(model, tokenizer, prompt, seed, n_tokens, temperature):
+    """One text, one token at a time, with nothing kept between tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = [0, *tokenizer.convert_tokens_to_ids(tokenizer.tokenize(prompt))]
+    start = len(ids)
+    for _ in range(n_tokens):
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0, -1]
+        noise = -torch.log(torch.empty(len(logits)).exponential_(generator=generator))
+        ids.append(int((logits / temperature + noise).argmax()))
+        if ids[-1] == tokenizer.eos_token_id:
+            break
+    return prompt + tokenizer.decode(ids[start:], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_texts_are_those_of_plain_sampling_whatever_is_written_with_them(writer, temperature):
+    prompts = [opening for opening in OPENINGS for _ in range(4)]
+    seeds = [make_text_seed(3, prompt, sample % 4) for sample, prompt in enumerate(prompts)]
+    expected = [plain_text(*writer, *text, 30, temperature) for text in zip(prompts, seeds, strict=True)]
+    assert len(set(expected)) == len(prompts)
+    assert continue_prompts(*writer, prompts, seeds, 30, temperature) == expected
+    for one in range(0, len(prompts), 5):
+        assert continue_prompts(*writer, [prompts[one]], [seeds[one]], 30, temperature) == [expected[one]]
+
+
+def test_close_choices_are_made_by_the_text_alone(writer, monkeypatch):
+    """With every choice called close, the batch decides nothing at all; the texts are the same."""
+    prompts, seeds = OPENINGS * 2, list(range(6))
+    texts = continue_prompts(*writer, prompts, seeds, 15)
+    monkeypatch.setattr("pipeline.generation.CLOSE_CHOICE", 1e9)
+    assert continue_prompts(*writer, prompts, seeds, 15) == texts
+
+
+@pytest.mark.parametrize(
+    ("architecture", "what"),
+    [
+        ("gpt2", None),
+        ("mamba", None),
+        ("recurrent_gemma", None),
+        ("bart", "depends on the padding before a prompt: one length at a time"),
+        ("rwkv", "depends on the other texts in a batch: one text at a time"),
+    ],
+)
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_texts_of_models_that_ignore_the_padding_do_not_depend_on_the_batch(architecture, what, scale):
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model(architecture, len(tokenizer))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            parameter.data *= scale
+    prompts, seeds, said, n_written = [*OPENINGS, *OPENINGS[:2]], list(range(5)), [], []
+    expected = [plain_text(model, tokenizer, *text, 12, 1.0) for text in zip(prompts, seeds, strict=True)]
+    assert continue_prompts(model, tokenizer, prompts, seeds, 12, 1.0, n_written.append, said.append) == expected
+    again = continue_prompts(model, tokenizer, prompts[::-1], seeds[::-1], 12, 1.0, None, said.append)
+    assert again[::-1] == expected
+    assert [line.split("what it writes ")[1] for line in said] == ([] if what is None else [what])  # once
+    assert sum(n_written) <= 12 * 5
+
+
+def test_in_half_precision_texts_are_kept_apart_where_padding_counts(monkeypatch):
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    starts = [[0, *ids] for ids in tokenizer(OPENINGS)["input_ids"]]
+    for dtype in (torch.bfloat16, torch.float16):
+        for architecture, n_groups in (("gpt2", 1), ("bart", 3), ("rwkv", 3)):
+            model = tiny_model(architecture, len(tokenizer)).to(dtype)
+            groups = generation._texts_to_write_together(model, starts, lambda line: None)
+            assert sorted(text for group in groups for text in group) == [0, 1, 2]
+            assert len(groups) == n_groups
+
+
+def test_what_cannot_write_is_one_line():
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    model = tiny_model("gpt2", len(tokenizer))
+    model.transformer.h[1].mlp.c_fc = torch.nn.Linear(7, 7)
+    with pytest.raises(InputError, match=r"GPT2LMHeadModel cannot .* \(RuntimeError: "):
+        continue_prompts(model, tokenizer, ["It is"], [1], 5)
+
+
+def test_tokens_are_drawn_with_the_probabilities_of_the_model(writer):
+    model, tokenizer = writer
+    ids = [0, *tokenizer.convert_tokens_to_ids(tokenizer.tokenize("The prince"))]
+    with torch.no_grad():
+        probabilities = model(torch.tensor([ids])).logits[0, -1].softmax(dim=-1).numpy()
+    n = 4000
+    texts = continue_prompts(model, tokenizer, ["The prince"] * n, list(range(n)), 1)
+    likely = np.argsort(-probabilities)[:8]
+    for token in likely:
+        end = tokenizer.decode([*ids[1:], token], skip_special_tokens=True)
+        same = [
+            k for k in range(len(probabilities)) if tokenizer.decode([*ids[1:], k], skip_special_tokens=True) == end
+        ]
+        p = float(probabilities[same].sum())
+        assert np.mean([text == end for text in texts]) == pytest.approx(p, abs=4.5 * np.sqrt(p * (1 - p) / n))
+
+
+def test_a_text_ends_with_eos_and_habits_of_the_checkpoint_do_not_act(writer):
+    model, tokenizer = writer
+    model.generation_config = transformers.GenerationConfig(repetition_penalty=5.0, max_length=3, min_new_tokens=9)
+    assert continue_prompts(model, tokenizer, ["It is"], [1], 20) == [plain_text(model, tokenizer, "It is", 1, 20, 1.0)]
+    bias = torch.zeros(model.config.vocab_size)
+    bias[0] = 1e6
+    with torch.no_grad():
+        handle = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: logits + bias)
+    assert continue_prompts(model, tokenizer, ["It is"], [1], 20) == ["It is"]
+    handle.remove()
+
+
+def test_texts_that_cannot_be_written_are_errors(writer):
+    model, tokenizer = writer
+    with pytest.raises(InputError, match="--max_new_tokens 200 do not fit in the model's context of 128"):
+        continue_prompts(model, tokenizer, ["a"], [1], 200)
+    handle = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: logits * torch.nan)
+    with pytest.raises(InputError, match="not finite"):
+        continue_prompts(model, tokenizer, ["a"], [1], 5)
+    handle.remove()
+
+
+# ---------------------------------------------------------------- generate_texts.py
+
+OPTIONS = ["--revision", "step8", "--max_new_tokens", "12", "--n_samples", "3"]
+
+
+@pytest.fixture
+def prompts_file(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_text("The prince asked.\r\n\r\nIt was “lonely”.\r\n")
+    return path
+
+
+def texts_in(folder):
+    return {path.name: content for path, content in all_files(folder).items() if path.suffix == ".txt"}
+
+
+def test_texts_do_not_depend_on_batches_interruptions_or_how_many_there_are(
+    study_folder, call, tiny_checkpoint, prompts_file
+):
+    options = ["--model", tiny_checkpoint, *OPTIONS, "--prompts", prompts_file]
+    status, out, err = call("generate_texts", *options)
+    assert status == 0, err
+    assert "6 texts, 6 of them new" in out
+    folder = study_folder / "generated_texts"
+    texts = texts_in(folder)
+    assert sorted(texts) == [f"tiny-pythia_step8_gen_{prompt}_{sample}.txt" for prompt in (0, 1) for sample in range(3)]
+    assert len(set(texts.values())) == 6
+    assert texts["tiny-pythia_step8_gen_1_0.txt"].startswith("It was “lonely”.".encode())
+    record = json.loads((folder / "tiny-pythia_step8_gen_1_0.txt.json").read_text())
+    assert record["parameters"]["prompt"] == "It was “lonely”."
+    assert record["seed"] == 12345
+
+    other = study_folder / "other"
+    assert call("generate_texts", *options, "--batch_size", "2", "--output_folder", other)[0] == 0
+    assert texts_in(other) == texts
+    (folder / "tiny-pythia_step8_gen_0_2.txt").unlink()
+    assert "6 texts, 1 of them new" in call("generate_texts", *options)[1]
+    assert texts_in(folder) == texts
+    assert call("generate_texts", *options, "--n_samples", "5")[0] == 0
+    assert texts_in(folder).items() > texts.items()
+    assert len(texts_in(folder)) == 10
+    before = all_files(folder)
+    status, _, err = call("generate_texts", *options, "--seed", "1")
+    assert status == 2
+    assert "was made with seed 12345: --overwrite" in err
+    assert all_files(folder) == before
+
+
+def test_where_memory_does_not_hold_a_batch_it_is_halved_and_no_text_is_written_twice(
+    study_folder, call, tiny_checkpoint, prompts_file, monkeypatch
+):
+    options = ["--model", tiny_checkpoint, *OPTIONS, "--prompts", prompts_file, "--n_samples", 5]
+    assert call("generate_texts", *options, "--output_folder", study_folder / "plenty")[0] == 0
+    written, n_calls = [], 0
+
+    def scarce(model, tokenizer, prompts, seeds, *more):
+        nonlocal n_calls
+        n_calls += 1
+        if len(prompts) > (3 if n_calls < 4 else 1):  # memory becomes scarcer on the way
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        written.extend(seeds)
+        return continue_prompts(model, tokenizer, prompts, seeds, *more)
+
+    monkeypatch.setattr(generation, "continue_prompts", scarce)
+    status, out, err = call("generate_texts", *options)
+    assert status == 0, err
+    assert "the memory of the device does not hold 10 at once; going on with 5" in out + err
+    assert "does not hold 2 at once; going on with 1" in out + err
+    assert len(written) == len(set(written)) == 10
+    assert texts_in(study_folder / "generated_texts") == texts_in(study_folder / "plenty")
+
+    monkeypatch.setattr(generation, "continue_prompts", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    status, _, err = call("generate_texts", *options, "--overwrite")
+    assert status == 2
+    assert "does not hold the model's work on even one" in err
+    assert texts_in(study_folder / "generated_texts") == texts_in(study_folder / "plenty")
+
+
+def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
+    sentences = [f"It is {'very ' * k}good." for k in range(9)]
+    model, tokenizer, _ = load_classifier(str(judges / "one"), "cpu")
+    expected, expected_accepted = judge_sentences(sentences, model, tokenizer, 1)
+    n_sentences_of_calls, said = [], []
+
+    def scarce(**encoded):
+        if len(encoded["input_ids"]) > 2:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:116] . DefaultCPUAllocator: can't allocate memory")
+        n_sentences_of_calls.append(len(encoded["input_ids"]))
+        return model(**encoded)
+
+    scarce.config, scarce.device = model.config, model.device
+    scarce.get_input_embeddings = model.get_input_embeddings
+    probabilities, accepted = judge_sentences(sentences, scarce, tokenizer, 1, batch_size=9, log=said.append)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    np.testing.assert_array_equal(accepted, expected_accepted)
+    assert n_sentences_of_calls == [1, 2, 2, 2, 2, 1]  # the first shows how many tokens it can read
+    assert [line.split()[-1] for line in said] == ["4", "2"]
+
+
+def test_default_prompts_are_whole_sentences():
+    assert len(PROMPTS) == 5
+    assert all(split_sentences(f"{prompt} {prompt}", prompt) == [prompt] for prompt in PROMPTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--temperature", "0"], "--temperature 0: it must be above 0"),
+        (["--n_samples", "0"], "0 is less than 1"),
+        (["--max_new_tokens", "500"], "do not fit in the model's context of 128"),
+        (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file, or it is no text in UTF-8"),
+    ],
+)
+def test_what_cannot_be_written_is_told_in_one_line(study_folder, call, tiny_checkpoint, options, message):
+    status, _, err = call("generate_texts", "--model", tiny_checkpoint, *OPTIONS, *options)
+    assert status == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not all_files(study_folder)
+
+
+# ---------------------------------------------------------------- sentences and judges
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("P. It rained. He said “No.” She le", ["It rained.", "He said “No.”"]),
+        (
+            "P. Dr. Smith paid 3.5 pounds!\n\nWhy? (He was rich.)",
+            ["Dr. Smith paid 3.5 pounds!", "Why?", "(He was rich.)"],
+        ),
+        ("P. A line\nthat is broken. Cut", ["A line that is broken."]),
+        ("P. 🙂🙂 Ok. It is œuf. Yes…", ["🙂🙂 Ok.", "It is œuf.", "Yes…"]),
+        ("P.", []),
+        ("P.   \n ", []),
+        ("P. the the the the the the", []),
+        ("P. . . . ... !!! ?", []),
+        ("P. " + "again and " * 400, []),
+    ],
+)
+def test_only_whole_sentences_after_the_prompt_are_judged(text, sentences):
+    assert split_sentences(text, "P.") == sentences
+
+
+def test_a_sentence_that_begins_in_the_prompt_is_left_out():
+    assert split_sentences("One day the king left. He was old.", "One day the king") == ["He was old."]
+
+
+def test_the_label_that_means_acceptable():
+    assert find_acceptable_label({0: "unacceptable", 1: "acceptable"}) == 1
+    assert find_acceptable_label({0: "Acceptable", 1: "Unacceptable"}) == 0
+    assert find_acceptable_label({0: "LABEL_0", 1: "LABEL_1"}) == 1
+    assert find_acceptable_label({0: "good", 1: "bad"}, "GOOD") == 0
+    assert find_acceptable_label({0: "good", 1: "bad"}, "1") == 1
+    for labels, wanted in [({0: "good", 1: "bad"}, None), ({0: "a", 1: "b"}, "c"), ({0: "LABEL_0"}, None)]:
+        with pytest.raises(InputError, match="--acceptable_label"):
+            find_acceptable_label(labels, wanted)
+
+
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory):
+    """Two classifiers with random weights, whose labels stand in opposite order."""
+    folder, tokenizer = tmp_path_factory.mktemp("judges"), byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    tokenizer.pad_token = "<bos>"
+    for seed, (name, labels) in enumerate(
+        {"one": ["unacceptable", "acceptable"], "two": ["acceptable", "unacceptable"]}.items()
+    ):
+        torch.manual_seed(seed)
+        config = transformers.DebertaV2Config(
+            vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+            intermediate_size=16, max_position_embeddings=64, pad_token_id=0, initializer_range=1.0,
+            id2label=dict(enumerate(labels)), label2id={label: k for k, label in enumerate(labels)},
+        )  # fmt: skip
+        transformers.DebertaV2ForSequenceClassification(config).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return folder
+
+
+def test_a_classifier_that_promises_more_positions_than_it_has_cuts_sentences_in_time():
+    """RoBERTa: 514 positions in its configuration, 512 that it can use."""
+    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
+    tokenizer.pad_token = "<bos>"
+    torch.manual_seed(0)
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=34, pad_token_id=1, initializer_range=1.0,
+    )  # fmt: skip
+    model = transformers.RobertaForSequenceClassification(config).eval()
+    long_sentence = "The snake said the people are lonely. " * 9
+    ids = torch.tensor([tokenizer(long_sentence)["input_ids"][:32]])
+    with torch.no_grad():
+        expected = model(ids).logits[0].softmax(dim=-1)[1].item()
+    probabilities, _ = judge_sentences([long_sentence, "It is."], model, tokenizer, 1)
+    assert probabilities[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_classifier_judges_the_tokens_of_tokenizer_json(judges, tmp_path):
+    shutil.copytree(judges / "one", tmp_path / "judge")
+    for name, values in (
+        ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}),
+        ("tokenizer_config.json", {"tokenizer_class": "GPT2TokenizerFast", "backend": None}),
+    ):
+        content = json.loads((tmp_path / "judge" / name).read_text()) | values
+        (tmp_path / "judge" / name).write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    said = []
+    _, tokenizer, checkpoint = load_classifier(str(tmp_path / "judge"), "cpu", ["It is."], said.append)
+    assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
+    assert len(said) == 1
+    assert checkpoint["tokenizer"].startswith("tokenizer.json")
+
+
+def write_text(folder, name, prompt, text, model="me_lm", revision="tokens5B"):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(prompt + text)
+    record = {"parameters": {"model": model, "revision": revision, "prompt": prompt}}
+    (folder / f"{name}.json").write_text(json.dumps(record))
+
+
+def plain_probability(folder, sentence, label):
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        return model(torch.tensor([tokenizer(sentence)["input_ids"][:64]])).logits[0].softmax(dim=-1)[label].item()
+
+
+def test_every_text_is_a_row_for_every_judge(study_folder, call, judges):
+    folder = study_folder / "generated_texts"
+    long_sentence = "A " + "very " * 100 + "long one."
+    write_text(folder, "me_lm_tokens5B_gen_0_0.txt", "P.", " It is. Is it? It i")
+    write_text(folder, "me_lm_tokens5B_gen_0_1.txt", "P.", " the the the")
+    write_text(folder, "me_lm_tokens5B_gen_1_0.txt", "Q.", "")
+    write_text(folder, "me_lm_tokens70B_gen_0_0.txt", "P.", f" It is. {long_sentence}", revision="tokens70B")
+    write_text(folder, "other_gen_0_0.txt", "P.", " Yes.", model="other", revision=None)
+    options = ["--device", "cpu", "--classifier", judges / "one", judges / "two"]
+    status, _, err = call("evaluate_linguistic_acceptability", *options)
+    assert status == 0, err
+    table = pd.read_csv(folder / "me_lm_gen_cola.csv")
+    columns = "revision tokens prompt sample classifier n_sentences mean_probability share_acceptable"
+    assert list(table.columns) == columns.split()
+    assert len(table) == 8
+    assert table["tokens"].tolist() == [5e9] * 6 + [70e9] * 2
+    rows = table.set_index(["revision", "prompt", "sample", "classifier"])
+    for judge, label in [("one", 1), ("two", 0)]:
+        row = rows.loc[("tokens5B", 0, 0, judge)]
+        probabilities = [plain_probability(judges / judge, sentence, label) for sentence in ("It is.", "Is it?")]
+        assert row["n_sentences"] == 2
+        assert row["mean_probability"] == pytest.approx(np.mean(probabilities), abs=1e-5)
+        assert row["share_acceptable"] == np.mean([p > 0.5 for p in probabilities])
+        for place in [("tokens5B", 0, 1, judge), ("tokens5B", 1, 0, judge)]:
+            assert rows.loc[place, "n_sentences"] == 0
+            assert np.isnan(rows.loc[place, "mean_probability"])
+        probabilities = [plain_probability(judges / judge, sentence, label) for sentence in ("It is.", long_sentence)]
+        assert rows.loc[("tokens70B", 0, 0, judge), "mean_probability"] == pytest.approx(
+            np.mean(probabilities), abs=1e-5
+        )
+    other = pd.read_csv(folder / "other_gen_cola.csv")
+    assert other["revision"].isna().all()
+    assert other["n_sentences"].tolist() == [1, 1]
+
+    before = all_files(folder)
+    assert call("evaluate_linguistic_acceptability", *options)[1].count("is there already") == 2
+    assert all_files(folder) == before
+    write_text(folder, "me_lm_tokens70B_gen_0_1.txt", "P.", " Yes. No.", revision="tokens70B")
+    write_text(folder, "me_lm_tokens5B_gen_1_0.txt", "Q.", " New.")
+    record = folder / "me_lm_gen_cola.csv.json"
+    assert set(json.loads(record.read_text())["checkpoint"]["classifiers"]) == {"one", "two"}
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"checkpoint": None}))  # as of an older version
+    assert "10 texts, 4 of them new" in call("evaluate_linguistic_acceptability", *options)[1]
+    again = pd.read_csv(folder / "me_lm_gen_cola.csv").set_index(["revision", "prompt", "sample", "classifier"])
+    assert again.loc[("tokens5B", 1, 0, "one"), "n_sentences"] == 1
+    unchanged = rows.index.drop([("tokens5B", 1, 0, "one"), ("tokens5B", 1, 0, "two")])
+    pd.testing.assert_frame_equal(again.loc[unchanged], rows.loc[unchanged])
+
+
+def test_another_classifier_of_the_same_name_is_not_taken_for_it(study_folder, call, judges, tmp_path):
+    folder = study_folder / "generated_texts"
+    write_text(folder, "me_lm_tokens5B_gen_0_0.txt", "P.", " It is.")
+    options = ["evaluate_linguistic_acceptability", "--device", "cpu", "--classifier"]
+    assert call(*options, judges / "one")[0] == 0
+    shutil.copytree(judges / "two", tmp_path / "one")
+    status, _, err = call(*options, tmp_path / "one")
+    assert status == 2
+    assert "me_lm_gen_cola.csv was made with another classifier" in err
+
+
+def test_texts_of_someone_else_need_the_name_of_the_model(study_folder, call, judges):
+    folder = study_folder / "generated_texts"
+    folder.mkdir()
+    (folder / "me_my_lm_step8_gen_3_0.txt").write_text(PROMPTS[3] + " Yes.")
+    options = ["--device", "cpu", "--classifier", judges / "one"]
+    status, _, err = call("evaluate_linguistic_acceptability", *options)
+    assert status == 2
+    assert "me_my_lm_step8_gen_3_0.txt: no .json beside it tells which model wrote it: say --model" in err
+    status, _, err = call("evaluate_linguistic_acceptability", *options, "--model", "me/my_lm")
+    assert status == 0, err
+    assert pd.read_csv(folder / "me_my_lm_gen_cola.csv")["revision"].tolist() == ["step8"]
+    (folder / "me_my_lm_step8_gen_4_0.txt").write_text("Something else. Yes.")
+    status, _, err = call("evaluate_linguistic_acceptability", *options, "--model", "me/my_lm")
+    assert status == 2
+    assert "gen_4_0.txt: it does not begin with its prompt, number 4" in err
+    assert call("evaluate_linguistic_acceptability", "--folder", study_folder)[2].endswith(
+        "generate_texts.py makes them\n"
+    )
+
+
+def test_a_model_that_is_no_classifier_is_an_error(study_folder, call, tiny_checkpoint):
+    write_text(study_folder / "generated_texts", "me_lm_tokens5B_gen_0_0.txt", "P.", " It is.")
+    options = ["--device", "cpu", "--classifier", tiny_checkpoint / "step8"]
+    status, _, err = call("evaluate_linguistic_acceptability", *options)
+    assert status == 2
+    assert "it is no AutoModelForSequenceClassification" in err.splitlines()[-1]
+    assert acceptability_path("me_lm", study_folder / "generated_texts").exists() is False

@@ -1,0 +1,105 @@
+"""Every estimate lies within its interval, in tables and in sentences."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pipeline.statistics.intervals import (
+    compute_interval,
+    count_decimals,
+    describe_tokens,
+    format_with_interval,
+    turn_sign,
+)
+
+numbers = st.floats(-1e6, 1e6)
+triples = st.tuples(numbers, numbers, numbers).map(sorted).map(lambda ends: (ends[1], ends[0], ends[2]))
+NUMBER = r"(-?\d+(?:\.\d+)?)"
+
+
+def printed(words):
+    return [float(part) for part in re.fullmatch(rf"{NUMBER} \(95 % interval {NUMBER} to {NUMBER}\)", words).groups()]
+
+
+@given(triples, st.integers(0, 6))
+@example((-0.001, -0.002, 0.0), 2)  # must not be written -0.00
+def test_the_written_estimate_lies_in_the_written_interval(values, n_digits):
+    words = format_with_interval(*values, count_decimals(n_digits))
+    estimate, low, high = printed(words)
+    assert low <= estimate <= high
+    assert not re.search(r"-0(\.0+)?( |\)|$)", words)
+    for number, of_words in zip(values, (estimate, low, high), strict=True):
+        assert of_words == pytest.approx(number, abs=0.51 * 10**-n_digits)
+
+
+@given(numbers, numbers, numbers)
+def test_whatever_the_interval_is_the_estimate_is_not_written_outside(estimate, one, other):
+    values = printed(format_with_interval(estimate, min(one, other), max(one, other)))
+    assert values[1] <= values[0] <= values[2]
+
+
+@given(triples)
+def test_turning_the_sign_turns_everything_and_twice_is_nothing(values):
+    turned = turn_sign(*values)
+    assert turned[1] <= turned[0] <= turned[2]
+    assert turned == (-values[0], -values[2], -values[1])
+    assert turn_sign(*turned) == values
+
+
+def test_a_lead_of_another_is_written_with_its_interval_turned():
+    assert format_with_interval(*turn_sign(-0.30, -0.30, -0.10), count_decimals(2), name="") == "0.30 (0.10 to 0.30)"
+
+
+@given(st.tuples(numbers, numbers, numbers), st.sets(st.integers(0, 2), min_size=1))
+def test_what_is_not_known_is_said_in_words(values, unknown):
+    values = [np.nan if place in unknown else value for place, value in enumerate(values)]
+    words = format_with_interval(*values)
+    assert "nan" not in words
+    assert words == "not known" if 0 in unknown else words.endswith("(no interval is known)")
+
+
+@given(st.lists(st.floats(0, 1e15), min_size=2, max_size=2).map(sorted))
+@example([999.4e6, 999.9e6])
+def test_tokens_keep_their_order_in_words(pair):
+    sizes = {"": 1, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+    values = []
+    for number in pair:
+        value, _, size = describe_tokens(number).partition(" ")
+        values.append(float(value) * sizes[size])
+        assert values[-1] == pytest.approx(number, rel=0.0051)
+    assert values[0] <= values[1]
+
+
+def test_one_billion_is_not_a_thousand_million():
+    assert describe_tokens(999.9e6) == "1 billion"
+    assert "nan" not in describe_tokens(np.nan)
+
+
+# ---------------------------------------------------------------- from resamples
+
+
+@given(st.floats(-5, 5), st.integers(0, 2**32 - 1), st.booleans())
+def test_the_interval_contains_the_estimate_however_resamples_are_skewed(estimate, seed, is_skewed):
+    rng = np.random.default_rng(seed)
+    resamples = rng.exponential(size=200) if is_skewed else rng.standard_normal(200)
+    low, high = compute_interval(estimate, resamples)
+    percentiles = np.percentile(resamples, [2.5, 97.5])
+    assert low == min(percentiles[0], estimate)
+    assert high == max(percentiles[1], estimate)
+
+
+def test_each_point_has_an_interval_of_its_own():
+    rng = np.random.default_rng(0)
+    estimates, resamples = np.arange(4.0), np.arange(4.0) + rng.standard_normal((1000, 4))
+    estimates[1] = np.nan
+    resamples[:40, 2] = np.nan  # one in twenty-five
+    resamples[:60, 3] = np.nan
+    low, high = compute_interval(estimates, resamples)
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, False, True]
+    for k, first in [(0, 0), (2, 40)]:
+        np.testing.assert_allclose([low[k], high[k]], np.percentile(resamples[first:, k], [2.5, 97.5]))
+    assert np.shape(compute_interval(1.0, np.ones(10))) == (2,)
+    assert np.isnan(compute_interval(np.zeros(3), np.full((2, 3), np.nan))).all()

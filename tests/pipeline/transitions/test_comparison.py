@@ -1,0 +1,326 @@
+"""Transitions of curves whose truth is known, against fits by other means."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import curve_fit
+
+from pipeline.errors import InputError
+from pipeline.statistics.intervals import compute_interval
+from pipeline.statistics.resampling import resample_means
+from pipeline.transitions.comparison import (
+    compare_curves,
+    compare_kinds,
+    compute_alignment,
+    compute_lead,
+    compute_scaled_distance,
+)
+from pipeline.transitions.emergence import detect_emergence, detect_transition, is_monotonic
+from pipeline.transitions.flatness import compute_flat_p_value, simulate_flat_curves, test_shuffled_steps
+from pipeline.transitions.sigmoids import fit_sigmoids
+from pipeline.transitions.tables import tabulate_points
+
+# Checkpoints of OLMo-2 7B: 1, 3, 5 ... 3896 billion tokens.
+X = np.log10(np.array([1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896]) * 1e9)
+
+
+def sigmoid(x, low, high, beta, x0):
+    return low + (high - low) / (1 + np.exp(-beta * (x - x0)))
+
+
+def noisy(curve, sd, rng, n_resamples=400):
+    """A measured curve, and the same measured again as resampling does it: around what was measured."""
+    measured = curve + sd * rng.standard_normal(len(curve))
+    return measured, measured + sd * rng.standard_normal((n_resamples, len(curve)))
+
+
+def nulls(*resamples):
+    return tuple(simulate_flat_curves(X, of_curve) for of_curve in resamples)
+
+
+def plain_fit(x, curve):
+    """Least squares from many starts, one curve at a time."""
+    steepest = 4 * np.log(9) / np.median(np.diff(x))
+    bounds = [-5, -5, 2 * np.log(9) / (2 * (x[-1] - x[0])), x[0]], [5, 5, steepest, x[-1]]
+    best = None
+    for x0 in np.arange(x[0] + 0.2, x[-1], 0.4):
+        for beta in (2, 5, 12):
+            start = [curve[0], curve[-1], beta, x0]
+            parameters, _ = curve_fit(sigmoid, x, curve, p0=start, bounds=bounds, max_nfev=20_000)
+            squares = np.sum((sigmoid(x, *parameters) - curve) ** 2)
+            if best is None or squares < best[0]:
+                best = squares, parameters
+    return best[1]
+
+
+@pytest.mark.parametrize("truth", [(0.5, 0.9, 4, 10.5), (0.0, 0.1, 2.5, 11.2), (0.8, 0.2, 6, 9.8)])
+def test_the_fit_is_least_squares(truth):
+    rng = np.random.default_rng(0)
+    curves = sigmoid(X, *truth) + 0.02 * abs(truth[1] - truth[0]) * rng.standard_normal((6, 10))
+    found = fit_sigmoids(X, curves)
+    for k, curve in enumerate(curves):
+        low, high, beta, x0 = plain_fit(X, curve)
+        # The grid is fine enough that nobody could see the difference.
+        np.testing.assert_allclose(found["fitted"][k], sigmoid(X, low, high, beta, x0), atol=0.01 * abs(high - low))
+        assert found["x0"][k] == pytest.approx(x0, abs=0.03)
+        assert found["beta"][k] == pytest.approx(beta, rel=0.2)
+        np.testing.assert_allclose([found["low"][k], found["high"][k]], [low, high], atol=0.02)
+        np.testing.assert_allclose(
+            found["fitted"][k],
+            sigmoid(X, found["low"][k], found["high"][k], found["beta"][k], found["x0"][k]),
+            atol=1e-12,
+        )
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    covered, n = 0, 60
+    for _ in range(n):
+        curve, resamples = noisy(sigmoid(X, 0, 1, 4, 10.5), 0.05, rng, 200)
+        found = detect_transition(X, curve, resamples)
+        assert not found["is_flat"]
+        covered += found["x0_low"] <= 10.5 <= found["x0_high"]
+    # 95 % save for Monte Carlo error (standard error .028) and a little of percentiles' own.
+    assert 0.85 <= covered / n <= 1.0
+
+
+@pytest.mark.parametrize("excess", [1, 4])
+def test_flat_curves_are_called_flat(excess):
+    """Also where checkpoints differ by more than resampling can show."""
+    rng = np.random.default_rng(2)
+    p_values = []
+    for _ in range(60):
+        curve = excess * 0.05 * rng.standard_normal(10)
+        null = simulate_flat_curves(X, 0.05 * rng.standard_normal((200, 10)))
+        p_values.append(compute_flat_p_value(X, curve, null))
+    assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 60)
+    found = detect_transition(X, curve, curve + 0.05 * excess * rng.standard_normal((200, 10)))
+    assert found["is_flat"]
+    assert np.isnan(found["x0"])
+    assert found["low"] == found["high"] == pytest.approx(curve.mean())
+
+
+def test_a_curve_that_turns_back_is_fitted_and_flagged():
+    """Agreement with the nearest noun first, then with the right one."""
+    rng = np.random.default_rng(3)
+    curve, resamples = noisy(np.array([0.5, 0.48, 0.4, 0.25, 0.3, 0.6, 0.85, 0.95, 0.97, 0.97]), 0.01, rng)
+    found = detect_transition(X, curve, resamples)
+    assert not found["is_flat"]
+    assert not found["is_monotonic"]
+    assert 10 < found["x0"] < 11.5
+    monotonic = []
+    for _ in range(100):
+        curve, resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.02, rng, 200)
+        monotonic.append(is_monotonic(curve, resamples))
+    assert np.mean(monotonic) > 0.97
+
+
+def test_a_flat_noisy_curve_explains_nothing_however_it_correlates():
+    rng = np.random.default_rng(4)
+    asymmetry, resamples = noisy(sigmoid(X, 0, 0.1, 4, 10.5), 0.003, rng)
+    early, early_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 9.6), 0.01, rng)
+    same, same_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.01, rng)
+    flat, flat_resamples = noisy(np.full(10, 0.5), 0.02, rng)
+    values = {}
+    for name, other, others in [
+        ("early", early, early_resamples),
+        ("same", same, same_resamples),
+        ("flat", flat, flat_resamples),
+        ("opposite", -same, -same_resamples),
+    ]:
+        values[name], of_resamples = compute_alignment(X, asymmetry, resamples, other, others, nulls(resamples, others))
+        low, high = compute_interval(values[name], of_resamples)
+        assert low - 1e-9 <= values[name] <= high + 1e-9
+    assert values["flat"] == values["opposite"] == 0
+    assert values["same"] > 0.98
+    assert values["early"] < 0.8
+    assert compute_scaled_distance(X, asymmetry, same) < 0.05 < compute_scaled_distance(X, asymmetry, early)
+
+
+@pytest.mark.parametrize("noise", [0.004, 0.01])  # the curve rises by 0.1
+def test_alignment_is_that_of_the_curves_without_their_noise(noise):
+    """Noise of left minus right, alike at neighbouring checkpoints, neither adds to it nor takes from it."""
+    rng = np.random.default_rng(8)
+    truth, other = sigmoid(X, 0, 0.1, 4, 10.5), sigmoid(X, 0.5, 0.9, 8, 10.2)
+    alike = np.linalg.cholesky(np.exp(-np.abs(np.subtract.outer(X, X))))
+    values, covered = [], 0
+    expected = np.corrcoef(truth, fit_sigmoids(X, other)["fitted"])[0, 1] ** 2
+    of_nulls = nulls(noise * rng.standard_normal((200, 10)) @ alike.T, 0.01 * rng.standard_normal((200, 10)))
+    for _ in range(60):
+        curve = truth + noise * alike @ rng.standard_normal(10)
+        resamples = curve + noise * rng.standard_normal((200, 10)) @ alike.T
+        benchmark, benchmarks = noisy(other, 0.01, rng, 200)
+        value, again = compute_alignment(X, curve, resamples, benchmark, benchmarks, of_nulls)
+        values.append(value)
+        low, high = compute_interval(value, again)
+        covered += low <= expected <= high
+    assert np.median(values) == pytest.approx(expected, abs=0.02)
+    assert covered / 60 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 60)
+
+
+@pytest.mark.parametrize(("rise", "most"), [(0.0, 1.0), (0.06, 0.2)])
+def test_a_weak_transition_is_not_taken_for_none(rise, most):
+    """Functional competence that rises with the asymmetry, though by little, is as close to it as formal competence."""
+    rng, said = np.random.default_rng(13), []
+    for _ in range(10):
+        curves = {
+            "left_minus_right": noisy(sigmoid(X, 0, 0.1, 4, 10.5), 0.004, rng, 200),
+            "blimp": noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.01, rng, 200),
+            "arithmetic": noisy(sigmoid(X, 0.5, 0.5 + rise, 4, 10.5), 0.015, rng, 200),
+        }
+        table, again = compare_curves(10**X, curves)
+        said.append(compare_kinds(table, again["alignment"])["low"] > 0)
+    assert np.mean(said) <= most
+    if rise == 0:
+        assert np.mean(said) >= 0.8
+
+
+def test_points_are_scaled_between_the_plateaus_of_their_curve():
+    rng = np.random.default_rng(11)
+    checkpoints = pd.DataFrame({"revision": [f"step{k}" for k in range(10)], "tokens": 10**X})
+    curves = {
+        "left_minus_right": noisy(sigmoid(X, 0.02, 0.12, 4, 10.5), 0.001, rng),
+        "blimp": noisy(sigmoid(X, 0.5, 0.9, 4, 10.5), 0.005, rng),
+        "dyck": noisy(np.full(10, 0.5), 0.01, rng),
+        "left": noisy(np.full(10, 0.2), 0.01, rng),
+    }
+    table, _ = compare_curves(checkpoints["tokens"], {name: curves[name] for name in curves if name != "left"})
+    assert table["kind"].tolist() == ["other", "formal", "functional"]
+    rows = tabulate_points(checkpoints, curves, table)
+    assert len(rows) == 40
+    for name, (curve, resamples) in curves.items():
+        of_curve = rows[rows["curve"] == name]
+        np.testing.assert_array_equal(of_curve["value"], curve)
+        np.testing.assert_allclose(of_curve["low"], np.percentile(resamples, 2.5, axis=0))
+    scaled = tabulate_points.set_index("curve")
+    assert scaled.loc["blimp", "scaled"].iloc[[0, -1]].tolist() == pytest.approx([0, 1], abs=0.06)
+    assert (scaled.loc["blimp", "scaled_low"] < scaled.loc["blimp", "scaled_high"]).all()
+    # A flat benchmark: 0 is its mean, 1 a perfect score.
+    expected = (curves["dyck"][0] - curves["dyck"][0].mean()) / (1 - curves["dyck"][0].mean())
+    np.testing.assert_allclose(scaled.loc["dyck", "scaled"], expected)
+    assert scaled.loc["left", "scaled"].isna().all()
+
+
+def test_everything_about_all_curves_of_a_study():
+    rng = np.random.default_rng(9)
+    tokens = np.array([0, *10**X])
+    curves = {}
+    for name, (low, high, x0), sd in [
+        ("dyck", (0.5, 0.5, 10.5), 0.01),
+        ("left_minus_right", (0, 0.1, 10.5), 0.003),
+        ("blimp", (0.5, 0.9, 10.5), 0.01),
+        ("zorro", (0.5, 0.9, 9.7), 0.01),
+    ]:
+        curve, resamples = noisy(sigmoid(X, low, high, 4, x0), sd, rng, 200)
+        curves[name] = np.append(curve[0], curve), np.column_stack([resamples[:, 0], resamples])
+    curves["short"] = (np.where(np.arange(11) < 7, np.nan, values) for values in curves["blimp"])
+    curves["short"] = tuple(curves["short"])
+    table, again = compare_curves(tokens, curves)
+    alignments = again["alignment"]
+    table = table.set_index("curve")
+    assert table["n_checkpoints"].to_dict() == {
+        "left_minus_right": 10,
+        "dyck": 10,
+        "blimp": 10,
+        "zorro": 10,
+        "short": 4,
+    }
+    assert table.index[table["is_flat"].fillna(False).astype(bool)].tolist() == ["dyck"]
+    assert np.isnan(table.loc["short", "x0"])
+    assert table.loc["dyck", "alignment"] == 0
+    assert table.loc["blimp", "alignment"] > 0.98
+    assert table.loc["zorro", "midpoint_difference_low"] > 0.5
+    assert table.loc["blimp", "lead_low"] < 0.02
+    claim = compare_kinds(table.reset_index(), alignments)
+    assert claim["formal_benchmarks"] == "blimp zorro"
+    assert claim["functional_benchmarks"] == "dyck"
+    assert claim["functional"] == 0
+    assert claim["formal"] == claim["difference"] == pytest.approx(table.loc[["blimp", "zorro"], "alignment"].mean())
+    assert claim["low"] < claim["difference"] < claim["high"]
+    assert compare_kinds(table.reset_index(), {"blimp": alignments["blimp"]}) is None
+    # Nothing is aligned with an asymmetry that is not there.
+    flat, resamples = noisy(np.zeros(11), 0.003, rng, 200)
+    table, _ = compare_curves(tokens, curves | {"left_minus_right": (flat, resamples)})
+    assert (table["alignment"].dropna() == 0).all()
+
+
+@pytest.mark.parametrize("shift", [-0.6, 0.0, 0.9])
+def test_who_moves_first_and_by_how_much(shift):
+    rng = np.random.default_rng(5)
+    first, first_resamples = noisy(sigmoid(X, 0.5, 0.9, 4, 10.4), 0.01, rng)
+    second, second_resamples = noisy(sigmoid(X, 0, 0.1, 4, 10.4 + shift), 0.003, rng)
+    distance = compute_lead(X, first, second)
+    assert distance == pytest.approx(shift, abs=0.1)
+    low, high = compute_interval(distance, compute_lead(X, first_resamples, second_resamples))
+    assert low - 0.02 < shift < high + 0.02
+    assert high - low < 0.3
+
+
+def test_the_order_of_steps_tells_curves_that_rise_together():
+    rng = np.random.default_rng(6)
+    asymmetry = sigmoid(X, 0, 0.1, 6, 10.5)
+    assert test_shuffled_steps(asymmetry, sigmoid(X, 0.5, 1, 6, 10.5)) < 0.05
+    p_values = [test_shuffled_steps(asymmetry, rng.standard_normal(10), 400) for _ in range(200)]
+    assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
+
+
+def test_a_map_of_emergence_shows_what_emerges_and_little_else():
+    """Though curves without a transition drift along, as those of voxels do."""
+    rng = np.random.default_rng(10)
+    drift = np.cumsum(rng.standard_normal((9, 10, 600)), axis=1) * 0.02
+    of_runs = drift + 0.02 * rng.standard_normal((9, 10, 600))
+    of_runs[:, :, :200] += sigmoid(X, 0, 0.3, 4, 10.2)[:, None]
+    of_runs[:, :, 200:300] += sigmoid(X, 0, -0.3, 4, 11.0)[:, None]
+    of_runs[3, 2, 599] = np.nan
+    x0 = detect_emergence(X, of_runs)
+    found = np.isfinite(x0)
+    assert found[:300].mean() > 0.95
+    assert np.median(x0[:200][found[:200]]) == pytest.approx(10.2, abs=0.05)
+    assert np.median(x0[200:300][found[200:300]]) == pytest.approx(11.0, abs=0.05)
+    assert found[300:].sum() / found.sum() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+    assert np.isnan(x0[599])
+
+
+def test_items_are_drawn_again_within_groups_and_alike_at_every_checkpoint():
+    rng = np.random.default_rng(7)
+    groups = np.repeat(["a", "b", "c"], [200, 50, 400])
+    share = {"a": 0.5, "b": 0.9, "c": 0.7}
+    right = (rng.random((2, 650)) < [share[group] for group in groups]).astype(float)
+    values = np.vstack([right, right[1]])  # the last checkpoint is the one before it
+    curve, resamples = resample_means(values, groups, n_resamples=3000)
+    by_hand = [np.mean([row[groups == group].mean() for group in "abc"]) for row in values]
+    np.testing.assert_allclose(curve, by_hand)
+    # Half an item that is always right, and half of one that is always wrong, may be drawn too.
+    centre = [np.mean([(row[groups == g].sum() + 0.5) / (np.sum(groups == g) + 1) for g in "abc"]) for row in values]
+    np.testing.assert_allclose(resamples.mean(axis=0), centre, atol=0.0015)
+    np.testing.assert_array_equal(resamples[:, 1], resamples[:, 2])
+    variance = sum(row.var() / n for row, n in [(right[0][groups == g], np.sum(groups == g)) for g in "abc"]) / 9
+    assert resamples[:, 0].std() == pytest.approx(np.sqrt(variance), rel=0.1)
+    values[0, groups == "b"] = np.nan
+    values[1, 0] = np.nan
+    curve, resamples = resample_means(values, groups, n_resamples=10)
+    assert np.isnan(curve).tolist() == [True, False, False]
+    assert np.isnan(resamples).any(axis=0).tolist() == [True, False, False]
+
+
+def test_a_model_that_has_all_pairs_right_is_not_sure_of_all_others():
+    """Near the ends, intervals of shares cover what they should: on average, since shares come in steps."""
+    rng, covered = np.random.default_rng(12), []
+    for share in np.repeat([0.9, 0.995, 0.999, 0.9998], 40):
+        right = rng.random((1, 900)) < share
+        curve, resamples = resample_means(right.astype(float), np.repeat(["a", "b", "c"], 300), 1000)
+        low, high = compute_interval(curve[0], resamples[:, 0])
+        assert low < curve[0] <= high + 1e-12
+        covered.append(low <= share <= high)
+    assert np.mean(covered) > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 160)
+    assert np.mean(covered[-40:]) > 0.9  # where nearly all are right, and drawing again alone knows nothing
+    # What is no share is drawn as it is.
+    _, resamples = resample_means(np.full((1, 20), 0.7), np.zeros(20), 50)
+    np.testing.assert_allclose(resamples, 0.7)
+
+
+def test_too_few_checkpoints_are_an_error():
+    with pytest.raises(InputError, match="at least 5 trained checkpoints of increasing tokens; here are 4"):
+        fit_sigmoids(X[:4], np.zeros(4))
+    with pytest.raises(InputError, match="increasing"):
+        fit_sigmoids(np.array([-np.inf, 1, 2, 3, 4]), np.zeros(5))

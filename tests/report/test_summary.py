@@ -1,0 +1,180 @@
+"""The paragraph: its numbers are those of the tables, and it says no more than they do."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.statistics.checkpoints import select_tokens_for_fits
+from pipeline.transitions.comparison import MEASURES, compare_curves, compare_kinds
+from pipeline.transitions.tables import tabulate_points
+from report import summary
+
+TOKENS = np.array([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
+
+
+def analysed(with_runs=True, benchmarks=("blimp", "dyck"), x0=10.5, tokens=TOKENS, same_weights_as=None, **known):
+    """A made-up study: left minus right and blimp rise at thirty billion tokens, dyck does not."""
+    rng, x = np.random.default_rng(0), np.log10(tokens)
+    rise, n = 1 / (1 + np.exp(-4 * (x - x0))), len(tokens)
+    truth = {"left": 0.3 + 0.1 * rise, "right": np.full(n, 0.3), "left_minus_right": 0.1 * rise}
+    truth |= {f"{name}_nested": curve - 0.2 * (name != "left_minus_right") for name, curve in truth.items()}
+    truth |= {"blimp": 0.5 + 0.4 * rise, "dyck": np.full(n, 0.5)}
+    sides = [name for name in truth if name.startswith(("left", "right"))]
+    curves = {
+        name: (curve, curve + 0.005 * rng.standard_normal((300, n)))
+        for name, curve in truth.items()
+        if name in (*sides, *benchmarks)
+    }
+    if not with_runs:
+        curves = {name: curve for name, curve in curves.items() if not name.endswith("_nested")}
+        curves |= {name: (curves[name][0], np.full((2, n), np.nan)) for name in ("left", "right", "left_minus_right")}
+    to_compare = {name: curve for name, curve in curves.items() if name.startswith("left_minus") or name not in sides}
+    checkpoints = pd.DataFrame({"revision": [f"step{k}" for k in range(n)], "tokens": tokens})
+    if same_weights_as is not None:
+        checkpoints["same_weights_as"] = same_weights_as
+    table, again = compare_curves(select_tokens_for_fits(checkpoints), to_compare)
+    rows = tabulate_points(checkpoints, curves, table)
+    regions = pd.DataFrame(
+        {
+            "region": ["aSTS", "BA44", "cerebellum"],
+            "tokens": tokens[-1],
+            "left_minus_right_nested": [0.06, 0.03, -0.03],
+            "p_holm": [0.02, 0.2, 0.04] if with_runs else np.nan,
+        }
+    )
+    claim = compare_kinds(table, again["alignment"])
+    return summary.describe_results("OLMo", "en", rows, table, claim, regions, **known), table, claim
+
+
+def test_what_is_found_is_said_with_its_numbers():
+    words, table, claim = analysed()
+    rows = table.set_index("curve")
+    assert "7 checkpoints of OLMo" in words
+    assert "After 1 trillion training tokens, the left hemisphere was predicted with a mean correlation of 0." in words
+    target = rows.loc["left_minus_right_nested"]
+    assert f"midpoint at {10 ** target['x0'] / 1e9:.3g} billion training tokens (95 % interval " in words
+    # Layers chosen on other runs first, the published maximum over layers after them.
+    first, published = words.index("correlation of 0.200 and the right with 0.100"), words.index("0.400 and the right")
+    assert first < words.index("with layers chosen on other runs") < words.index("as published") < published
+    assert f"{rows.loc['blimp', 'alignment']:.2f} (" in words
+    assert "No transition can be shown in dyck." in words
+    assert "Left minus right rises with" in words
+    assert (
+        f"a difference of {claim['difference']:.2f} (95 % interval {claim['low']:.2f} to {claim['high']:.2f})" in words
+    )
+    assert "formal competence (blimp)" in words
+    assert "goes with formal competence rather than" in words
+    assert "are all flat: no transition could be shown" in words
+    assert "Neither before nor after it, as far as can be told: blimp." in words
+    assert "Of 3 regions" in words
+    assert "the left is predicted better in aSTS and the right is predicted better in cerebellum (p < 0.05," in words
+    assert "BA44" not in words
+    assert "already" not in words  # there is nothing at the first checkpoint
+    assert table["curve"].tolist() == ["left_minus_right_nested", "left_minus_right", "blimp", "dyck"]
+    measures = [f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")]
+    assert rows.loc["left_minus_right", [*measures, "p_shuffled"]].isna().all()  # it is not compared with itself
+
+
+def test_what_is_not_known_is_not_said():
+    words, _, _ = analysed(benchmarks=())
+    assert "that takes at least one benchmark of either kind" in words
+    assert "alignment is" not in words
+    words, _, _ = analysed(with_runs=False)
+    assert "only averages over runs are known" in words
+    assert "Since no left-out runs are known, nothing can be said" in words
+    assert "nan" not in words
+    assert "Of 3 regions" not in words
+    assert words.count("Missing:") == 0 and "not alike" not in words
+    assert "which flatters them" in words
+    assert "chosen on other runs." in words
+
+
+def test_a_rise_that_is_not_over_is_not_dated():
+    """Up to ten billion tokens, of a rise whose midpoint is at thirty billion."""
+    tokens = 1e9 * 2.0 ** np.arange(6)
+    words, table, _ = analysed(x0=10.5, tokens=tokens)
+    rows = table.set_index("curve")
+    for curve, name in [("left_minus_right_nested", "; it"), ("blimp", "In blimp, the transition")]:
+        assert rows.loc[curve, "at_limit"]
+        least = summary.tokens_in_words(10 ** rows.loc[curve, "x0_low"])
+        ending = f"had not reached its plateau by the last checkpoint: its midpoint is at least {least} tokens."
+        assert f"{name} {ending}" in words
+    assert "with a midpoint at" not in words
+    # Nor is it said that one of two comes first whose midpoints nobody knows.
+    assert "Which comes first cannot be told, since plateaus have not been seen: blimp." in words
+    assert "What moves" not in words
+
+
+def test_a_rise_that_had_begun_is_not_dated_either():
+    tokens = 1e9 * 2.0 ** np.arange(8)
+    words, table, _ = analysed(x0=9.1, tokens=tokens)
+    most = summary.tokens_in_words(10 ** table.set_index("curve").loc["left_minus_right_nested", "x0_high"])
+    assert f"; it had begun before the first checkpoint: its midpoint is at most {most} tokens." in words
+    assert "At the first checkpoint left minus right was already 0.0401 (95 % interval 0." in words
+    words, _, _ = analysed(x0=9.1, tokens=tokens[:1])
+    assert "already" not in words
+
+
+def test_a_lead_and_its_interval_have_one_sign():
+    target = {"at_limit": False, "at_start": False}
+    rows = {
+        "early": {"lead": 0.3, "lead_low": 0.1, "lead_high": 0.4},
+        "late": {"lead": -0.30, "lead_low": -0.30, "lead_high": -0.10},
+        "with": {"lead": 0.0, "lead_low": -0.1, "lead_high": 0.1},
+        "late_and_not_over": {"lead": -0.3, "lead_low": -0.4, "lead_high": -0.2, "at_limit": True},
+        "early_and_not_over": {"lead": 0.3, "lead_low": 0.2, "lead_high": 0.4, "at_limit": True},
+        "early_and_begun": {"lead": 0.2, "lead_low": 0.1, "lead_high": 0.3, "at_start": True},
+    }
+    rows = {name: target | {"is_flat": False, "alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6,
+                         "x0_low": 9, "x0_high": 10} | row
+            for name, row in rows.items()}  # fmt: skip
+    words = [
+        sentence
+        for sentence in summary._benchmarks(rows, target)
+        if sentence.startswith(("What moves", "Neither", "Which"))
+    ]
+    assert words == [
+        "What moves before the asymmetry, in factors of ten of tokens: early by 0.30 (0.10 to 0.40), "
+        "early_and_begun by at least 0.10.",
+        "What moves after it, in factors of ten of tokens: late by 0.30 (0.10 to 0.30), "
+        "late_and_not_over by at least 0.20.",
+        "Neither before nor after it, as far as can be told: with.",
+        "Which comes first cannot be told, since plateaus have not been seen: early_and_not_over.",
+    ]
+    # An asymmetry that is not over comes later than it seems.
+    words = " ".join(summary._benchmarks(rows, target | {"at_limit": True}))
+    assert "early by at least 0.10" in words
+    assert "late" not in words.partition("What moves after it")[2].partition("Which")[0]
+
+
+def test_shared_weights_are_said_and_left_out():
+    words, table, _ = analysed(same_weights_as=["", "", "", "", "", "", "step5"])
+    assert "After 300 billion training tokens" in words
+    assert "Left out of every fit over training" in words
+    assert "step6 has the same weights as step5." in words
+    assert (table["n_checkpoints"] == 6).all()
+
+
+def test_one_is_not_written_as_many():
+    words, _, _ = analysed(tokens=TOKENS[:1])
+    assert words.startswith("1 checkpoint of OLMo was compared")
+    assert analysed()[0].startswith("7 checkpoints of OLMo were compared")
+    assert summary.explain_too_few_checkpoints(1).startswith("1 trained checkpoint is too few")
+    assert summary.explain_too_few_checkpoints(3).startswith("3 trained checkpoints are too few")
+
+
+def test_gaps_and_differences_are_said():
+    words, _, _ = analysed(missing=["zorro has no value at step3"], not_alike=["the fit: made with alphas 1 and 2"])
+    two, _, _ = analysed(missing=["zorro has no value at step3", "not run: dyck"])
+    assert two.endswith("Missing: zorro has no value at step3; not run: dyck.")
+    assert words.endswith(
+        "Missing: zorro has no value at step3. Checkpoints are not alike: the fit: made with alphas 1 and 2."
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(0, "0"), (512, "512"), (2e9, "2 billion"), (3.896e12, "3.9 trillion"), (2097152, "2.1 million")],
+)
+def test_tokens_are_said_as_one_says_them(number, words):
+    assert summary.tokens_in_words(number) == words

@@ -1,0 +1,361 @@
+"""What is to be run next: with the options of the others, of begun work with its own, and what waits for what."""
+
+import os
+import shlex
+import shutil
+import sys
+
+import pandas as pd
+import pytest
+from helpers import add_blimp
+
+import fit_average_subject
+from pipeline.models import generation
+from pipeline.words.vectors import compute_word_vectors
+from report import overview, todo
+from study.cache import open_cache
+from study.files.atomic import hidden_path
+from study.files.safe_joblib import read_arrays, write_arrays
+from study.files.tables import write_table
+from study.jobs import Job
+from study.paths import (
+    acceptability_path,
+    activations_path,
+    average_subject_path,
+    benchmark_path,
+    generated_text_path,
+    generated_texts_folder,
+    run_correlations_path,
+    word_timings_path,
+)
+from study.records import write_record
+
+STEM = "tiny-pythia_step8"
+STEP1 = {"revision": "step1", "dtype": "float32"}
+
+
+@pytest.fixture
+def to_do(call):
+    """to_do(stage, ...) -> (status, stdout, stderr)."""
+    return lambda *stages: call("llm_brain_asym", "--todo", *stages)
+
+
+@pytest.fixture
+def model(tiny_checkpoint, tmp_path):
+    """A model of two revisions."""
+    folder = tmp_path / "models" / tiny_checkpoint.name
+    for revision in ("step8", "step16"):
+        shutil.copytree(tiny_checkpoint / "step8", folder / revision)
+    return folder
+
+
+@pytest.fixture
+def make_output(monkeypatch):
+    """make_output(path, command, parameters, checkpoint): an output with the record that a script would leave."""
+
+    def make(path, command, parameters, model="me/lm"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("x")
+        monkeypatch.setattr(sys, "argv", shlex.split(command))
+        checkpoint = {"model": model, "revision": parameters.get("revision")}
+        write_record(path, parameters, [], 0, checkpoint)
+
+    return make
+
+
+def run_line(call, line):
+    """Run a printed command: (status, stdout, stderr)."""
+    python, script, *options = shlex.split(line)
+    assert python == "python"
+    return call(script.removesuffix(".py"), *options)
+
+
+def test_what_is_to_be_run_can_be_run(fitting_study, to_do, call, model):
+    add_blimp(fitting_study)
+    assert call("extract_llm_activations", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
+    for stage in ("fit", "blimp"):
+        status, told, _ = to_do(stage)
+        assert (status, told.count("\n")) == (0, 1)
+        assert run_line(call, told)[0] == 0
+        assert to_do(stage) == (0, "", f"{stage}: nothing is left to be run\n")
+    assert to_do("fit", "dyck", "arithmetic")[1].count("\n") == 2
+    assert to_do("dyck")[1] == f"python evaluate_llm_dyck.py --model {model} --revision step8\n"
+
+
+def test_what_is_to_be_run_has_the_options_of_the_others(study_folder):
+    """Of records without a command line of the script, as those of other programs."""
+    for revision in ("step1", "step2", "step4"):
+        path = activations_path(f"me_lm_{revision}", "en")
+        write_table(path, pd.DataFrame({"a": [1]}))
+        checkpoint = {"model": "me/lm", "revision": revision}
+        write_record(path, {"revision": revision, "dtype": "bfloat16"}, [], 0, checkpoint)
+    for revision, alphas in (("step1", [0, 7, 16]), ("step2", [0, 7, 16]), ("step4", [2, 7, 16])):
+        path = run_correlations_path(f"me_lm_{revision}", "en")
+        write_table(path, pd.DataFrame({"a": [1]}))
+        write_record(path, {"alphas": alphas}, [], 0, {"model": "me/lm", "revision": revision})
+    table = pd.DataFrame(
+        {"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "name": "me_lm", "model": "me/lm", "fit": "done"}
+    )
+    overview.mark_other_options(table, "fit", "en")
+    assert table["fit"].tolist() == ["done", "done", "other options"]
+    table = table.assign(activations="done", revision=[f"step{k}" for k in (1, 2, 4)], texts="missing")
+    assert todo.list_commands("fit", table, "en") == ([], [], [])  # other options may be meant
+    table.loc[2, "fit"] = "missing"
+    command = "python fit_average_subject.py --model me_lm_step4 --lang en --alphas 0 7 16"
+    assert todo.list_commands("fit", table, "en") == ([command], [], [])
+    table["activations"], table["fit"] = ["done", "missing", "done"], "missing"
+    commands, _, _ = todo.list_commands("activations", table, "en")
+    assert commands == ["python extract_llm_activations.py --model me/lm --revision step2 --lang en --dtype bfloat16"]
+
+
+COMMANDS = {
+    "all options": (
+        "--model me/lm --revision step1 --batch_size 8 --threads 2 --output_folder 'my results'",
+        "--batch_size 8 --threads 2 --output_folder 'my results'",
+    ),
+    "options with =": (
+        "--model=me/lm --batch_size=8 --revision=step1 '--output_folder=my results'",
+        "--batch_size=8 '--output_folder=my results'",
+    ),
+    "abbreviations": ("--mod me/lm --batch 8 --rev=step1 --th 2 --overw --lead", "--batch 8 --th 2 --lead"),
+    "a flag first": ("--overwrite --batch_size 8 --model me/lm --leading_space", "--batch_size 8 --leading_space"),
+    "nothing else": ("--model me/lm", ""),
+}
+
+
+@pytest.mark.parametrize("given", COMMANDS)
+def test_every_option_on_record_is_repeated(study_folder, make_output, to_do, given):
+    words, repeated = COMMANDS[given]
+    make_output(benchmark_path("me_lm_step1", "dyck"), f"/home/me/evaluate_llm_dyck.py {words}", STEP1)
+    make_output(benchmark_path("me_lm_step2", "zorro"), "evaluate_llm_zorro.py", {"revision": "step2"})
+    command = f"python evaluate_llm_dyck.py --model me/lm --revision step2 {repeated}".strip()
+    assert to_do("dyck") == (0, f"{command}\n", "")
+
+
+def test_the_language_belongs_to_a_checkpoint_s_story_and_not_to_its_benchmarks(study_folder, make_output, to_do):
+    """--l is --lang of the fit, and --leading_space of a benchmark."""
+    make_output(run_correlations_path("me_lm_step1", "en"), "fit_average_subject.py --l en --tf32", STEP1)
+    make_output(activations_path("me_lm_step2", "en"), "extract_llm_activations.py", {"revision": "step2"})
+    assert to_do("fit")[1] == "python fit_average_subject.py --model me_lm_step2 --lang en --tf32\n"
+    make_output(benchmark_path("me_lm_step1", "blimp"), "evaluate_llm_blimp.py --l --model me/lm", STEP1)
+    assert to_do("blimp")[1] == "python evaluate_llm_blimp.py --model me/lm --revision step2 --l\n"
+
+
+def test_the_newest_of_the_usual_command_lines_counts(study_folder, make_output, to_do):
+    for number, (options, dtype, time) in enumerate(
+        [("--threads 3", "bfloat16", 300), ("--threads 2", "bfloat16", 200), ("--dtype float32", "float32", 900)]
+    ):
+        path, revision = activations_path(f"me_lm_step{number}", "en"), f"step{number}"
+        command = f"extract_llm_activations.py --model me/lm --revision {revision} {options}"
+        make_output(path, command, {"revision": revision, "dtype": dtype})
+        os.utime(path, (time, time))
+    make_output(benchmark_path("me_lm_step9", "dyck"), "evaluate_llm_dyck.py", {"revision": "step9"})
+    assert to_do("activations")[1] == (
+        "python extract_llm_activations.py --model me/lm --revision step9 --lang en --threads 3\n"
+    )
+
+
+def test_texts_get_the_numbers_and_prompts_of_the_others(study_folder, make_output, to_do):
+    folder, options = generated_texts_folder(), "--prompts my.txt --max_new_tokens 60 --n_samples"
+    for sample in range(3):
+        parameters = {"model": "me_lm", "revision": "step1", "sample": sample, "max_new_tokens": 60, "seed": 12345}
+        make_output(
+            generated_text_path("me_lm_step1", 0, sample, folder),
+            f"generate_texts.py --model me/lm --revision step1 {options} {2 if sample < 2 else 3}",
+            parameters,
+        )
+    make_output(benchmark_path("me_lm_step2", "dyck"), "x", {"revision": "step2"})
+    assert to_do("texts")[1] == f"python generate_texts.py --model me/lm --revision step2 {options} 3\n"
+
+
+def stop_fit(call, monkeypatch, n_layers, *options_of_fit):
+    """Let a fit be stopped after some layers."""
+    does, n_done = fit_average_subject.cross_validate, 0
+
+    def fit(*arguments, **options):
+        nonlocal n_done
+        if n_done == n_layers:
+            raise KeyboardInterrupt
+        n_done += 1
+        return does(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_average_subject, "cross_validate", fit)
+        with pytest.raises(KeyboardInterrupt):
+            call("fit_average_subject", *options_of_fit)
+
+
+def test_begun_work_goes_on_with_its_own_options_and_others_get_them(fitting_study, call, to_do, model, monkeypatch):
+    for revision in ("step8", "step16"):
+        assert call("extract_llm_activations", "--model", model, "--revision", revision, "--device", "cpu")[0] == 0
+    begun = ["--model", model, "--revision=step8", "--alphas", 1, 4, 4, "--device", "cpu"]
+    stop_fit(call, monkeypatch, 3, *begun)
+    status, printed, error = to_do("fit")
+    assert (status, error) == (0, "")
+    first, second = printed.splitlines()
+    assert first == f"python fit_average_subject.py --model {model} --revision=step8 --alphas 1 4 4 --device cpu"
+    assert second == ("python fit_average_subject.py --model tiny-pythia_step16 --lang en --alphas 1 4 4 --device cpu")
+    counted, does = [], fit_average_subject.cross_validate
+    monkeypatch.setattr(
+        fit_average_subject, "cross_validate", lambda *given, **options: counted.append(1) or does(*given, **options)
+    )
+    status, printed, _ = run_line(call, first)
+    assert (status, len(counted)) == (0, 1)  # of four layers, three were there
+    assert "starts over" not in printed
+    assert to_do("fit")[1] == f"{second}\n"  # now as a finished one has it
+    assert run_line(call, second)[0] == 0
+
+
+def test_a_begun_extraction_goes_on_although_the_model_is_called_otherwise_elsewhere(
+    fitting_study, call, to_do, model, monkeypatch
+):
+    monkeypatch.chdir(model.parent)
+    add_blimp(fitting_study)
+    assert call("evaluate_llm_blimp", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
+    vectors, n_done = compute_word_vectors, 0
+
+    def stopped(*arguments):
+        nonlocal n_done
+        if n_done == 2:
+            raise KeyboardInterrupt
+        n_done += 1
+        return vectors(*arguments)
+
+    options = ["--model", model.name, "--revision", "step8", "--device", "cpu", "--max_length", 100]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("study.stages.extraction.compute_word_vectors", stopped)
+        call("extract_llm_activations", *options)
+    printed = to_do("activations")[1]
+    assert printed == f"python extract_llm_activations.py {shlex.join(map(str, options))}\n"
+
+    def counted(*arguments):
+        nonlocal n_done
+        n_done += 1
+        return vectors(*arguments)
+
+    monkeypatch.setattr("study.stages.extraction.compute_word_vectors", counted)
+    status, printed, _ = run_line(call, printed)
+    assert (status, n_done) == (0, 4)  # of four runs, two were there
+    assert "starts over" not in printed
+
+
+def test_what_begins_anew_says_what_differs(fitting_study, call, model, monkeypatch):
+    assert call("extract_llm_activations", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
+    stop_fit(call, monkeypatch, 2, "--model", STEM, "--alphas", 1, 4, 4)
+    stop_fit(call, monkeypatch, 0, "--model", STEM, "--alphas", 1, 4, 4)  # the same: nothing is removed
+    folder = hidden_path(run_correlations_path(STEM, "en"), "parts")
+    assert sorted(path.name for path in folder.glob("*.npz")) == ["layer-0.npz", "layer-1.npz"]
+    path = average_subject_path("en", 1)
+    write_arrays(path, 2 * read_arrays(path))
+    status, printed, _ = call("fit_average_subject", "--model", STEM, "--alphas", 0, 5, 6)
+    assert status == 0
+    assert (
+        f"{run_correlations_path(STEM, 'en')} starts over: its cached parts were made with alphas [1.0, 4.0, 4.0] "
+        "(now [0.0, 5.0, 6.0]), another average_subject_run-1.gz\n"
+    ) in printed
+
+
+def test_a_note_of_parts_names_every_difference(tmp_path):
+    source, said = tmp_path / "source", []
+    source.write_text("a")
+    before = {"parameters": {"dtype": "float32", "prompts": ["a" * 90]}, "model": "me/lm"}
+    before |= {"versions": {"torch": "2.0"}, "program": {"encoding.py": "1", "files.py": "2"}}
+    now = {"parameters": {"dtype": "bfloat16", "prompts": ["b" * 90]}, "model": "you/lm"}
+    now |= {"versions": {"torch": "2.1"}, "program": {"encoding.py": "3", "files.py": "2"}}
+    with pytest.raises(KeyboardInterrupt), open_cache(tmp_path / "out", before, [source], said.append) as parts:
+        (parts / "part").touch()
+        raise KeyboardInterrupt
+    with open_cache(tmp_path / "out", before, [source], said.append, command="another") as parts:
+        assert (parts / "part").exists()
+        (parts / "part").touch()
+        assert said == []
+    with pytest.raises(KeyboardInterrupt), open_cache(tmp_path / "out", before, [source], said.append) as parts:
+        (parts / "part").touch()
+        raise KeyboardInterrupt
+    source.write_text("longer")
+    with open_cache(tmp_path / "out", now, [source], said.append) as parts:
+        assert not (parts / "part").exists()
+    assert said == [
+        f'{tmp_path / "out"} starts over: its cached parts were made with dtype "float32" (now "bfloat16"), '
+        'another value of prompts, model "me/lm" (now "you/lm"), torch "2.0" (now "2.1"), '
+        "another version of encoding.py, another source"
+    ]
+
+
+def test_an_extraction_that_was_stopped_is_known_and_can_be_run(study_folder, to_do, call):
+    """By a version that noted no command line."""
+    path = activations_path("me_lm_step4", "en")
+    path.parent.mkdir()
+    with pytest.raises(KeyboardInterrupt), Job(path, {"revision": "step4"}, modules=[], model="me/lm") as job:
+        (job.folder / "run-1.npz").write_bytes(b"")
+        raise KeyboardInterrupt
+    assert "1 run" in call("llm_brain_asym")[1]
+    command = "python extract_llm_activations.py --model me/lm --revision step4 --lang en\n"
+    assert to_do("activations") == (0, command, "")
+
+
+def test_begun_texts_are_known_and_go_on(study_folder, to_do, call, model, monkeypatch):
+    (study_folder / "my.txt").write_text("The prince asked.\n")
+    options = ["--model", model, "--revision", "step8", "--prompts", study_folder / "my.txt", "--n_samples", 3]
+    options += ["--batch_size", 1, "--max_new_tokens", 5]
+    does, n_texts = generation.continue_prompts, 0
+
+    def stopped(*arguments):
+        nonlocal n_texts
+        if n_texts == 2:
+            raise KeyboardInterrupt
+        n_texts += 1
+        return does(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(generation, "continue_prompts", stopped)
+        call("generate_texts", *options)
+    assert "2 so far" in call("llm_brain_asym")[1]
+    printed = to_do("texts")[1]
+    assert printed == f"python generate_texts.py {shlex.join(map(str, options))}\n"
+    status, told, _ = run_line(call, printed)
+    assert (status, "3 texts, 1 of them new" in told, "starts over" in told) == (0, True, False)
+    assert to_do("texts") == (0, "", "texts: nothing is left to be run\n")
+
+
+def test_a_stage_says_what_it_waits_for(study_folder, make_output, to_do):
+    for number in range(8):
+        make_output(
+            benchmark_path(f"me_lm_step{number}", "dyck"), "evaluate_llm_dyck.py", {"revision": f"step{number}"}
+        )
+    status, printed, error = to_do("activations", "fit", "texts", "acceptability")
+    assert status == 0
+    assert printed.count("extract_llm_activations.py") == printed.count("generate_texts.py") == 8
+    assert printed.count("\n") == 16
+    names = "me_lm_step0, me_lm_step1, me_lm_step2, me_lm_step3, me_lm_step4, me_lm_step5 and 2 more"
+    assert error == f"fit: waits for activations of {names}\nacceptability: waits for texts of {names}\n"
+    folder = generated_texts_folder()
+    parameters = {"model": "me_lm", "revision": "step0", "prompt": "x", "sample": 0}
+    make_output(generated_text_path("me_lm_step0", 0, 0, folder), "generate_texts.py", parameters)
+    judge = "python evaluate_linguistic_acceptability.py --model me_lm"
+    assert to_do("acceptability")[1] == f"{judge}\n"
+    columns = "revision,tokens,prompt,sample,classifier,n_sentences,mean_probability,share_acceptable\n"
+    other = acceptability_path("you_lm", folder)
+    command = "evaluate_linguistic_acceptability.py --classifier a b/c --acceptable_label 1 --overwrite --model=you_lm"
+    make_output(other, command, {"lang": "en"}, "a, b/c")
+    other.write_text(columns)
+    judge += " --classifier a b/c --acceptable_label 1\n"
+    assert to_do("acceptability")[1] == judge
+    own = acceptability_path("me_lm", folder)
+    make_output(own, "evaluate_linguistic_acceptability.py --classifier d", {"lang": "en"}, "d")
+    own.write_text(f"{columns}step0,,0,0,d,1,0.5,1\n")
+    waits = "me_lm_step1, me_lm_step2, me_lm_step3, me_lm_step4, me_lm_step5, me_lm_step6 and 1 more"
+    assert to_do("acceptability") == (0, "", f"acceptability: waits for texts of {waits}\n")
+
+
+def test_activations_that_are_outdated_come_before_the_fit(fitting_study, call, to_do, model):
+    assert call("extract_llm_activations", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
+    timings = word_timings_path("en")
+    timings.write_text(timings.read_text().replace("\n", ",\n", 1).replace(",\n", "\n", 1) + "\n")
+    later = activations_path(STEM, "en").stat().st_mtime + 10
+    os.utime(timings, (later, later))
+    assert to_do("activations", "fit") == (
+        0,
+        f"python extract_llm_activations.py --model {model} --revision step8 --lang en --device cpu --overwrite\n",
+        f"fit: waits for activations of {STEM}\n",
+    )

@@ -1,0 +1,244 @@
+"""Every command of README runs as it is written there, on a small study.
+
+In place of the network are folders of the same names: repositories that git takes instead, a curl that
+copies, and a cache of the hub with small models. In place of python and lm_eval, forks of one process that
+has imported everything (tests/forked_scripts.py).
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import ENGLISH, ROOT, byte_level_tokenizer, forked_commands, make_bare_study, random_model
+
+from pipeline.checksums import compute_sha256
+from pipeline.tasks.table import BENCHMARKS
+from study.checkpoints import find_training_tokens
+from study.files.safe_joblib import read_arrays
+from study.paths import checkpoint_stem
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, flags=re.S | re.M)
+LPP = "https://github.com/l-bg/llms_brain_lateralization"
+MODELS = {
+    "allenai/OLMo-2-1124-7B": "olmo2",
+    "EleutherAI/pythia-2.8b": "gpt_neox",
+}
+TASK = """\
+task: {task}
+dataset_path: json
+dataset_kwargs: {{data_files: {{validation: {data}}}}}
+validation_split: validation
+output_type: multiple_choice
+doc_to_text: "{{{{beginning}}}}"
+doc_to_target: "{{{{right}}}}"
+doc_to_choice: "{{{{endings}}}}"
+metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def assigned(name):
+    """What README gives a shell variable, in order."""
+    return [value.strip('"').split() for value in re.findall(rf'^{name}=("[^"]*"|\S+)', "\n".join(BLOCKS), flags=re.M)]
+
+
+def test_commands_are_fenced_and_nothing_else_looks_like_one():
+    outside = re.sub(r"^```.*?^```$", "", README, flags=re.S | re.M)
+    assert not re.search(r"^ {4,}(python|make|git|for|export|parallel|lm_eval)\b", outside, flags=re.M)
+    assert len(BLOCKS) > 10
+
+
+def test_checkpoints_are_those_of_the_paper():
+    models, revisions = assigned("model"), assigned("revisions")
+    assert [model for (model,) in models] == ["EleutherAI/pythia-2.8b", "allenai/OLMo-2-1124-7B"]
+    tokens = [
+        [find_training_tokens(checkpoint_stem(model), revision) for revision in of_model]
+        for (model,), of_model in zip(models, revisions, strict=True)
+    ]
+    steps = [16, 32, 128, 512, 1000, 3000, 7000, 19000, 52000, 143000]
+    assert tokens[0] == [step * 2_097_152 for step in steps]
+    assert tokens[1] == [n * 1e9 for n in (1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896)]
+    for revision, n_tokens in zip(revisions[1], tokens[1], strict=True):  # a step of OLMo-2 7B is 4 million tokens
+        assert np.ceil(int(re.search(r"step(\d+)", revision)[1]) * 2**22 / 1e9) * 1e9 == n_tokens
+
+
+# ---------------------------------------------------------------- what there is in place of the network
+
+
+def make_hub(cache, classifier):
+    """A cache of the Hugging Face hub with a small model for every revision in README."""
+    for (model,), revisions in zip(assigned("model"), assigned("revisions"), strict=True):
+        architecture = MODELS[model]
+        tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False, architecture=architecture)
+        for number, revision in enumerate(revisions):
+            snapshot = hub_snapshot(cache, model, revision, number)
+            network = random_model(architecture, len(tokenizer), context=384)
+            for parameter in network.parameters():
+                parameter.data *= (number + 1) / len(revisions)  # so that no two are the same
+            network.save_pretrained(snapshot)
+            tokenizer.save_pretrained(snapshot)
+    shutil.copytree(classifier, hub_snapshot(cache, "yiiino/deberta-v3-large-cola", "main", 0), dirs_exist_ok=True)
+
+
+def hub_snapshot(cache, model, revision, number):
+    """The folder of a revision in a cache of the hub, as huggingface_hub lays it out."""
+    folder, commit = cache / "hub" / f"models--{model.replace('/', '--')}", f"{number:040x}"
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
+    (folder / "refs" / revision).write_text(commit)
+    snapshot = folder / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    return snapshot
+
+
+def make_hub_api(net, cache):
+    """What the hub's API lists of every revision in README: files, with a checksum where they are large."""
+    for (model,), revisions in zip(assigned("model"), assigned("revisions"), strict=True):
+        for revision in revisions:
+            folder = cache / "hub" / f"models--{model.replace('/', '--')}"
+            snapshot = folder / "snapshots" / (folder / "refs" / revision).read_text()
+            listed = [
+                {"type": "file", "oid": "0" * 40, "size": path.stat().st_size, "path": path.name}
+                | ({"lfs": {"oid": compute_sha256(path), "pointerSize": 135}} if path.suffix == ".safetensors" else {})
+                for path in sorted(snapshot.iterdir())
+            ]
+            answer = net / "huggingface.co" / "api" / "models" / model / "tree" / revision
+            answer.parent.mkdir(parents=True, exist_ok=True)
+            answer.write_text(json.dumps(listed))
+
+
+def make_repositories(net, embedded):
+    """The repositories of README, with the embedded study in them; in French it is the same with other names."""
+    lpp = net / LPP.removeprefix("https://")
+    lpp.mkdir(parents=True)
+    for lang in ("en", "fr"):
+        shutil.copy(embedded / "mask_lpp_en.nii.gz", lpp / f"mask_lpp_{lang}.nii.gz")
+        shutil.copy(embedded / "isc_10trials_en.gz", lpp / f"isc_10trials_{lang}.gz")
+        shutil.copytree(embedded / "lpp_en_average_subject", lpp / f"lpp_{lang}_average_subject")
+        name = f"lpp{lang.upper()}_word_information.csv"
+        timings = net / "s3.amazonaws.com" / "openneuro.org" / "ds003643" / "annotation" / lang.upper() / name
+        timings.parent.mkdir(parents=True)
+        shutil.copy(embedded / "lppEN_word_information.csv", timings)
+        with (
+            zipfile.ZipFile(embedded / "lpp_en_text.zip") as english,
+            zipfile.ZipFile(lpp / f"lpp_{lang}_text.zip", "w") as archive,
+        ):
+            for member in english.namelist():
+                archive.writestr(member.replace("_en", f"_{lang}"), english.read(member))
+    shutil.copytree(embedded / "blimp", net / "github.com" / "alexwarstadt" / "blimp")
+    shutil.copytree(embedded / "Zorro", net / "github.com" / "phueb" / "Zorro")
+    for path in (net / "github.com").glob("*/*"):
+        for command in ("init -q", "add -A", "commit -q -m published"):
+            who = ["-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+            subprocess.run(["git", *who, *command.split()], cwd=path, check=True, capture_output=True)
+
+
+def make_tasks(folder):
+    """The tasks of README for lm_eval, with a few items each."""
+    folder.mkdir()
+    items = [{"beginning": f"{k} and", "endings": [f"{k}.", "a word.", "nothing."], "right": k % 3} for k in range(8)]
+    data = folder / "items.jsonl"
+    data.write_text(pd.DataFrame(items).to_json(orient="records", lines=True))
+    for task_batch in assigned("tasks")[0]:
+        task = task_batch.partition("=")[0]
+        (folder / f"{task}.yaml").write_text(TASK.format(task=task, data=data))
+
+
+def make_clone(clone, home):
+    """This program in a folder of its own, whose .venv has commands that are quick."""
+    clone.mkdir()
+    for path in ROOT.iterdir():
+        if path.suffix in (".py", ".ipynb", ".txt") or path.name in ("Makefile", "Snakefile"):
+            shutil.copy2(path, clone)
+    for name in ("config", "profiles", "pipeline", "report", "demo", ".venv-snakemake"):
+        if (ROOT / name).exists():
+            (clone / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
+    (clone / ".venv" / "made").touch()
+    commands = clone / ".venv" / "bin"
+    for path in Path(sys.executable).parent.iterdir():
+        if not (commands / path.name).exists():
+            (commands / path.name).symlink_to(path)
+    curl = commands / "curl"  # whose last word is what to get: a file with -O, else what to print
+    get = f'for word; do :; done\nfile="{home}/net/${{word#https://}}"\n'
+    curl.write_text(f'#!/bin/bash\n{get}case " $* " in *" -O "*) cp "$file" . ;; *) cat "$file" ;; esac\n')
+    curl.chmod(0o755)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A user's home: a clone of this program, and in place of the network folders."""
+    if shutil.which("parallel") is None:
+        pytest.skip("GNU parallel is not there: apt-get install parallel")
+    home = tmp_path_factory.mktemp("home")
+    embedded = home / "embedded"
+    make_bare_study(embedded, words=100)
+    make_repositories(home / "net", embedded)
+    make_hub(home / "huggingface", embedded / "checkpoints" / "small_judge")
+    make_hub_api(home / "net", home / "huggingface")
+    make_tasks(home / "tasks")
+    make_clone(home / "clone", home)
+    (home / ".gitconfig").write_text(f'[url "file://{home}/net/github.com/"]\n    insteadOf = https://github.com/\n')
+    return home
+
+
+@pytest.fixture(scope="module")
+def environment(home):
+    """The environment of the user's shell, with the server of commands running."""
+    variables = {name: value for name, value in os.environ.items() if name not in ("LTBA_DIR", "VIRTUAL_ENV")}
+    variables |= {
+        **{"HOME": str(home), "HF_HOME": str(home / "huggingface"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
+        **{"TOKENIZERS_PARALLELISM": "false", "SHELL": "/bin/bash"},
+    }
+    with forked_commands(home / "clone" / ".venv" / "bin", variables, home / "tasks"):
+        yield variables
+
+
+def test_every_command_runs_as_written(home, environment):
+    demo = BLOCKS[0]
+    assert demo == "make demo\nmake test\n"  # tests/test_whole_study.py makes it; this is one of the tests
+    has_snakemake = (ROOT / ".venv-snakemake" / "bin" / "snakemake").is_file()
+    has_slurm = shutil.which("sbatch") is not None  # with nothing left to do; tests/test_cluster.py gives it something
+    script = ["set -euo pipefail", f"cd {home}/clone", "make() { command make --dry-run $@; }", demo, "unset -f make"]
+    for block in BLOCKS[1:]:
+        if ("snakemake" in block and not has_snakemake) or ("--executor slurm" in block and not has_slurm):
+            continue
+        if "--todo fit" in block:  # there must be something to do
+            script.append('rm "$LTBA_DIR"/llms_brain_correlations/*stage1-step150-tokens1B*')
+        if "--resources gpu=1" in block:
+            script.append('rm "$LTBA_DIR"/zorro_results/*stage1-step150-tokens1B*')
+        if "::: $revisions" in block:  # another way to do what a loop has done for all of them
+            block = f'all=$revisions; revisions="{" ".join(assigned("revisions")[1][:2])}"\n{block}revisions=$all'
+        script += [f"echo '== {block.splitlines()[0][:60]}' >&2", block]
+    run = subprocess.run(
+        ["bash", "-c", "\n".join(script)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    (home / "printed.txt").write_text(run.stdout)
+    assert run.returncode == 0, run.stdout[-5000:]
+
+    folder, name = home / "lpp", "allenai_OLMo-2-1124-7B"
+    revisions = assigned("revisions")[1]
+    assert "bash demo/run.sh embedded_study" in run.stdout
+    for lang in ("en", "fr"):
+        curves = pd.read_csv(folder / "fig" / f"{name}_{lang}_curves.csv")
+        assert curves["revision"].tolist() == revisions
+        measured = [*BENCHMARKS, "hellaswag", "ai2_arc"]
+        measured += [task.partition("=")[0] for task in assigned("tasks")[0] if task.startswith("french")]
+        assert curves[["left", "right", *measured]].notna().all(axis=None)
+        assert {"acceptability"} <= set(curves)
+    assert (folder / "fig" / "report.html").is_file()
+    for revision in revisions:
+        read_arrays(folder / "llms_brain_correlations" / f"{name}_{revision}_layer-0_corr_en.gz")
+    assert "nothing is wrong" in run.stdout
+    assert (folder / "zorro_results" / f"{name}_{revisions[0]}_zorro.csv").is_file() or not has_snakemake
+    if not (has_snakemake and has_slurm):
+        pytest.skip("all but the commands for Snakemake and Slurm ran, which are not there")
