@@ -11,9 +11,9 @@ from pipeline.transitions.flatness import (
     N_NOISES,
     are_flat,
     compute_flat_p_value,
+    compute_shuffled_p_value,
     fit_unit_shape,
     simulate_flat_curves,
-    test_shuffled_steps,
 )
 from pipeline.transitions.plateaus import find_possible_range
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS, find_most_similar, fit_sigmoids, sample_sigmoids
@@ -218,7 +218,7 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
             low, high = compute_interval(value, of_resamples)
             rows[name] |= {measure: float(value), f"{measure}_low": float(low), f"{measure}_high": float(high)}
             again[measure][name] = of_resamples
-        rows[name]["p_shuffled"] = test_shuffled_steps(one, other)
+        rows[name]["p_shuffled"] = compute_shuffled_p_value(one, other)
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=["curve", *COLUMNS])
     for column in ("at_limit", "at_start"):  # not fitted: neither

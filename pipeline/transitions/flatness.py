@@ -87,7 +87,7 @@ def fit_unit_shape(x, curves, bounds=None):
     return np.divide(shape, size, out=np.zeros_like(shape), where=size > 0)
 
 
-def test_shuffled_steps(curve, other, n_shuffles=2000, seed=0):
+def compute_shuffled_p_value(curve, other, n_shuffles=2000, seed=0):
     """Whether two curves correlate more than they would if the steps of one came in another order.
 
     Its steps from each checkpoint to the next are put in random order, which keeps where the curve

@@ -60,7 +60,7 @@ def test_close_choices_are_made_by_the_text_alone(writer, monkeypatch):
     """With every choice called close, the batch decides nothing at all; the texts are the same."""
     prompts, seeds = OPENINGS * 2, list(range(6))
     texts = continue_prompts(*writer, prompts, seeds, 15)
-    monkeypatch.setattr("pipeline.generation.CLOSE_CHOICE", 1e9)
+    monkeypatch.setattr("pipeline.models.generation.CLOSE_CHOICE", 1e9)
     assert continue_prompts(*writer, prompts, seeds, 15) == texts
 
 
@@ -211,7 +211,7 @@ def test_where_memory_does_not_hold_a_batch_it_is_halved_and_no_text_is_written_
         written.extend(seeds)
         return continue_prompts(model, tokenizer, prompts, seeds, *more)
 
-    monkeypatch.setattr(generation, "continue_prompts", scarce)
+    monkeypatch.setattr("study.stages.texts.continue_prompts", scarce)
     status, out, err = call("generate_texts", *options)
     assert status == 0, err
     assert "the memory of the device does not hold 10 at once; going on with 5" in out + err
@@ -219,7 +219,9 @@ def test_where_memory_does_not_hold_a_batch_it_is_halved_and_no_text_is_written_
     assert len(written) == len(set(written)) == 10
     assert texts_in(study_folder / "generated_texts") == texts_in(study_folder / "plenty")
 
-    monkeypatch.setattr(generation, "continue_prompts", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    monkeypatch.setattr(
+        "study.stages.texts.continue_prompts", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no"))
+    )
     status, _, err = call("generate_texts", *options, "--overwrite")
     assert status == 2
     assert "does not hold the model's work on even one" in err

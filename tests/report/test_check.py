@@ -245,7 +245,7 @@ FAULTS = {
             edit_timings(folder, lambda rows: rows[rows["section"] < 3]),
             keep_texts(folder, 2),
         ),
-        r"lpp_en_average_subject: 2 runs are too few: one is left out, one chooses alpha, the others train",
+        r"lpp_en_average_subject: 2 runs are too few: one is held out, one chooses alpha, the others train",
     ),
     "a run of fMRI too few": (
         lambda folder: average_subject_path("en", 3).unlink(),

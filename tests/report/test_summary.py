@@ -96,7 +96,7 @@ def test_a_rise_that_is_not_over_is_not_dated():
     rows = table.set_index("curve")
     for curve, name in [("left_minus_right_nested", "; it"), ("blimp", "In blimp, the transition")]:
         assert rows.loc[curve, "at_limit"]
-        least = summary.tokens_in_words(10 ** rows.loc[curve, "x0_low"])
+        least = summary.describe_tokens(10 ** rows.loc[curve, "x0_low"])
         ending = f"had not reached its plateau by the last checkpoint: its midpoint is at least {least} tokens."
         assert f"{name} {ending}" in words
     assert "with a midpoint at" not in words
@@ -108,7 +108,7 @@ def test_a_rise_that_is_not_over_is_not_dated():
 def test_a_rise_that_had_begun_is_not_dated_either():
     tokens = 1e9 * 2.0 ** np.arange(8)
     words, table, _ = analysed(x0=9.1, tokens=tokens)
-    most = summary.tokens_in_words(10 ** table.set_index("curve").loc["left_minus_right_nested", "x0_high"])
+    most = summary.describe_tokens(10 ** table.set_index("curve").loc["left_minus_right_nested", "x0_high"])
     assert f"; it had begun before the first checkpoint: its midpoint is at most {most} tokens." in words
     assert "At the first checkpoint left minus right was already 0.0401 (95 % interval 0." in words
     words, _, _ = analysed(x0=9.1, tokens=tokens[:1])
@@ -177,4 +177,4 @@ def test_gaps_and_differences_are_said():
     [(0, "0"), (512, "512"), (2e9, "2 billion"), (3.896e12, "3.9 trillion"), (2097152, "2.1 million")],
 )
 def test_tokens_are_said_as_one_says_them(number, words):
-    assert summary.tokens_in_words(number) == words
+    assert summary.describe_tokens(number) == words

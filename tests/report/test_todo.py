@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from helpers import add_blimp
 
-import fit_average_subject
-from pipeline.models import generation
+from pipeline.encoding.cross_validation import cross_validate
+from pipeline.models.generation import continue_prompts
 from pipeline.words.vectors import compute_word_vectors
 from report import overview, todo
 from study.cache import open_cache
@@ -170,7 +170,7 @@ def test_texts_get_the_numbers_and_prompts_of_the_others(study_folder, make_outp
 
 def stop_fit(call, monkeypatch, n_layers, *options_of_fit):
     """Let a fit be stopped after some layers."""
-    does, n_done = fit_average_subject.cross_validate, 0
+    does, n_done = cross_validate, 0
 
     def fit(*arguments, **options):
         nonlocal n_done
@@ -180,7 +180,7 @@ def stop_fit(call, monkeypatch, n_layers, *options_of_fit):
         return does(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit_average_subject, "cross_validate", fit)
+        patch.setattr("study.stages.fit.cross_validate", fit)
         with pytest.raises(KeyboardInterrupt):
             call("fit_average_subject", *options_of_fit)
 
@@ -195,9 +195,9 @@ def test_begun_work_goes_on_with_its_own_options_and_others_get_them(fitting_stu
     first, second = printed.splitlines()
     assert first == f"python fit_average_subject.py --model {model} --revision=step8 --alphas 1 4 4 --device cpu"
     assert second == ("python fit_average_subject.py --model tiny-pythia_step16 --lang en --alphas 1 4 4 --device cpu")
-    counted, does = [], fit_average_subject.cross_validate
+    counted, does = [], cross_validate
     monkeypatch.setattr(
-        fit_average_subject, "cross_validate", lambda *given, **options: counted.append(1) or does(*given, **options)
+        "study.stages.fit.cross_validate", lambda *given, **options: counted.append(1) or does(*given, **options)
     )
     status, printed, _ = run_line(call, first)
     assert (status, len(counted)) == (0, 1)  # of four layers, three were there
@@ -298,17 +298,17 @@ def test_begun_texts_are_known_and_go_on(study_folder, to_do, call, model, monke
     (study_folder / "my.txt").write_text("The prince asked.\n")
     options = ["--model", model, "--revision", "step8", "--prompts", study_folder / "my.txt", "--n_samples", 3]
     options += ["--batch_size", 1, "--max_new_tokens", 5]
-    does, n_texts = generation.continue_prompts, 0
+    does, n_texts = continue_prompts, 0
 
     def stopped(*arguments):
         nonlocal n_texts
         if n_texts == 2:
             raise KeyboardInterrupt
         n_texts += 1
-        return does(*arguments, **options)
+        return does(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(generation, "continue_prompts", stopped)
+        patch.setattr("study.stages.texts.continue_prompts", stopped)
         call("generate_texts", *options)
     assert "2 so far" in call("llm_brain_asym")[1]
     printed = to_do("texts")[1]

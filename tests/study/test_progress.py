@@ -49,7 +49,7 @@ def test_what_is_quick_says_nothing_in_a_log(monkeypatch):
 
 
 def test_a_terminal_gets_a_bar():
-    program = "from report import progress\nwith progress.bar(2, 'me_lm', 'word') as bar:\n    bar.update(2)"
+    program = "from study import progress\nwith progress.bar(2, 'me_lm', 'word') as bar:\n    bar.update(2)"
     screen, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 80))
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=terminal, check=True)

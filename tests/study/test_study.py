@@ -415,7 +415,7 @@ def test_files_that_change_while_they_are_used_are_named(tmp_path):
     with open_cache(tmp_path / "output", {}, [source], print) as parts:
         check_unchanged(parts)
         source.write_text("23")
-        with pytest.raises(InputError, match="source has changed while it was used. Run the same command again"):
+        with pytest.raises(InputError, match=r"source has changed while it was used\. Run the same command again"):
             check_unchanged(parts)
 
 

@@ -18,7 +18,7 @@ from pipeline.errors import InputError
 from pipeline.models import weights
 from pipeline.models.loading import load_checkpoint, load_classifier
 from study import cache
-from study.jobs import finish
+from study.jobs import Job
 from study.outputs.same_weights import describe_weights
 from study.paths import activations_path
 from study.records import read_record, record_path, write_record
@@ -277,7 +277,9 @@ def test_texts_of_one_checkpoint_have_the_same_weights(hub, two_checkpoints, tin
     # The branch has moved on the hub, and is downloaded while the command runs.
     load = load_checkpoint
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("study.loading.load_checkpoint", lambda *how: hub(two_checkpoints / "new", NEW) and load(*how))
+        patch.setattr(
+            "study.stages.loading.load_checkpoint", lambda *how: hub(two_checkpoints / "new", NEW) and load(*how)
+        )
         before = all_files(tmp_path / "texts")
         status, _, error = call(*command, "--n_samples", 3)
     assert status == 2
@@ -295,15 +297,15 @@ def test_texts_that_are_written_again_are_all_of_the_new_weights(
     command = ["generate_texts", "--model", NAME, "--revision", REVISION, "--prompts", tmp_path / "prompts.txt"]
     command += ["--max_new_tokens", 3, "--n_samples", 3, "--batch_size", 1, "--overwrite"]
     hub(two_checkpoints / "old", OLD)
-    finish_one, finished = finish, []
+    finish_one, finished = Job.finish, []
 
-    def finish_two(*arguments):
+    def finish_two(*arguments, **options):
         if len(finished) == 2:
             raise InputError("stopped here")
-        finished.append(finish_one(*arguments))
+        finished.append(finish_one(*arguments, **options))
 
     with monkeypatch.context() as patch:
-        patch.setattr("study.stages.texts.finish", finish_two)
+        patch.setattr(Job, "finish", finish_two)
         assert "stopped here" in call(*command)[2]
     hub(two_checkpoints / "new", NEW)
     status, printed, _ = call(*command)

@@ -200,9 +200,9 @@ def test_an_alpha_for_each_target_is_that_of_a_loop_over_targets(scheme, n_featu
 
 def test_no_more_than_a_block_of_targets_is_predicted_at_once(monkeypatch):
     regressors, fmri = simulated(20, [40] * 4, 50, 1.0)
-    widths, pearson = [], ridge.pearson
+    widths, correlate = [], ridge.correlate
     monkeypatch.setattr(ridge, "TARGETS_AT_ONCE", 7)
-    monkeypatch.setattr(ridge, "pearson", lambda *arrays: (widths.append(arrays[1].shape[-1]), pearson(*arrays))[1])
+    monkeypatch.setattr(ridge, "correlate", lambda *arrays: (widths.append(arrays[1].shape[-1]), correlate(*arrays))[1])
     cross_validate_runs(regressors, fmri, alpha_per="target")
     assert max(widths) == 7
 

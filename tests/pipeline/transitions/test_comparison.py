@@ -16,7 +16,7 @@ from pipeline.transitions.comparison import (
     compute_scaled_distance,
 )
 from pipeline.transitions.emergence import detect_emergence, detect_transition, is_monotonic
-from pipeline.transitions.flatness import compute_flat_p_value, simulate_flat_curves, test_shuffled_steps
+from pipeline.transitions.flatness import compute_flat_p_value, compute_shuffled_p_value, simulate_flat_curves
 from pipeline.transitions.sigmoids import fit_sigmoids
 from pipeline.transitions.tables import tabulate_points
 
@@ -192,7 +192,7 @@ def test_points_are_scaled_between_the_plateaus_of_their_curve():
         of_curve = rows[rows["curve"] == name]
         np.testing.assert_array_equal(of_curve["value"], curve)
         np.testing.assert_allclose(of_curve["low"], np.percentile(resamples, 2.5, axis=0))
-    scaled = tabulate_points.set_index("curve")
+    scaled = rows.set_index("curve")
     assert scaled.loc["blimp", "scaled"].iloc[[0, -1]].tolist() == pytest.approx([0, 1], abs=0.06)
     assert (scaled.loc["blimp", "scaled_low"] < scaled.loc["blimp", "scaled_high"]).all()
     # A flat benchmark: 0 is its mean, 1 a perfect score.
@@ -259,8 +259,8 @@ def test_who_moves_first_and_by_how_much(shift):
 def test_the_order_of_steps_tells_curves_that_rise_together():
     rng = np.random.default_rng(6)
     asymmetry = sigmoid(X, 0, 0.1, 6, 10.5)
-    assert test_shuffled_steps(asymmetry, sigmoid(X, 0.5, 1, 6, 10.5)) < 0.05
-    p_values = [test_shuffled_steps(asymmetry, rng.standard_normal(10), 400) for _ in range(200)]
+    assert compute_shuffled_p_value(asymmetry, sigmoid(X, 0.5, 1, 6, 10.5)) < 0.05
+    p_values = [compute_shuffled_p_value(asymmetry, rng.standard_normal(10), 400) for _ in range(200)]
     assert np.mean(np.array(p_values) < 0.05) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
 
 

@@ -9,7 +9,6 @@ import pytest
 from study.checkpoints import find_fitted_checkpoints
 from study.files.safe_joblib import write_arrays
 from study.files.tables import write_table
-from study.outputs import correlations
 from study.outputs.comparability import find_differences
 from study.outputs.correlations import read_all_correlations, read_correlations
 from study.outputs.same_weights import describe_weights, mark_same_weights
@@ -89,7 +88,7 @@ def test_outputs_equal_to_the_last_bit_are_marked(study_folder, kept):
             path = activations_path(stem, "en")
             path.parent.mkdir(exist_ok=True)
             path.touch()
-            write_record(path, {}, [], 0, checksums_of_outputs={path.name: str(step % 3)})
+            write_record(path, {}, [], 0, checksums={path.name: str(step % 3)})
     expected = {1: "step4", 2: "step8", 4: "step1", 8: "step2"} if kept == "activations" else {1: "step4", 4: "step1"}
     column, table = marked()
     assert {int(name[4:]): others for name, others in column.items() if others} == expected
@@ -144,7 +143,7 @@ def test_the_overview_tells_of_equal_weights(study_folder, call):
 def test_correlations_are_read_once_for_the_overview(study_folder, call, monkeypatch):
     make_study(study_folder, {}, {1: 1, 2: 2})
     read, names = read_correlations, []
-    monkeypatch.setattr(correlations, "read_correlations", lambda stem, lang: names.append(stem) or read(stem, lang))
+    monkeypatch.setattr("report.overview.read_correlations", lambda stem, lang: names.append(stem) or read(stem, lang))
     assert call("llm_brain_asym")[0] == 0
     assert sorted(names) == ["me_pythia_step1", "me_pythia_step2"]
 
