@@ -50,7 +50,7 @@ from pipeline.statistics.resampling import resample_means
 from pipeline.tasks.minimal_pairs import score_pairs
 from pipeline.transitions.comparison import MEASURES, compare_curves, compute_measures
 from pipeline.transitions.emergence import detect_emergence
-from pipeline.transitions.flatness import simulate_flat_curves, test_shuffled_steps
+from pipeline.transitions.flatness import simulate_flat_curves, compute_shuffled_p_value
 from pipeline.transitions.plateaus import find_possible_range
 from pipeline.transitions.sigmoids import fit_sigmoids
 from pipeline.words.alignment import align
@@ -207,7 +207,7 @@ def one_study(tokens, signals, regressors, right, stock, syntactic_right, seeds)
         if name != "left_minus_right":
             r = np.corrcoef(target[0][trained], curve[trained])[0, 1]
             rows.append((name, "correlation", np.nan, r, np.nan, np.nan))
-            p = test_shuffled_steps(target[0][trained], curve[trained])
+            p = compute_shuffled_p_value(target[0][trained], curve[trained])
             rows.append((name, "p_shuffled", np.nan, p, np.nan, np.nan))
     for other in ("zorro", "blimp_again", "blimp_+1_checkpoint", "coin", "weak"):
         for measure, of_curves in again.items():

@@ -11,10 +11,6 @@ class InputError(ValueError):
     """
 
 
-class UseFailed(Exception):
-    """What was read could not be used, for a reason (the cause) that does not lie in the file."""
-
-
 @contextlib.contextmanager
 def explain_errors(path, remedy):
     """Turn whatever reading a damaged file raises into InputError that names the file, for ``with``.
@@ -29,14 +25,12 @@ def explain_errors(path, remedy):
     Raises
     ------
     InputError
-        Anything was raised inside but MemoryError, and but what the use of a list raised (``read_arrays``).
+        Any exception was raised inside, except MemoryError.
     """
     try:
         yield
     except InputError:
         raise
-    except UseFailed as error:
-        raise error.__cause__ or error from None
     except MemoryError:  # the file is not at fault
         raise
     except Exception as error:  # a damaged archive, pickle or image can raise nearly anything

@@ -87,15 +87,12 @@ def check_record(results, path):
 def check_activations(row, lang, matrices):
     """Check the word vectors of a checkpoint; where they are not fitted yet, make the regressors of the fit."""
     path = activations_path(row["stem"], lang)
-
-    def check_run(run, layers):
-        if matrices is None or row["fit"] in FITTED:
-            return
-        for layer, regressors in enumerate(make_layer_regressors(layers, matrices[run], path, run)):
-            if not regressors.any():
-                raise InputError(f"{path}: layer {layer}: no unit varies in run {run}")
-
-    read_activations(row["stem"], lang, check_run)
+    for run, layers in enumerate(read_activations(row["stem"], lang)):
+        if matrices is not None and row["fit"] not in FITTED:
+            for layer, regressors in enumerate(make_layer_regressors(layers, matrices[run], path, run)):
+                if not regressors.any():
+                    raise InputError(f"{path}: layer {layer}: no unit varies in run {run}")
+        del layers  # before the next run is read
 
 
 def check_correlations(results, table, lang):

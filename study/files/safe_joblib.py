@@ -17,7 +17,7 @@ import numpy as np
 from joblib.compressor import BinaryZlibFile
 from joblib.numpy_pickle import NumpyArrayWrapper, NumpyUnpickler
 
-from pipeline.errors import InputError, UseFailed, explain_errors
+from pipeline.errors import InputError, explain_errors
 from study.files.atomic import write_whole
 
 # A small file can stand for more than any memory holds. What people exchange is compressed to a third at
@@ -53,30 +53,60 @@ def refuse_another_kind(path):
                 raise InputError(f"{path}: expected arrays that joblib wrote, got {kind}. Write them with joblib.dump.")
 
 
-def read_arrays(path, use_list=None):
+def read_arrays(path):
     """Read a joblib ``.gz`` (gzip or zlib) or ``.lz4`` file without running any code in it.
 
-    Such files are pickles, which can call anything when they are opened. This admits arrays of
-    numbers and plain containers (list, tuple, dict, str, int, float) and refuses all else. The
-    file is read to its end, where gzip, zlib and our own lz4 files hold a checksum.
+    Such files are pickles, which can call any function when they are opened. This function admits arrays of numbers
+    and plain containers (list, tuple, dict, str, int, float) and refuses everything else. The file is read to its
+    end, where gzip, zlib and our own lz4 files hold a checksum.
 
     Parameters
     ----------
     path : pathlib.Path
-    use_list : callable, optional
-        Called with every list of arrays as soon as it has been read. What it returns stands in the
-        list's place, so that a file need not fit in memory.
 
     Returns
     -------
     array, number, str or container of them
-        Whatever was dumped; where ``use_list`` is given, with its results instead of lists of arrays.
 
     Raises
     ------
     InputError
         The file is truncated, damaged, of another kind, or holds something else.
     """
+    with _open_unpickler(path) as unpickler:
+        return unpickler.load()
+
+
+def read_array_lists(path):
+    """Read a list over runs of lists of arrays, a run at a time, since all runs may not fit in memory.
+
+    A caller that drops each run before it asks for the next holds one run in memory.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Yields
+    ------
+    list of array
+        As soon as it has been read.
+
+    Raises
+    ------
+    InputError
+        As ``read_arrays``; or the file is not a list of lists of arrays.
+    """
+    with _open_unpickler(path) as unpickler:
+        value = yield from unpickler.iterate_lists()
+        if not isinstance(value, list) or not value or any(item is not None for item in value):
+            raise InputError(
+                f"{path}: expected a list over runs of lists of arrays, got another content. Make it again."
+            )
+
+
+@contextlib.contextmanager
+def _open_unpickler(path):
+    """Open the unpickler of a file, and check that the file ends where the unpickler stops."""
     refuse_another_kind(path)
     with explain_errors(path, "it is truncated or no joblib file; get or make it again"), open(path, "rb") as file:
         start = file.read(4)
@@ -91,18 +121,16 @@ def read_arrays(path, use_list=None):
             raise InputError(f"{path}: neither gzip, zlib nor lz4; get or make it again")
         with stream:
             unpickler = _ArraysOnly(str(path), _Limited(stream, MOST_PICKLED), ensure_native_byte_order=True)
-            unpickler.use_list = use_list
             unpickler.bytes_left = MOST_EXPANSION * os.path.getsize(path) + MOST_SMALL
-            value = unpickler.load()
+            yield unpickler
             if stream.read(1):
                 raise ValueError("it goes on after its end")
             if isinstance(stream, BinaryZlibFile) and not stream._decompressor.eof:
                 raise ValueError("its end is missing")
-    return value
 
 
 class _Limited:
-    """A stream of which only so many bytes can be read, save where ``without_limit`` is used."""
+    """A stream of which only so many bytes can be read, except where ``without_limit`` is used."""
 
     def __init__(self, stream, n_bytes):
         self.without_limit, self.n_bytes = stream, n_bytes
@@ -134,13 +162,13 @@ PLAIN_CODES = [
         "NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
         "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
         "BINBYTES SHORT_BINBYTES BINBYTES8 TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 LIST EMPTY_LIST "
-        "DICT EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ"
+        "APPEND APPENDS DICT EMPTY_DICT SETITEM SETITEMS GLOBAL STACK_GLOBAL REDUCE NEWOBJ"
     ).split()
 ]
 
 
 class _ArraysOnly(NumpyUnpickler):
-    """joblib's unpickler, for arrays of numbers and plain containers alone.
+    """joblib's unpickler, for arrays of numbers and plain containers only.
 
     A pickle may call whatever it can name, with arguments of its own. So it gets to name nothing of
     numpy, whose own constructors can be made to take any bytes for Python objects, but only the
@@ -158,23 +186,35 @@ class _ArraysOnly(NumpyUnpickler):
             raise InputError(f"{self.filename}: it holds {module}.{name}, which could run code; it was not opened")
         return stand_in
 
-    def load_append(self):
-        super().load_append()
-        self._use_last_list()
+    def iterate_lists(self):
+        """Yield each list of arrays when it is filled, and return the whole object with None in place of each list.
 
-    def load_appends(self):
-        super().load_appends()
-        self._use_last_list()
+        ``Unpickler.load`` reads a pickle in one loop that cannot be suspended, so this method has a loop of its own.
+        """
+        self._unframer = pickle._Unframer(self._file_read, self._file_readline)  # type: ignore[attr-defined]
+        self.read, self.readinto, self.readline = self._unframer.read, self._unframer.readinto, self._unframer.readline
+        self.metastack, self.proto = [], 0
+        self.stack: list = []
+        self.append = self.stack.append
+        try:
+            while code := self.read(1):
+                self.dispatch[code[0]](self)
+                # Lists of up to 1,000 items are filled at once.
+                if code in (pickle.APPEND, pickle.APPENDS) and self._is_list_of_arrays():
+                    yield self._take_list()
+            raise EOFError
+        except pickle._Stop as stop:  # type: ignore[attr-defined]
+            return stop.value
 
-    def _use_last_list(self):
-        """A list has been filled: lists of up to 1,000 items are filled at once."""
-        arrays = self.stack[-1]
-        if self.use_list is not None and arrays and all(isinstance(item, np.ndarray) for item in arrays):
-            try:
-                self.stack[-1] = self.use_list(arrays)
-            except Exception as error:
-                raise UseFailed from error
-            arrays.clear()  # the unpickler remembers the list itself
+    def _is_list_of_arrays(self):
+        return bool(self.stack[-1]) and all(isinstance(item, np.ndarray) for item in self.stack[-1])
+
+    def _take_list(self):
+        """Return the last list, and leave None in its place: the unpickler keeps no array."""
+        arrays, self.stack[-1] = self.stack[-1], None
+        items = list(arrays)
+        arrays.clear()  # the unpickler's memo holds this list
+        return items
 
     def load_build(self):
         """Give an object its state: only to our stand-ins, and only what theirs is made of."""
@@ -188,8 +228,6 @@ class _ArraysOnly(NumpyUnpickler):
 
     # Which method reads which code of a pickle; what arrays and plain containers do not need is not read.
     dispatch = {code: NumpyUnpickler.dispatch[code] for code in PLAIN_CODES} | {
-        pickle.APPEND[0]: load_append,
-        pickle.APPENDS[0]: load_appends,
         pickle.BUILD[0]: load_build,
     }
 
@@ -242,12 +280,12 @@ def _number(number_type, content):
 
 
 def write_arrays(path, value):
-    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the name's ending.
+    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the ending of the name.
 
     Raises
     ------
     InputError
-        It cannot be written (see ``new_file``).
+        The file cannot be written (see ``write_whole``).
     """
     with write_whole(path) as temporary, open(temporary, "wb") as file:
         if path.suffix == ".lz4":

@@ -3,13 +3,13 @@
 import numpy as np
 
 from pipeline.errors import InputError, explain_errors
-from study.files.safe_joblib import read_arrays
+from study.files.safe_joblib import read_array_lists, read_arrays
 from study.paths import activations_path, onsets_offsets_path, text_path, word_timings_path
 from study.require import require_output
 
 
 def read_onsets_offsets(lang):
-    """When the words of each run are heard, from ``onsets_offsets_path``.
+    """Read when the words of each run are heard, from ``onsets_offsets_path``.
 
     Returns
     -------
@@ -33,52 +33,44 @@ def read_onsets_offsets(lang):
     return onsets_offsets
 
 
-def read_activations(stem, lang, use_run):
-    """The word vectors of a checkpoint, run by run, since all at once they may not fit in memory.
+def read_activations(stem, lang):
+    """Read the word vectors of a checkpoint, a run at a time, since all runs may not fit in memory.
+
+    A caller that drops each run before it asks for the next holds one run in memory.
 
     Parameters
     ----------
     stem, lang : str
-    use_run : callable
-        Called for each run with its number and a list over layers of float array (n_words, n_units),
-        as many words as ``read_onsets_offsets`` tells.
 
-    Returns
-    -------
-    list over runs of what use_run returned
+    Yields
+    ------
+    list over layers of float array of shape (n_words, n_units)
+        As many words as ``read_onsets_offsets`` returns for the run.
 
     Raises
     ------
     InputError
-        The file is missing or damaged, was made from another text or timings than are there now, or runs have other
-        layers, units or words than they should.
+        The file is missing or damaged, was made from another text or other timings than exist now, or a run has
+        other layers, units or words than expected.
     """
     story = [text_path(lang), word_timings_path(lang)]
     path = require_output(activations_path(stem, lang), "extract_llm_activations.py", story)
     onsets_offsets = read_onsets_offsets(lang)
-    results: list = []
-    shape_of_layers: tuple[int, ...] | None = None  # (n_layers, n_units), as in the first run
-
-    def use_list(layers):
-        nonlocal shape_of_layers
-        run = len(results)
-        if run == len(onsets_offsets):
-            raise InputError(f"{path}: more than the {run} runs of {onsets_offsets_path(lang)}; extract again")
-        shape_of_layers = shape_of_layers or (len(layers), *layers[0].shape[-1:])
-        n_layers, *n_units = shape_of_layers
-        expected = (len(onsets_offsets[run][0]), *n_units)
+    n_runs, n_read = len(onsets_offsets), 0
+    n_layers, n_units = 0, ()  # as in the first run
+    for layers in read_array_lists(path):
+        if n_read == n_runs:
+            raise InputError(f"{path}: more than the {n_runs} runs of {onsets_offsets_path(lang)}; extract again")
+        if n_read == 0:
+            n_layers, n_units = len(layers), layers[0].shape[-1:]
+        expected = (len(onsets_offsets[n_read][0]), *n_units)
         if len(layers) != n_layers or any(layer.shape != expected or layer.dtype.kind != "f" for layer in layers):
             raise InputError(
-                f"{path}: run {run} should be {n_layers} layers of float arrays {expected}, as many words as in "
+                f"{path}: run {n_read} should be {n_layers} layers of float arrays {expected}, as many words as in "
                 f"{onsets_offsets_path(lang).name}; extract again"
             )
-        results.append(use_run(run, layers))
-
-    value = read_arrays(path, use_list)
-    if not isinstance(value, list) or not results or any(of_run is not None for of_run in value):
-        raise InputError(f"{path}: it is not a list over runs of lists over layers; extract again")
-    if len(results) < len(onsets_offsets):
-        raise InputError(
-            f"{path}: {len(results)} runs, but {len(onsets_offsets)} in {onsets_offsets_path(lang)}; extract again"
-        )
-    return results
+        n_read += 1
+        yield layers
+        del layers  # before the next run is read
+    if n_read < n_runs:
+        raise InputError(f"{path}: {n_read} runs, but {n_runs} in {onsets_offsets_path(lang)}; extract again")

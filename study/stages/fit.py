@@ -1,5 +1,7 @@
 """Fit the encoding models of all layers of one checkpoint to the average listener."""
 
+import itertools
+
 import numpy as np
 import torch
 
@@ -147,17 +149,20 @@ def fit_layers(job, regressors, fmri, alphas, device, path):
 
 
 def read_regressors(model, lang, matrices):
-    """Regressors of every layer and run.
+    """Read the word vectors of each run, and make the regressors of every layer from them.
 
-    Returns a list over layers of list over runs of float32 array (n_scans - 20, n_units): a fifth
-    of the size of the word vectors, of which one run at a time is in memory.
+    Returns
+    -------
+    list over layers of list over runs of float32 array of shape (n_scans - 20, n_units)
+        A fifth of the size of the word vectors. One run of the word vectors is in memory at a time.
     """
     path = activations_path(model, lang)
 
-    def regressors_of_run(run, layers):
+    def make_regressors_of_run(run, layers):
         bar.update()
         return make_layer_regressors(layers, matrices[run], path, run)
 
     with progress.bar(len(matrices), f"{model}: reading", "run") as bar:
-        of_runs = read_activations(model, lang, regressors_of_run)  # runs of layers
-    return list(zip(*of_runs, strict=True))  # layers of runs
+        # map keeps no run while it reads the next; a loop would.
+        runs = list(map(make_regressors_of_run, itertools.count(), read_activations(model, lang)))
+    return list(zip(*runs, strict=True))

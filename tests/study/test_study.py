@@ -21,7 +21,7 @@ from pipeline.models.loading import load_checkpoint, pick_device
 from study.cache import check_unchanged, open_cache
 from study.checkpoints import find_fitted_checkpoints, find_training_tokens
 from study.files.atomic import hidden_path, lock, write_whole
-from study.files.safe_joblib import read_arrays, write_arrays
+from study.files.safe_joblib import read_array_lists, read_arrays, write_arrays
 from study.files.tables import write_table
 from study.inputs.le_petit_prince import read_atlas, read_word_timings
 from study.jobs import is_finished
@@ -251,12 +251,12 @@ def test_lists_of_arrays_are_used_as_they_are_read_and_then_let_go(tmp_path, n_r
             joblib.dump(runs, path, compress="lz4")
         arrays = []  # that have been read and are still in memory
 
-        def use_list(layers, arrays=arrays):
+        def add_up(layers, arrays=arrays):
             assert not any(array() is not None for array in arrays)
             arrays += [weakref.ref(layer) for layer in layers]
             return sum(layer.sum() for layer in layers)
 
-        assert read_arrays(path, use_list) == [sum(layer.sum() for layer in layers) for layers in runs]
+        assert list(map(add_up, read_array_lists(path))) == [sum(layer.sum() for layer in layers) for layers in runs]
         assert len(arrays) == n_runs * n_layers
 
 
@@ -264,7 +264,8 @@ def test_a_file_is_not_blamed_for_what_is_done_with_it(tmp_path):
     path = tmp_path / "a.lz4"
     write_arrays(path, [[np.ones(2)]])
     with pytest.raises(ZeroDivisionError):
-        read_arrays(path, lambda layers: 1 / 0)
+        for _ in read_array_lists(path):
+            1 / 0  # noqa: B018
 
 
 DAMAGED = {
