@@ -17,7 +17,6 @@ from pathlib import Path
 
 from pipeline.words.languages import LANGUAGES
 from study.command_line import ArgumentParser, add_device_arguments, run_script, whole_number
-from study.stages.acceptability import judge_texts
 
 
 def main():
@@ -39,6 +38,8 @@ def main():
     add_device_arguments(parser)
     parser.add_argument("--overwrite", action="store_true", help="judge all texts again")
     args = parser.parse_args()
+
+    from study.stages.acceptability import judge_texts
 
     judge_texts(args)
 

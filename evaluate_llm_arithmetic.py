@@ -11,9 +11,7 @@ same ones for the same --seed: pipeline/arithmetic.py says how. The model is a n
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
-from pipeline.tasks.arithmetic import make_arithmetic_pairs
 from study.command_line import minimal_pair_parser, run_script
-from study.stages.minimal_pairs import evaluate_minimal_pairs
 
 
 def main():
@@ -21,6 +19,9 @@ def main():
     parser = minimal_pair_parser(__doc__, batch_size=128)
     parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
     args = parser.parse_args()
+
+    from pipeline.tasks.arithmetic import make_arithmetic_pairs
+    from study.stages.minimal_pairs import evaluate_minimal_pairs
 
     evaluate_minimal_pairs("arithmetic", make_arithmetic_pairs, args, seed=args.seed)
 

@@ -11,14 +11,15 @@ Face hub or a local folder, of which --revision names a sub-folder.
 """
 
 from study.command_line import minimal_pair_parser, run_script
-from study.inputs.blimp_zorro import read_blimp
-from study.paths import blimp_files
-from study.stages.minimal_pairs import evaluate_minimal_pairs
 
 
 def main():
     """Score the pairs of BLiMP with one checkpoint."""
     args = minimal_pair_parser(__doc__, batch_size=64).parse_args()
+
+    from study.inputs.blimp_zorro import read_blimp
+    from study.paths import blimp_files
+    from study.stages.minimal_pairs import evaluate_minimal_pairs
 
     evaluate_minimal_pairs("blimp", read_blimp, args, blimp_files)
 

@@ -10,9 +10,7 @@ same ones for the same --seed: pipeline/dyck.py says how. The model is a name on
 hub or a local folder, of which --revision names a sub-folder.
 """
 
-from pipeline.tasks.dyck import make_dyck_pairs
 from study.command_line import minimal_pair_parser, run_script
-from study.stages.minimal_pairs import evaluate_minimal_pairs
 
 
 def main():
@@ -20,6 +18,9 @@ def main():
     parser = minimal_pair_parser(__doc__, batch_size=32)
     parser.add_argument("--seed", type=int, default=12345, help="which strings are drawn (default: 12345)")
     args = parser.parse_args()
+
+    from pipeline.tasks.dyck import make_dyck_pairs
+    from study.stages.minimal_pairs import evaluate_minimal_pairs
 
     evaluate_minimal_pairs("dyck", make_dyck_pairs, args, seed=args.seed)
 

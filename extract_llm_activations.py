@@ -15,7 +15,6 @@ Face hub or a local folder, of which --revision names a sub-folder.
 
 from pipeline.words.languages import LANGUAGES
 from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, whole_number
-from study.stages.extraction import extract_activations
 
 
 def main():
@@ -25,6 +24,8 @@ def main():
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--max_length", type=whole_number, help="tokens the model reads at once (default: its context)")
     args = parser.parse_args()
+
+    from study.stages.extraction import extract_activations
 
     extract_activations(args)
 

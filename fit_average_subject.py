@@ -16,7 +16,6 @@ activation file: model (for a local one, its folder's name) and revision, with /
 from pipeline.words.languages import LANGUAGES
 from study.command_line import ArgumentParser, add_device_arguments, checkpoint_name, revision_name, run_script
 from study.paths import checkpoint_stem
-from study.stages.fit import fit_average_subject
 
 
 def main():
@@ -49,6 +48,8 @@ def main():
         parser.error(
             f"--alphas {low:g} {high:g} {n_alphas:g}: give two exponents from -5 to 15, the lower first, and a number"
         )
+
+    from study.stages.fit import fit_average_subject
 
     fit_average_subject(checkpoint_stem(args.model, args.revision), args)
 

@@ -14,7 +14,6 @@ Hugging Face hub or a local folder, of which --revision names a sub-folder.
 from pathlib import Path
 
 from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, whole_number
-from study.stages.texts import generate_texts
 
 
 def main():
@@ -32,6 +31,8 @@ def main():
     args = parser.parse_args()
     if not args.temperature > 0:
         parser.error(f"--temperature {args.temperature:g}: it must be above 0")
+
+    from study.stages.texts import generate_texts
 
     generate_texts(args)
 

@@ -9,7 +9,6 @@ In a notebook, ``import llm_brain_asym`` gives the functions of ``study.paths``,
 import sys
 
 from pipeline.words.languages import LANGUAGES
-from report import check, overview, todo
 from study.command_line import ArgumentParser, run_script
 from study.paths import *  # noqa: F403
 from study.stages import STAGES
@@ -32,6 +31,8 @@ def main():
         help="print the commands that are still to be run for these stages, a line each",
     )
     args = parser.parse_args()
+
+    from report import check, overview, todo
 
     if args.todo:
         todo.print_to_do(args.todo, args.lang)

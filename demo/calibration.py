@@ -50,7 +50,7 @@ from pipeline.statistics.resampling import resample_means
 from pipeline.tasks.minimal_pairs import score_pairs
 from pipeline.transitions.comparison import MEASURES, compare_curves, compute_measures
 from pipeline.transitions.emergence import detect_emergence
-from pipeline.transitions.flatness import simulate_flat_curves, compute_shuffled_p_value
+from pipeline.transitions.flatness import compute_shuffled_p_value, simulate_flat_curves
 from pipeline.transitions.plateaus import find_possible_range
 from pipeline.transitions.sigmoids import fit_sigmoids
 from pipeline.words.alignment import align

@@ -135,6 +135,7 @@ def fit_layers(job, regressors, fmri, alphas, device, path):
             part = job.load(f"layer-{layer}")
             if part is None:
                 try:
+                    check_features(features_of_runs)
                     features = np.concatenate(features_of_runs)
                     correlations, chosen = cross_validate(features, targets, folds, alphas, device=device)
                 except InputError as error:
@@ -146,6 +147,13 @@ def fit_layers(job, regressors, fmri, alphas, device, path):
             bar.update()
             bar.write(f"layer {layer}: correlation {np.nanmean(means):.4f}, at most {np.nanmax(means):.4f}")
     return np.stack([part["correlations"] for part in parts]), np.stack([part["alphas"] for part in parts])
+
+
+def check_features(features_of_runs):
+    """Check that at least one unit varies in every run."""
+    for run, features in enumerate(features_of_runs):
+        if not features.any():
+            raise InputError(f"no unit varies in run {run}")
 
 
 def read_regressors(model, lang, matrices):

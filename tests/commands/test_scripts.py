@@ -350,7 +350,7 @@ FIT_FAULTS = {
             [average_subject_path("en", run).unlink() for run in (2, 3)],
             write_arrays(onsets_offsets_path("en"), read_arrays(onsets_offsets_path("en"))[:2]),
         ),
-        r"lpp_en_average_subject: 2 runs are too few: one is left out",
+        r"lpp_en_average_subject: 2 runs are too few: one is held out",
     ),
     "an image in the place of fmri": (
         lambda folder: shutil.copy(mask_path("en"), average_subject_path("en", 1)),
@@ -427,7 +427,7 @@ FIT_FAULTS = {
     ),
     "a file in the place of the output folder": (
         lambda folder: (folder / "llms_brain_correlations").write_text("here"),
-        r"_runs_en\.npz cannot be written: .*llms_brain_correlations is no folder",
+        r"_runs_en\.npz cannot be written: .*llms_brain_correlations is not a folder",
     ),
     "activations that are no list": (
         lambda folder: write_arrays(activations_path(STEM, "en"), np.ones((4, 3))),

@@ -264,7 +264,7 @@ def test_other_sentences_under_the_same_numbers_are_an_error(tmp_path):
     pairs = pd.DataFrame({"paradigm": "p", "pair": range(3), "good": list("abc"), "bad": list("xyz")})
     pairs = pairs.assign(logprob_good=-1.0, logprob_bad=-2.0)
     rights = []
-    for name, rows in [("one", pairs), ("same", pairs[::-1]), ("other", pairs.assign(good=list("abd")))]:
+    for name, rows in [("one", pairs), ("same", pairs[::-1]), ("other", pairs.assign(good=list("abz")))]:
         write_table(tmp_path / f"{name}.csv.gz", rows)
         rights.append((tmp_path / f"{name}.csv.gz", task_tables.read_right(tmp_path / f"{name}.csv.gz")))
     assert task_tables.join_pairs(rights[:2])[0].tolist() == [[1, 1, 1]] * 2
