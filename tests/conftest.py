@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ENGLISH, SHARED, byte_level_tokenizer, random_model
+from helpers import ENGLISH, SHARED, byte_level_tokenizer, random_model, zygote
 
 from study.command_line import run_script
 from study.files.safe_joblib import write_arrays
@@ -130,3 +130,17 @@ def call(monkeypatch, capfd):
         return status, *capfd.readouterr()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def together():
+    """together(folder, (arguments, what goes wrong), ...) -> answers: each in a process, all at the same time."""
+    with zygote() as run:
+        yield run
+
+
+@pytest.fixture(scope="module")
+def light_together():
+    """As ``together``, for commands that need no PyTorch: a process takes some milliseconds."""
+    with zygote("light") as run:
+        yield run

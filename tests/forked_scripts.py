@@ -18,18 +18,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import heavy_imports
 import lm_eval.models.huggingface
 import lm_eval.tasks
 from lm_eval.__main__ import cli_evaluate
 from lm_eval.tasks import TaskManager
-from transformers import (  # noqa: F401  (imported when they are needed otherwise)
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    DebertaV2ForSequenceClassification,
-    GPTNeoXForCausalLM,
-    Olmo2ForCausalLM,
-    PreTrainedTokenizerFast,
-)
 
 from pipeline.tasks import arithmetic, dyck
 from study.command_line import run_script
@@ -93,6 +86,7 @@ def main():
     lm_eval.tasks.TaskManager = lambda include_path=None, **_: TaskManager(
         include_path=tasks or include_path, include_defaults=False
     )
+    heavy_imports.import_all()
     for name in SCRIPTS:
         importlib.import_module(name)
     with socket.socket(socket.AF_UNIX) as server:

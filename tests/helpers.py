@@ -163,3 +163,24 @@ def execute_notebook(folder, monkeypatch, **variables):
 
 def words_in(text):
     return np.array([match.span() for match in re.finditer(r"[^\W_]+(?:[’'][^\W_]+)*", text)])
+
+
+@contextlib.contextmanager
+def zygote(*options):
+    """Start tests/zygote.py; yields run(folder, (arguments, what goes wrong), ...) -> answers."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "zygote.py", *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run(folder, *jobs):
+        same = {"environment": {"LTBA_DIR": str(folder)}, "folder": str(folder)}
+        orders = [same | {"arguments": arguments} | wrong for arguments, wrong in jobs]
+        print(json.dumps(orders), file=process.stdin, flush=True)
+        return json.loads(process.stdout.readline())
+
+    yield run
+    process.stdin.close()
+    process.wait()

@@ -1,10 +1,10 @@
 """Runs the scripts again and again, each time in a process of its own, without importing everything anew.
 
-    python tests/zygote.py < orders
+    python tests/zygote.py [light] < orders
 
-A line of JSON is a list of orders that are followed at the same time. An order has arguments (the script and
-its options), environment, folder, and what goes wrong just before a step in that folder. A step is whatever
-opens, makes, renames or removes a file or a folder there.
+light leaves out PyTorch and what else takes long to import. A line of JSON is a list of orders that are followed at
+the same time. An order has arguments (the script and its options), environment, folder, and what goes wrong just
+before a step in that folder. A step is whatever opens, makes, renames or removes a file or a folder there.
 
     at        number of the step
     signal    number of the signal that the process gets
@@ -26,28 +26,11 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import torch
-from transformers import (  # noqa: F401  (imported when they are needed otherwise)
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    DebertaV2ForSequenceClassification,
-    GPTNeoXForCausalLM,
-    PreTrainedTokenizerFast,
-)
+import heavy_imports
 
 from study import cache
 from study.command_line import run_script
 
-SCRIPTS = [
-    "extract_llm_activations",
-    "fit_average_subject",
-    "evaluate_llm_blimp",
-    "evaluate_llm_zorro",
-    "evaluate_llm_arithmetic",
-    "evaluate_llm_dyck",
-    "generate_texts",
-    "evaluate_linguistic_acceptability",
-]
 STEPS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
 
@@ -78,7 +61,6 @@ def follow(order):
     os.environ |= order["environment"]
     sys.argv = order["arguments"]
     cache.SAVE_SECONDS = 0  # every batch is a part
-    torch.set_num_threads(1)
     if "largest" in order:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest"], order["largest"]))
     module = importlib.import_module(Path(sys.argv[0]).stem)
@@ -98,8 +80,9 @@ def follow(order):
 
 
 def main():
-    for script in SCRIPTS:
-        importlib.import_module(script)
+    if "light" not in sys.argv:
+        heavy_imports.import_all()
+        sys.modules["torch"].set_num_threads(1)
     for line in sys.stdin:
         children = []
         for order in json.loads(line):

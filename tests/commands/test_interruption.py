@@ -71,24 +71,6 @@ def command(stage, models, *options):
     return [argument.replace("MODELS", str(models)) for argument in [*STAGES[stage][0], *options]]
 
 
-@pytest.fixture(scope="module")
-def together():
-    """together(folder, (arguments, what goes wrong), ...) -> answers: each in a process, all at the same time."""
-    zygote = subprocess.Popen(
-        [sys.executable, ROOT / "tests" / "zygote.py"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-    def run(folder, *jobs):
-        same = {"environment": {"LTBA_DIR": str(folder)}, "folder": str(folder)}
-        orders = [same | {"arguments": arguments} | wrong for arguments, wrong in jobs]
-        print(json.dumps(orders), file=zygote.stdin, flush=True)
-        return json.loads(zygote.stdout.readline())
-
-    yield run
-    zygote.stdin.close()
-    zygote.wait()
-
-
 @pytest.fixture
 def run(together, models):
     """run(stage, folder, *options, **what goes wrong) -> its answer."""
