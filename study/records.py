@@ -1,5 +1,6 @@
 """Write and read the record of how an output was made: ``{output}.json``."""
 
+import functools
 import importlib.metadata
 import json
 import platform
@@ -57,6 +58,7 @@ def read_record(path):
     return content
 
 
+@functools.cache
 def read_versions():
     """Of what the numbers come out of."""
     packages = "torch transformers tokenizers numpy scipy nilearn joblib rapidfuzz".split()

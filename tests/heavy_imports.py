@@ -2,6 +2,9 @@
 
 import importlib
 
+from study.program import find_source_files, read_git_commit
+from study.records import read_versions
+
 MODULES = [f"study.stages.{name}" for name in ("extraction", "fit", "minimal_pairs", "texts", "acceptability")]
 MODULES += ["pipeline.tasks.arithmetic", "pipeline.tasks.dyck", "study.inputs.blimp_zorro"]
 MODULES += ["report.check", "report.overview", "report.page", "report.todo"]
@@ -17,3 +20,12 @@ def import_all():
     transformers = importlib.import_module("transformers")
     for name in CLASSES:
         getattr(transformers, name)
+    read_provenance()
+
+
+def read_provenance(modules=MODULES):
+    """Read what every process of the scripts would read once: versions, commit, source files."""
+    read_versions()
+    read_git_commit()
+    for name in modules:
+        find_source_files(name)

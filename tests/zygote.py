@@ -80,6 +80,8 @@ def follow(order):
 
 
 def main():
+    importlib.import_module("job_command")
+    heavy_imports.read_provenance(["study.jobs"])
     if "light" not in sys.argv:
         heavy_imports.import_all()
         sys.modules["torch"].set_num_threads(1)
