@@ -41,6 +41,23 @@ def compute_interval(estimate, resamples):
     return ends[0], ends[1]
 
 
+def make_columns(name, estimate, resamples):
+    """Return an estimate and its 95 % interval as columns of a table.
+
+    Parameters
+    ----------
+    name : str
+    estimate : float
+    resamples : array of shape (n_resamples,)
+
+    Returns
+    -------
+    dict from name, name_low and name_high to float
+    """
+    low, high = compute_interval(estimate, resamples)
+    return {name: float(estimate), f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
 def turn_sign(estimate, low, high):
     """Return an estimate and its interval with the other sign: low and high change places.
 
@@ -94,7 +111,11 @@ def count_decimals(n_digits):
     -------
     function from float to str
     """
-    return lambda number: f"{round(float(number), n_digits) + 0.0:.{n_digits}f}"
+
+    def write(number):
+        return f"{round(float(number), n_digits) + 0.0:.{n_digits}f}"
+
+    return write
 
 
 def describe_tokens(number):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.statistics.curve import Curve
-from pipeline.statistics.intervals import SIGNIFICANCE, compute_interval
+from pipeline.statistics.intervals import SIGNIFICANCE, compute_interval, make_columns
 from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.flatness import are_flat, compute_flat_p_value, simulate_flat_curves
 from pipeline.transitions.plateaus import find_possible_range
@@ -213,19 +213,13 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
         pair = curves[target].select(shared), curve.select(shared)
         nulls = simulate_null(target, tuple(shared)), simulate_null(name, tuple(shared))
         for measure, (value, resamples) in compute_measures(x[shared], *pair, nulls=nulls, bounds=bounds).items():
-            rows[name] |= describe_estimate(measure, value, resamples)
+            rows[name] |= make_columns(measure, value, resamples)
             resampled_measures[measure][name] = resamples
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=COLUMNS)
     for column in ("at_limit", "at_start"):  # False where a curve is not fitted
         table[column] = table[column].eq(True)
     return table, resampled_measures
-
-
-def describe_estimate(name, value, resamples):
-    """Return an estimate and its 95 % interval as columns of a row: name, name_low, name_high."""
-    low, high = compute_interval(value, resamples)
-    return {name: float(value), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def compare_kinds(table, alignments):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from pipeline.statistics.intervals import SIGNIFICANCE, compute_interval
+from pipeline.statistics.intervals import SIGNIFICANCE, make_columns
 from pipeline.transitions.flatness import compute_flat_p_value, simulate_flat_curves
 from pipeline.transitions.plateaus import is_under_way, is_unfinished
 from pipeline.transitions.sigmoids import fit_sigmoids, sample_sigmoids
@@ -112,8 +112,7 @@ def detect_transition(x, curve, null=None, bounds=None):
     row = {"is_flat": False, "p_flat": p_flat, "is_monotonic": is_monotonic(values, resamples)}
     fit, resampled_fits = fit_sigmoids(x, values, bounds), fit_sigmoids(x, resamples, bounds)
     for name in ("x0", "beta"):
-        low, high = compute_interval(fit[name], resampled_fits[name])
-        row |= {name: float(fit[name]), f"{name}_low": float(low), f"{name}_high": float(high)}
+        row |= make_columns(name, fit[name], resampled_fits[name])
     midpoints, slopes = (np.append(fit[name], resampled_fits[name]) for name in ("x0", "beta"))
     row |= {"at_limit": is_unfinished(x, midpoints, slopes), "at_start": is_under_way(x, midpoints, slopes)}
     return row | {"low": float(fit["low"]), "high": float(fit["high"])}
