@@ -68,7 +68,7 @@ def compute_brain_curves(scores, left, right, blocks, n_resamples=1000):
     curves: dict[str, Curve] = {}
     for choice, suffix in [("nested", "_nested"), ("maximum", "")]:
         if choice in scores:
-            sides = compute_side_curves(scores[choice], left, right, blocks, n_resamples)
+            sides = compute_side_curves(scores[choice], left, right, blocks=blocks, n_resamples=n_resamples)
             curves |= {f"{name}{suffix}": curve for name, curve in sides.items()}
     return curves
 

@@ -84,11 +84,11 @@ def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
         NaN where a resample contains no block of a side.
     """
     rng, n_runs = np.random.default_rng(seed), scores.shape[1]
-    run_shares = draw_counts(rng, n_runs, np.ones(n_runs), n_resamples) / n_runs  # (n_resamples, n_runs)
+    run_shares = draw_counts(rng, n_runs, np.ones(n_runs), n_resamples=n_resamples) / n_runs  # (n_resamples, n_runs)
     is_kept = (left | right) & np.isfinite(scores).all(axis=(0, 1))
     block_numbers = np.unique(blocks[is_kept], return_inverse=True)[1].ravel()
     n_blocks = block_numbers.max() + 1
-    block_counts = draw_counts(rng, n_blocks, np.ones(n_blocks), n_resamples)  # (n_resamples, n_blocks)
+    block_counts = draw_counts(rng, n_blocks, np.ones(n_blocks), n_resamples=n_resamples)  # (n_resamples, n_blocks)
     is_in_block = block_numbers[:, None] == np.arange(n_blocks)  # (n_kept, n_blocks)
     sides = []
     for side in (left[is_kept], right[is_kept]):
@@ -120,7 +120,7 @@ def compute_side_curves(scores, left, right, blocks, n_resamples=1000):
     """
     left_values, right_values = average_sides(scores.mean(axis=1), left, right)
     if scores.shape[1] > 1:
-        lefts, rights = resample_sides(scores, left, right, blocks, n_resamples)
+        lefts, rights = resample_sides(scores, left, right, blocks=blocks, n_resamples=n_resamples)
     else:
         lefts, rights = np.full((2, n_resamples, len(scores)), np.nan)
     return {

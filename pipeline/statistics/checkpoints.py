@@ -11,7 +11,7 @@ def has_own_weights(checkpoints):
     Parameters
     ----------
     checkpoints : pandas.DataFrame
-        Any table with a row per checkpoint. Its column ``same_weights_as``, where there is one, is empty
+        Any table with a row per checkpoint. Its optional column ``same_weights_as`` is empty
         (or NaN) for a checkpoint with weights of its own.
 
     Returns

@@ -61,7 +61,7 @@ def _resample_group(values, n_resamples, rng):
         values, weights = np.hstack([values, wrong, right]), np.append(weights, [0.5, 0.5])
         known = np.isfinite(values)
     measured = np.arange(len(weights)) < n_items  # every item once
-    counts = np.vstack([measured, draw_counts(rng, n_items, weights, n_resamples)]).astype(float)
+    counts = np.vstack([measured, draw_counts(rng, n_items, weights, n_resamples=n_resamples)]).astype(float)
     sums, numbers = counts @ np.where(known, values, 0.0).T, counts @ known.T
     return np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
 

@@ -87,7 +87,7 @@ def compute_alignment(x, target, benchmark, *, nulls, bounds=None):
 
 
 def _is_any_flat(x, curves, nulls):
-    """Return whether one of several curves is flat."""
+    """Return whether any of these curves is flat."""
     return any(
         compute_flat_p_value(x, curve.values, null) >= SIGNIFICANCE for curve, null in zip(curves, nulls, strict=True)
     )
@@ -151,8 +151,8 @@ def compute_measures(x, target, benchmark, *, nulls, bounds=None):
     measures = {"alignment": compute_alignment(x, target, benchmark, nulls=nulls, bounds=bounds)}
     if not _is_any_flat(x, (target, benchmark), nulls):
         for measure, compute in [("midpoint_difference", compute_midpoint_difference), ("lead", compute_lead)]:
-            value = compute(x, benchmark.values, target.values, bounds)
-            measures[measure] = value, compute(x, benchmark.resamples, target.resamples, bounds)
+            value = compute(x, benchmark.values, target.values, bounds=bounds)
+            measures[measure] = value, compute(x, benchmark.resamples, target.resamples, bounds=bounds)
     return measures
 
 
@@ -174,8 +174,8 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
     lang : {"en", "fr"}
         Language of the story.
     target : str, optional
-        The curve that benchmarks are compared with: the first of TARGETS in curves, unless it is given. The
-        second one of TARGETS has a row in the table, without a comparison.
+        The curve that benchmarks are compared with. The default is the first of TARGETS in curves. Every other
+        curve of TARGETS has a row in the table, without a comparison.
     unbounded : collection of str
         Benchmarks whose plateaus may lie anywhere, like those of left minus right. The plateaus of a benchmark
         with scores between 0 and 1 also lie between 0 and 1 (see ``find_possible_range``).
@@ -207,7 +207,8 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
         bounds = None if name in TARGETS or name in unbounded else find_possible_range(curve.values)
         rows[name] = {"kind": classify_benchmark(name, lang), "n_checkpoints": int(used.sum())}
         if used.sum() >= FEWEST_CHECKPOINTS:
-            rows[name] |= detect_transition(x[used], curve.select(used), simulate_null(name, tuple(used)), bounds)
+            null = simulate_null(name, tuple(used))
+            rows[name] |= detect_transition(x[used], curve.select(used), null=null, bounds=bounds)
         if name in (target, *TARGETS) or shared.sum() < FEWEST_CHECKPOINTS:
             continue
         pair = curves[target].select(shared), curve.select(shared)

@@ -96,11 +96,11 @@ def detect_transition(x, curve, null=None, bounds=None):
     Returns
     -------
     dict
-        is_flat is true where a constant explains the curve as well, with the p-value p_flat. is_monotonic, x0 and
-        beta, each of the last two with its 95 % interval (x0_low, x0_high, beta_low, beta_high), are NaN for a
-        flat curve. low and high are the plateaus, both the mean of a flat curve. at_limit is true where the
-        transition was not over at the last checkpoint: x0 is then a lower bound (see ``is_unfinished``). at_start
-        is true where it had begun before the first checkpoint: x0 is then an upper bound (see ``is_under_way``).
+        is_flat is true where a constant explains the curve as well, and p_flat is the p-value. x0 and beta have
+        the 95 % intervals x0_low, x0_high, beta_low and beta_high. They and is_monotonic are NaN for a flat curve.
+        low and high are the plateaus, or the mean of a flat curve. at_limit is true where the transition was not
+        over at the last checkpoint: x0 is then a lower bound (see ``is_unfinished``). at_start is true where the
+        transition had begun before the first checkpoint: x0 is then an upper bound (see ``is_under_way``).
     """
     values, resamples = curve
     p_flat = compute_flat_p_value(x, values, null or simulate_flat_curves(x, resamples))

@@ -1,4 +1,4 @@
-"""Hemispheres and reliable voxels on the published masks; scores and differences on planted truth."""
+"""Check hemispheres and reliable voxels on the published masks, and scores on a known truth."""
 
 import gzip
 import struct

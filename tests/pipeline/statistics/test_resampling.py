@@ -1,4 +1,4 @@
-"""Resamples of groups of items, of right and wrong items, and of scores with a standard error."""
+"""Check bootstrap resamples: groups of items, right and wrong items, scores with a standard error."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Transitions of curves whose truth is known, against fits by other means."""
+"""Check transitions of curves with a known truth, against fits by another method."""
 
 import numpy as np
 import pandas as pd

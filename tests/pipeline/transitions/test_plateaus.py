@@ -1,4 +1,4 @@
-"""Plateaus within what is possible, against another solver; rises that are over, and rises that are not."""
+"""Check plateaus within bounds against another solver, and rises that are or are not over."""
 
 import numpy as np
 import pytest
