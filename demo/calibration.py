@@ -45,6 +45,7 @@ from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import make_regressors, trim_and_zscore
 from pipeline.errors import InputError
 from pipeline.models.loading import limit_threads, load_checkpoint
+from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 from pipeline.statistics.resampling import resample_means
 from pipeline.tasks.minimal_pairs import score_pairs
@@ -300,9 +301,9 @@ def true_values(tokens, of_studies, right, stock, is_flat):
         if is_flat or not has_transition:
             rows.append((name, "alignment", np.nan, 0.0))
             continue
-        again = [np.tile(of_curve, (2, 1)) for of_curve in (target, curve[trained])]  # resamples without noise
-        nulls = [simulate_flat_curves(x, resamples) for resamples in again]
-        found = compute_measures(x, target, again[0], curve[trained], again[1], nulls, find_possible_range(curve))
+        pair = [Curve(values, np.tile(values, (2, 1))) for values in (target, curve[trained])]  # without noise
+        nulls = [simulate_flat_curves(x, resamples) for _, resamples in pair]
+        found = compute_measures(x, *pair, nulls=nulls, bounds=find_possible_range(curve))
         rows += [(name, measure, np.nan, float(value)) for measure, (value, _) in found.items()]
     return pd.DataFrame(rows, columns=["curve", "quantity", "tokens", "value"])
 

@@ -2,9 +2,15 @@
 
 import numpy as np
 
-from pipeline.brain.region_differences import LEVEL, pick_difference_column
+from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import find_last_to_report, has_own_weights
-from pipeline.statistics.intervals import count_decimals, describe_tokens, format_with_interval, turn_sign
+from pipeline.statistics.intervals import (
+    SIGNIFICANCE,
+    count_decimals,
+    describe_tokens,
+    format_with_interval,
+    turn_sign,
+)
 from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
@@ -222,7 +228,7 @@ def _regions(regions):
     tested = regions[regions["p_holm"].notna()]
     if tested.empty:
         return ""
-    difference, remains = tested[pick_difference_column(tested)], tested["p_holm"] < LEVEL
+    difference, remains = tested[pick_difference_column(tested)], tested["p_holm"] < SIGNIFICANCE
     better = [
         f"the {side} is predicted better in {', '.join(map(str, tested['region'][remains & (sign * difference > 0)]))}"
         for side, sign in [("left", 1), ("right", -1)]

@@ -1,4 +1,4 @@
-"""A small brain, and scores with a known difference between its hemispheres."""
+"""Make a small brain, and scores with a known difference between its hemispheres."""
 
 import nibabel
 import numpy as np

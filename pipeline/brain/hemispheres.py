@@ -3,20 +3,20 @@
 import numpy as np
 from nibabel.affines import apply_affine
 
-from pipeline.brain.voxels import compute_positions
+from pipeline.brain.voxels import compute_positions, fill_volume
 from pipeline.errors import InputError
 
 
-def assign_hemispheres(mask_img, rule="position"):
-    """Which voxels belong to the left and to the right hemisphere.
+def assign_hemispheres(mask_image, rule="position"):
+    """Return which voxels belong to the left and to the right hemisphere.
 
-    By position, left is x < 0 and right x > 0 in MNI millimetres, and a voxel on the midline
-    belongs to neither. ``rule="halves"`` splits the list of voxels in two, as the published code
-    does: the midline then goes half to one side and half to the other.
+    By position, left is x < 0 and right is x > 0 in MNI millimetres. A voxel on the midline belongs to
+    neither. ``rule="halves"`` splits the list of voxels in two, as the published code does. Half of the
+    midline then belongs to each side.
 
     Parameters
     ----------
-    mask_img : nibabel image of shape (x, y, z)
+    mask_image : nibabel image of shape (x, y, z)
     rule : {"position", "halves"}
 
     Returns
@@ -26,59 +26,59 @@ def assign_hemispheres(mask_img, rule="position"):
     Raises
     ------
     InputError
-        There is no such rule, or the mask is none (see ``voxel_positions``).
+        The rule is unknown, or the mask is not valid (see ``compute_positions``).
     """
-    x = compute_positions(mask_img)[:, 0]
+    x = compute_positions(mask_image)[:, 0]
     if rule == "halves":
-        # The published masks are stored from left to right; in whatever order another one is, left is left.
+        # The published masks are stored from left to right. Other masks may be stored in another order.
         left = np.zeros(len(x), dtype=bool)
         left[np.argsort(x, kind="stable")[: len(x) // 2]] = True
         return left, ~left
     if rule == "position":
-        # An affine made of decimals may put the midline a rounding error away from 0.
+        # An affine of rounded decimals may put the midline a rounding error away from 0.
         return x < -1e-3, x > 1e-3
-    raise InputError(f"unknown rule {rule!r} for hemispheres: choose position or halves")
+    raise InputError(f"rule: expected position or halves, got {rule!r}")
 
 
-def find_mirror_voxels(mask_img):
-    """The voxel at each voxel's mirrored position (x to -x), or -1 where that is outside the mask.
+def find_mirror_voxels(mask_image):
+    """Find the voxel at each voxel's mirrored position (x to -x).
 
     Parameters
     ----------
-    mask_img : nibabel image
-        Its grid must map onto itself when it is mirrored, as the published masks' does.
+    mask_image : nibabel image
+        Its grid must map onto itself when it is mirrored, as the grids of the published masks do.
 
     Returns
     -------
     int array of shape (n_voxels,)
+        Index of the mirror image. -1 where the mirrored position lies outside the mask.
 
     Raises
     ------
     InputError
         Voxels and their mirrored positions do not lie on the same grid.
     """
-    positions = compute_positions(mask_img)
-    places = apply_affine(np.linalg.inv(mask_img.affine), positions * [-1, 1, 1])  # in voxels of the image
+    positions = compute_positions(mask_image)
+    places = apply_affine(np.linalg.inv(mask_image.affine), positions * [-1, 1, 1])  # in voxels of the image
     if not np.allclose(places, np.rint(places), atol=1e-3):
         raise InputError("the mask's grid is not symmetric about x = 0: resample it before hemispheres are mirrored")
     places = np.rint(places).astype(int)
-    number = np.full(mask_img.shape, -1)
-    number[np.asarray(mask_img.dataobj) != 0] = np.arange(len(positions))
-    on_grid = ((places >= 0) & (places < mask_img.shape)).all(axis=1)
-    found = np.full(len(positions), -1)
-    found[on_grid] = number[tuple(places[on_grid].T)]
-    return found
+    indices = np.nan_to_num(fill_volume(np.arange(len(positions)), mask_image), nan=-1).astype(int)
+    is_on_grid = ((places >= 0) & (places < mask_image.shape)).all(axis=1)
+    mirror = np.full(len(positions), -1)
+    mirror[is_on_grid] = indices[tuple(places[is_on_grid].T)]
+    return mirror
 
 
 def average_sides(scores, left, right):
-    """Mean score of the voxels of each side; voxels without a score do not count.
+    """Compute the mean score of the voxels of each side. Voxels without a score do not count.
 
     Parameters
     ----------
     scores : array of shape (..., n_voxels)
-        Of checkpoints, or of layers, and voxels.
+        For example of checkpoints and voxels, or of layers and voxels.
     left, right : bool arrays of shape (n_voxels,)
-        The voxels of each side: the reliable ones of a hemisphere, or all of a region.
+        The voxels of each side: the reliable voxels of a hemisphere, or all voxels of a region.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def average_sides(scores, left, right):
     Raises
     ------
     InputError
-        The voxels are not as many as the mask's, or a side has none.
+        The scores have another number of voxels than the mask, or a side has no voxel.
     """
     if not scores.shape[-1] == len(left) == len(right):
         raise InputError(
@@ -98,26 +98,27 @@ def average_sides(scores, left, right):
     return np.nanmean(scores[..., left], axis=-1), np.nanmean(scores[..., right], axis=-1)
 
 
-def subtract_mirror_voxels(scores, mask_img):
-    """Each voxel of the left minus its mirror image on the right.
+def subtract_mirror_voxels(scores, mask_image):
+    """Subtract the score of each voxel's mirror image from the voxel's score.
 
     Parameters
     ----------
     scores : array of shape (..., n_voxels)
-    mask_img : nibabel image
+    mask_image : nibabel image
 
     Returns
     -------
     array of shape (..., n_voxels)
-        On the right, the same with the sign turned; NaN on the midline, and where there is no mirror image.
+        Left minus right on the left, right minus left on the right. NaN on the midline, and for voxels
+        without a mirror image.
 
     Raises
     ------
     InputError
-        The mask's grid is not symmetric (see ``mirrored``).
+        The mask's grid is not symmetric (see ``find_mirror_voxels``).
     """
-    mirror, (left, right) = find_mirror_voxels(mask_img), assign_hemispheres(mask_img)
-    has_one = (left | right) & (mirror >= 0)
+    mirror, (left, right) = find_mirror_voxels(mask_image), assign_hemispheres(mask_image)
+    has_mirror = (left | right) & (mirror >= 0)
     difference = np.full(np.shape(scores), np.nan)
-    difference[..., has_one] = scores[..., has_one] - scores[..., mirror[has_one]]
+    difference[..., has_mirror] = scores[..., has_mirror] - scores[..., mirror[has_mirror]]
     return difference

@@ -8,7 +8,7 @@ from pipeline.brain.voxels import compute_positions
 from pipeline.errors import InputError
 
 # Centres of the language regions of the left hemisphere (MNI, millimetres), as in Bonnasse-Gahot &
-# Pallier; the right's are their mirror images.
+# Pallier. The regions of the right are their mirror images.
 LANGUAGE_REGIONS = {
     "TP": (-48, 15, -27),
     "aSTS": (-54, -12, -12),
@@ -22,59 +22,60 @@ LANGUAGE_REGIONS = {
 REGION_RADIUS_MM = 10
 
 
-def make_spheres(mask_img, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
-    """Spheres around some points, and around their mirror images.
+def make_spheres(mask_image, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
+    """Make spheres around some points, and around their mirror images.
 
     Parameters
     ----------
-    mask_img : nibabel image
+    mask_image : nibabel image
     centres : dict from name to (x, y, z), MNI millimetres
-        On either side.
+        Points on either side.
     radius_mm : float
 
     Returns
     -------
     dict from name to (left, right), bool arrays of shape (n_voxels,)
     """
-    positions = compute_positions(mask_img)
+    positions = compute_positions(mask_image)
 
-    def sphere(x, y, z):
+    def is_near(x, y, z):
         return np.linalg.norm(positions - [x, y, z], axis=1) <= radius_mm
 
-    return {name: (sphere(-abs(x), y, z), sphere(abs(x), y, z)) for name, (x, y, z) in centres.items()}
+    return {name: (is_near(-abs(x), y, z), is_near(abs(x), y, z)) for name, (x, y, z) in centres.items()}
 
 
-def make_atlas_regions(mask_img, atlas_img):
-    """Regions of an atlas on the left, and their mirror images on the right.
+def make_atlas_regions(mask_image, atlas_image):
+    """Make regions from the left side of an atlas, and from their mirror images on the right.
 
-    Atlases name the two sides in their own ways; so only the labels of the left count here, and
-    the other side of a region is where it would be if the brain were folded at x = 0.
+    Atlases differ in how they label the two sides. So only the labels on the left count here, and the right
+    side of a region is the mirror image of its left side.
 
     Parameters
     ----------
-    mask_img : nibabel image
-    atlas_img : nibabel image of whole numbers
-        0 is no region. Any grid: every voxel of the mask takes the label at its position.
+    mask_image : nibabel image
+    atlas_image : nibabel image of whole numbers
+        0 outside all regions. The grid may differ: every voxel of the mask takes the label at its position.
 
     Returns
     -------
     dict from label (int) to (left, right), bool arrays of shape (n_voxels,)
-        Only voxels whose mirror image is in the mask; labels without one are left out.
+        Only voxels whose mirror image lies in the mask. Labels without such voxels are omitted.
 
     Raises
     ------
     InputError
-        The mask's grid is not symmetric (see ``mirrored``), or the atlas has no region on the left of the mask.
+        The mask's grid is not symmetric (see ``find_mirror_voxels``), or the atlas has no region on the left of
+        the mask.
     """
-    atlas = np.asarray(atlas_img.dataobj)
-    places = np.rint(apply_affine(np.linalg.inv(atlas_img.affine), compute_positions(mask_img))).astype(int)
-    on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
+    atlas = np.asarray(atlas_image.dataobj)
+    places = np.rint(apply_affine(np.linalg.inv(atlas_image.affine), compute_positions(mask_image))).astype(int)
+    is_on_grid = ((places >= 0) & (places < atlas.shape)).all(axis=1)
     labels = np.zeros(len(places), dtype=int)
-    labels[on_grid] = np.rint(atlas[tuple(places[on_grid].T)]).astype(int)
+    labels[is_on_grid] = np.rint(atlas[tuple(places[is_on_grid].T)]).astype(int)
     if not labels.any():
         raise InputError("the atlas has no region in the mask: expected whole numbers at MNI positions, 0 elsewhere")
-    mirror = find_mirror_voxels(mask_img)
-    labels[~assign_hemispheres(mask_img)[0] | (mirror < 0)] = 0
+    mirror = find_mirror_voxels(mask_image)
+    labels[~assign_hemispheres(mask_image)[0] | (mirror < 0)] = 0
     if not labels.any():
         raise InputError(
             "the atlas: no region lies left of the midline: mirror it. Only its left side counts; the right of a "
@@ -88,20 +89,20 @@ def make_atlas_regions(mask_img, atlas_img):
     return regions
 
 
-def make_cerebellum(mask_img):
-    """Left and right cerebellum, coarsely, by position: y < -40 and z < -24 in MNI millimetres.
+def make_cerebellum(mask_image):
+    """Find the left and right cerebellum coarsely, by position: y < -40 and z < -24 in MNI millimetres.
 
-    That is what lies below the temporal and occipital lobes in the back, save for a few millimetres
-    under the tentorium.
+    This is the space below the temporal and occipital lobes in the back, except for a few millimetres under
+    the tentorium.
 
     Parameters
     ----------
-    mask_img : nibabel image of shape (x, y, z)
+    mask_image : nibabel image of shape (x, y, z)
 
     Returns
     -------
     left, right : bool arrays of shape (n_voxels,)
     """
-    _, y, z = compute_positions(mask_img).T
-    left, right = assign_hemispheres(mask_img)
+    _, y, z = compute_positions(mask_image).T
+    left, right = assign_hemispheres(mask_image)
     return left & (y < -40) & (z < -24), right & (y < -40) & (z < -24)

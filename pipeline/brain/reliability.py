@@ -8,7 +8,7 @@ RELIABLE_PERCENTILE = 75
 
 
 def select_reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
-    """Voxels whose inter-subject correlation, averaged over trials, is above a percentile.
+    """Select the voxels whose inter-subject correlation, averaged over trials, is above a percentile.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def select_reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
     Raises
     ------
     InputError
-        The array is of another shape, or holds a value that is not a finite number.
+        The array has another shape, or contains a value that is not finite.
     """
     isc = np.asarray(isc)
     if isc.ndim != 2 or not np.isfinite(isc).all():

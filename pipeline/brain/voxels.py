@@ -1,4 +1,4 @@
-"""Locate voxels: their positions in MNI space, and blocks of neighbours for the bootstrap."""
+"""Locate voxels in a mask and in MNI space, fill volumes, and make blocks of neighbours for the bootstrap."""
 
 import numpy as np
 import pandas as pd
@@ -7,71 +7,119 @@ from nibabel.affines import apply_affine
 from pipeline.errors import InputError
 
 
-def compute_positions(mask_img):
-    """MNI coordinates of the voxels of a mask, in the order of every voxel array.
+def find_inside(mask_image):
+    """Return which voxels of an image lie inside a mask.
 
     Parameters
     ----------
-    mask_img : nibabel image of shape (x, y, z)
-        Non-zero inside the brain; its voxels in C order are the columns of the fMRI.
+    mask_image : nibabel image of shape (x, y, z)
+        Non-zero inside the brain. Its voxels in C order are the columns of every voxel array.
 
     Returns
     -------
-    float array of shape (n_voxels, 3), millimetres
+    bool array of shape (x, y, z)
 
     Raises
     ------
     InputError
-        The image is not of three dimensions, or nothing is inside.
+        The image has other than three dimensions, or no voxel lies inside.
     """
-    inside = np.asarray(mask_img.dataobj) != 0
+    inside = np.asarray(mask_image.dataobj) != 0
     if inside.ndim != 3 or not inside.any():
-        raise InputError(f"a mask of shape {inside.shape} with {inside.sum()} voxels inside is no brain mask")
-    return apply_affine(mask_img.affine, np.argwhere(inside))
+        raise InputError(
+            f"the mask: expected voxels inside, in three dimensions, got {inside.sum()} in shape {inside.shape}. "
+            "Get it again"
+        )
+    return inside
 
 
-def make_blocks(mask_img, edge_mm=20.0):
-    """Cubes of neighbouring voxels, for resampling; a cube has its mirror image in it.
-
-    Neighbouring voxels are alike, and so are mirror images: to draw voxels one by one would promise
-    more certainty than there is.
+def compute_positions(mask_image):
+    """Compute the positions of a mask's voxels, in the order of every voxel array.
 
     Parameters
     ----------
-    mask_img : nibabel image
+    mask_image : nibabel image of shape (x, y, z)
+        As for ``find_inside``.
+
+    Returns
+    -------
+    float array of shape (n_voxels, 3), MNI millimetres
+
+    Raises
+    ------
+    InputError
+        As for ``find_inside``.
+    """
+    return apply_affine(mask_image.affine, np.argwhere(find_inside(mask_image)))
+
+
+def fill_volume(values, mask_image):
+    """Return a volume with these values in the voxels of a mask.
+
+    Parameters
+    ----------
+    values : array of shape (n_voxels,)
+    mask_image : nibabel image of shape (x, y, z)
+        As for ``find_inside``.
+
+    Returns
+    -------
+    float array of shape (x, y, z)
+        NaN outside the mask. float32 for float32 values, else float64.
+
+    Raises
+    ------
+    InputError
+        As for ``find_inside``.
+    """
+    values = np.asarray(values)
+    volume = np.full(mask_image.shape, np.nan, dtype=values.dtype if values.dtype == np.float32 else float)
+    volume[find_inside(mask_image)] = values
+    return volume
+
+
+def make_blocks(mask_image, edge_mm=20.0):
+    """Make blocks for resampling: cubes of neighbouring voxels, together with their mirror images.
+
+    Neighbouring voxels resemble each other, and so do mirror images. Resampling single voxels would make
+    intervals too narrow.
+
+    Parameters
+    ----------
+    mask_image : nibabel image
     edge_mm : float
-        Of a cube, millimetres.
+        Edge of a cube.
 
     Returns
     -------
     int array of shape (n_voxels,)
-        Numbers from 0.
+        The block of each voxel, numbered from 0.
     """
-    x, y, z = compute_positions(mask_img).T
+    x, y, z = compute_positions(mask_image).T
     cubes = np.floor(np.stack([np.abs(x), y, z], axis=1) / edge_mm)
     return np.unique(cubes, axis=0, return_inverse=True)[1].ravel()
 
 
-def tabulate_voxels(mask_img, checkpoints, scores, differences, **columns):
-    """The numbers of all maps, a row per voxel.
+def tabulate_voxels(mask_image, checkpoints, scores, differences, **columns):
+    """Tabulate the values of all maps, a row per voxel.
 
     Parameters
     ----------
-    mask_img : nibabel image
+    mask_image : nibabel image
     checkpoints : pandas.DataFrame
         With the column revision.
     scores, differences : arrays of shape (n_checkpoints, n_voxels)
-        Brain scores, and ``mirrored_difference`` of them.
+        Brain scores, and what ``subtract_mirror_voxels`` returns for the scores.
     columns : arrays of shape (n_voxels,)
-        More, by name.
+        Further columns, by name.
 
     Returns
     -------
-    pandas.DataFrame with columns x, y, z (MNI, millimetres), those given, then score_{revision} and
+    pandas.DataFrame with columns x, y, z (MNI, millimetres), the further columns, then score_{revision} and
     asymmetry_{revision} for every checkpoint
     """
-    table = pd.DataFrame(compute_positions(mask_img), columns=["x", "y", "z"]).assign(**columns)
+    table = pd.DataFrame(compute_positions(mask_image), columns=["x", "y", "z"]).assign(**columns)
     maps: dict[str, np.ndarray] = {}
-    for revision, of_checkpoint, difference in zip(checkpoints["revision"], scores, differences, strict=True):
-        maps |= {f"score_{revision}": of_checkpoint, f"asymmetry_{revision}": difference}
+    for revision, score, difference in zip(checkpoints["revision"], scores, differences, strict=True):
+        maps |= {f"score_{revision}": score, f"asymmetry_{revision}": difference}
     return pd.concat([table, pd.DataFrame(maps).astype(np.float32)], axis=1)

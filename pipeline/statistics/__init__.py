@@ -1,1 +1,1 @@
-"""Resampling, intervals and the checkpoints that a fit uses."""
+"""Curves, their resamples and intervals, and the checkpoints that a fit uses."""

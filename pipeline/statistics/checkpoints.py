@@ -1,4 +1,4 @@
-"""Which checkpoints have a place in a fit over training."""
+"""Select the checkpoints that count in a fit over training."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ import numpy as np
 def has_own_weights(checkpoints):
     """Return which checkpoints have weights of their own.
 
-    Where several revisions of a model hold the same weights, nobody knows how long these were trained.
+    Where several revisions of a model have the same weights, the training tokens of the weights are unknown.
 
     Parameters
     ----------
     checkpoints : pandas.DataFrame
-        Any table with a row per checkpoint. Its column ``same_weights_as``, where there is one, is empty
+        Any table with a row per checkpoint. Its optional column ``same_weights_as`` is empty
         (or NaN) for a checkpoint with weights of its own.
 
     Returns
@@ -34,18 +34,18 @@ def select_tokens_for_fits(checkpoints):
     Returns
     -------
     float array of shape (n_checkpoints,)
-        NaN for a checkpoint that has the weights of another one. 0 for an untrained one.
+        NaN for a checkpoint with the weights of another checkpoint. 0 for an untrained checkpoint.
     """
     return np.where(has_own_weights(checkpoints), checkpoints["tokens"].to_numpy(dtype=float), np.nan)
 
 
 def find_last_to_report(checkpoints):
-    """Return the tokens of the last checkpoint with weights of its own, or of the last one where none has.
+    """Return the tokens of the last checkpoint with weights of its own, or else of the last checkpoint.
 
     Parameters
     ----------
     checkpoints : pandas.DataFrame
-        As for ``tokens_for_fits``; several rows per checkpoint are fine.
+        As for ``select_tokens_for_fits``. Several rows per checkpoint are allowed.
 
     Returns
     -------

@@ -1,11 +1,14 @@
-"""95 % intervals: computed in one way, and written in one way.
+"""Compute 95 % intervals, and write estimates with their intervals.
 
 Every interval contains its estimate, in a table and in a sentence.
 """
 
 import numpy as np
 
-PERCENTILES = (2.5, 97.5)
+CONFIDENCE = 0.95  # of all intervals
+TAIL = round((1 - CONFIDENCE) / 2, 6)  # share of resamples beyond either end of an interval
+PERCENTILES = (100 * TAIL, 100 * (1 - TAIL))
+SIGNIFICANCE = 0.05  # of all tests
 MOST_MISSING = 0.05  # share of resamples that may have no value
 
 
@@ -13,8 +16,8 @@ def compute_interval(estimate, resamples):
     """Compute the 95 % interval of each estimate from its resamples.
 
     The ends are percentiles of the resamples, moved outwards to the estimate where it lies beyond them.
-    Percentiles alone may miss the estimate: where resamples are skewed, as near the end of a scale, or
-    where resampling itself shifts them, as it shifts shares of right answers towards one half.
+    Percentiles alone may miss the estimate where resamples are skewed, as near the end of a scale. They may
+    also miss it where resampling shifts the mean, as it shifts shares of right answers towards one half.
 
     Parameters
     ----------
@@ -24,8 +27,8 @@ def compute_interval(estimate, resamples):
     Returns
     -------
     low, high : float arrays of shape (...)
-        NaN where the estimate is not a finite number, or where more than one in twenty of its resamples
-        is not: the others are then no fair sample.
+        NaN where the estimate is not finite, or where more than one in twenty of its resamples is not finite.
+        The finite resamples are then a biased sample.
     """
     estimate, resamples = np.asarray(estimate, dtype=float), np.asarray(resamples, dtype=float)
     is_finite = np.isfinite(resamples)
@@ -36,6 +39,23 @@ def compute_interval(estimate, resamples):
         low, high = np.nanpercentile(kept, PERCENTILES, axis=0)
         ends[:, is_known] = np.minimum(low, estimate[is_known]), np.maximum(high, estimate[is_known])
     return ends[0], ends[1]
+
+
+def make_columns(name, estimate, resamples):
+    """Return an estimate and its 95 % interval as columns of a table.
+
+    Parameters
+    ----------
+    name : str
+    estimate : float
+    resamples : array of shape (n_resamples,)
+
+    Returns
+    -------
+    dict from name, name_low and name_high to float
+    """
+    low, high = compute_interval(estimate, resamples)
+    return {name: float(estimate), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
 def turn_sign(estimate, low, high):
@@ -60,11 +80,11 @@ def format_with_interval(estimate, low, high, write=None, unit="", name="95 % in
     estimate, low, high : float
         An estimate beyond its interval, as in a table of an older version, widens the interval.
     write : function from float to str, optional
-        How to write a number: ``decimals(4)`` unless it is given. It must not change the order of numbers.
+        Writes a number: ``count_decimals(4)`` unless it is given. It must not change the order of numbers.
     unit : str
-        Stands after the estimate.
+        Follows the estimate.
     name : str
-        Stands before the interval.
+        Precedes the interval.
 
     Returns
     -------
@@ -91,11 +111,15 @@ def count_decimals(n_digits):
     -------
     function from float to str
     """
-    return lambda number: f"{round(float(number), n_digits) + 0.0:.{n_digits}f}"
+
+    def write(number):
+        return f"{round(float(number), n_digits) + 0.0:.{n_digits}f}"
+
+    return write
 
 
 def describe_tokens(number):
-    """Write a number of tokens as one says it: 3.2 billion.
+    """Write a number of tokens in words, such as 3.2 billion.
 
     Parameters
     ----------

@@ -174,36 +174,10 @@ def select_headline(curves):
     -------
     pandas.DataFrame with a row per revision and a column per task
     """
-    return _headline_rows(curves).pivot(index="revision", columns="task", values="value")
+    return select_headline_rows(curves).pivot(index="revision", columns="task", values="value")
 
 
-def _headline_rows(curves):
+def select_headline_rows(curves):
+    """Return the rows of ``choose_curves`` with the metric of each task's curve (see ``choose_metric``)."""
     metrics = {task: choose_metric(rows) for task, rows in curves.groupby("task")}
     return curves[curves["metric"] == curves["task"].map(metrics)]
-
-
-def resample_results(curves, revisions, n_resamples=1000, seed=0):
-    """Return the curve of every task, and resamples of it.
-
-    The command does not record every item by default, but a standard error. So resamples are normal around the score,
-    and independent at each checkpoint.
-
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        As ``choose_curves`` returns it.
-    revisions : sequence of n_checkpoints str
-    n_resamples, seed : int
-
-    Returns
-    -------
-    dict from task to (curve, resamples)
-        Arrays of shape (n_checkpoints,) and (n_resamples, n_checkpoints); NaN where a checkpoint has
-        no score or no standard error.
-    """
-    rng, resamples = np.random.default_rng(seed), {}
-    for task, rows in _headline_rows(curves).groupby("task"):
-        at_checkpoints = rows.set_index("revision").reindex(revisions)
-        value, stderr = at_checkpoints["value"].to_numpy(float), at_checkpoints["stderr"].to_numpy(float)
-        resamples[task] = value, value + stderr * rng.standard_normal((n_resamples, len(value)))
-    return resamples

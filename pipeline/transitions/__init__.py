@@ -1,1 +1,1 @@
-"""When curves over training rise, and which rise together."""
+"""Find when curves over training rise, and which curves rise together."""

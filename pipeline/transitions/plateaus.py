@@ -1,12 +1,13 @@
-"""The two plateaus of a transition: within what is possible, and whether they have been seen."""
+"""Fit the two plateaus of a transition within bounds, and check whether the checkpoints reach them."""
 
 import numpy as np
 from scipy.special import expit
 
-SHARE = (0, 1)  # what a share of pairs, or a probability, can be
+from pipeline.statistics.intervals import TAIL
+
+SHARE = (0, 1)  # range of a share of pairs, or of a probability
 PLATEAU_REACHED = 0.9  # share of the fitted rise
-X0_STEP = 0.01  # decades between midpoints that are tried
-ONE_SIDE = 0.025  # share of resamples beyond one end of a 95 % interval
+X0_STEP = 0.01  # decades between midpoints of the grid
 
 
 def find_possible_range(curve):
@@ -19,8 +20,9 @@ def find_possible_range(curve):
 
     Returns
     -------
-    (0, 1) where all scores lie in it, as shares of right pairs and probabilities do; else None
-        A perplexity, or a score in percent, has no such range.
+    (float, float), or None
+        (0, 1) where all scores lie in it, such as shares of right pairs and probabilities. None otherwise, such as
+        for a perplexity or a score in percent.
     """
     scores = np.asarray(curve, dtype=float)
     scores = scores[np.isfinite(scores)]
@@ -30,9 +32,9 @@ def find_possible_range(curve):
 def find_closest_within(curves, shapes, bounds):
     """Find the shape that is closest to each curve, by least squares, with both plateaus within bounds.
 
-    The model of a curve is low + (high - low) * shape. For one shape, that is least squares with two
-    coefficients in a square. Either the minimum without bounds lies in it, or the minimum is on one of the
-    four sides, where it is known in closed form. So the result is exact, for each shape.
+    The model of a curve is low + (high - low) * shape. For a given shape, this is least squares with two
+    coefficients in a square. Either the minimum without bounds lies in the square, or the minimum lies on one
+    of its four sides. Both have a closed form, so that the result is exact for each shape.
 
     Parameters
     ----------
@@ -50,33 +52,34 @@ def find_closest_within(curves, shapes, bounds):
         Plateau before and after the transition.
     """
     gram = np.stack([((1 - shapes) ** 2).sum(axis=1), ((1 - shapes) * shapes).sum(axis=1), (shapes**2).sum(axis=1)])
-    best, low, high = np.empty(len(curves), dtype=int), *np.empty((2, len(curves)))
+    best, (low, high) = np.empty(len(curves), dtype=int), np.empty((2, len(curves)))
     for number, curve in enumerate(curves):
         products = np.stack([(1 - shapes) @ curve, shapes @ curve])
-        least = _errors_without_bounds(gram, products)
-        # A bound only adds to the error of a shape: most shapes are worse without it than one is with it.
+        least = _compute_errors_without_bounds(gram, products)
+        # Bounds only increase the error of a shape. So a shape is excluded if its error without bounds is
+        # larger than the error of a good shape within bounds.
         good = least.argmin()
-        limit = _plateaus_within(gram[:, good], products[:, good], bounds)[2]
-        tried = np.flatnonzero(least <= limit + 1e-12 * abs(limit))
-        before, after, error = _plateaus_within(gram[:, tried], products[:, tried], bounds)
+        limit = _find_plateaus_within(gram[:, good], products[:, good], bounds)[2]
+        candidates = np.flatnonzero(least <= limit + 1e-12 * abs(limit))
+        before, after, error = _find_plateaus_within(gram[:, candidates], products[:, candidates], bounds)
         place = error.argmin()
-        best[number], low[number], high[number] = tried[place], before[place], after[place]
+        best[number], low[number], high[number] = candidates[place], before[place], after[place]
     return best, low, high
 
 
-def _errors_without_bounds(gram, products):
-    """Return the least error of each shape, but for the sum of squares of the curve."""
+def _compute_errors_without_bounds(gram, products):
+    """Return the least error of each shape, minus the sum of squares of the curve."""
     (a, b, c), (p, q) = gram, products
     return (2 * b * p * q - c * p**2 - a * q**2) / (a * c - b**2)
 
 
-def _plateaus_within(gram, products, bounds):
+def _find_plateaus_within(gram, products, bounds):
     """Minimise a l^2 + 2 b l h + c h^2 - 2 p l - 2 q h over l and h within bounds: l, h, and the minimum."""
     (a, b, c), (p, q) = gram, products
     determinant = a * c - b**2
     low, high = (c * p - b * q) / determinant, (a * q - b * p) / determinant
     is_inside = (np.minimum(low, high) >= bounds[0]) & (np.maximum(low, high) <= bounds[1])
-    error = np.where(is_inside, _errors_without_bounds(gram, products), np.inf)
+    error = np.where(is_inside, _compute_errors_without_bounds(gram, products), np.inf)
     for bound in bounds:
         for before, after in [
             (bound, np.clip((q - b * bound) / c, *bounds)),
@@ -92,9 +95,10 @@ def _plateaus_within(gram, products, bounds):
 def is_unfinished(x, midpoints, slopes):
     """Return whether a transition was not over at the last checkpoint.
 
-    Less than 90 % of the fitted rise (or fall) is reached there, so that the last plateau is an extrapolation.
-    Or only one checkpoint lies beyond the midpoint, which does not make a plateau. Or the 95 % interval of the
-    midpoint ends at the last checkpoint, beyond which no midpoint is tried. The midpoint is then a lower bound.
+    There are three cases. Less than 90 % of the fitted rise (or fall) is reached there, so that the last plateau
+    is extrapolated. Or only one checkpoint lies beyond the midpoint, which is too few for a plateau. Or the 95 %
+    interval of the midpoint ends at the last checkpoint, the last midpoint of the grid. In all three, the
+    midpoint is a lower bound.
 
     Parameters
     ----------
@@ -108,16 +112,16 @@ def is_unfinished(x, midpoints, slopes):
     bool
     """
     reached = expit(slopes[0] * (x[-1] - midpoints[0]))
-    is_at_end = np.mean(midpoints[1:] >= x[-1] - X0_STEP) > ONE_SIDE
+    is_at_end = np.mean(midpoints[1:] >= x[-1] - X0_STEP) > TAIL
     return bool(reached < PLATEAU_REACHED or midpoints[0] > x[-2] or is_at_end)
 
 
 def is_under_way(x, midpoints, slopes):
     """Return whether a transition had begun before the first checkpoint.
 
-    As ``is_unfinished``, with training turned around: more than 10 % of the rise is over at the first
-    checkpoint, or only one checkpoint lies before the midpoint, or its interval begins at the first one. The
-    midpoint is then an upper bound.
+    The three cases are those of ``is_unfinished``, in reverse. More than 10 % of the rise is over at the first
+    checkpoint, or only one checkpoint lies before the midpoint, or its interval begins at the first checkpoint.
+    The midpoint is then an upper bound.
 
     Parameters
     ----------

@@ -13,12 +13,12 @@ N_BETAS = 40
 
 
 def sample_sigmoids(x):
-    """The sigmoids that are tried for checkpoints at given places.
+    """Make the grid of sigmoids that are fitted to curves at given checkpoints.
 
-    A shape must rise by at least half of its height between the first and the last checkpoint:
-    plateaus that are further away than that have not been seen. Its steep part (from a tenth to
-    nine tenths of the rise) is between half the median distance of checkpoints, below which nobody
-    can see a difference, and twice their range.
+    A sigmoid must rise by at least half of its height between the first and the last checkpoint. Otherwise the
+    data do not determine its plateaus. The width of its steep part (from a tenth to nine tenths of the rise) is
+    at most twice the range of checkpoints. It is at least half the median distance of checkpoints, below which
+    the data do not determine it.
 
     Parameters
     ----------
@@ -31,28 +31,30 @@ def sample_sigmoids(x):
     values : array of shape (n_shapes, n_checkpoints)
         From 0 to 1.
     units : array of shape (n_shapes, n_checkpoints)
-        The same, with mean 0 and sum of squares 1.
+        The values, scaled to mean 0 and sum of squares 1.
 
     Raises
     ------
     InputError
-        There are fewer than five checkpoints, or x does not increase or is not finite.
+        There are fewer than five checkpoints, or x is not finite or does not increase.
     """
     x = np.asarray(x, dtype=float)
     if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
-        raise InputError(f"a transition needs at least 5 trained checkpoints of increasing tokens; here are {len(x)}")
+        raise InputError(
+            f"tokens: expected at least {FEWEST_CHECKPOINTS} trained checkpoints of increasing tokens, got {len(x)}"
+        )
     steep = 2 * np.log(9)  # beta x width from a tenth to nine tenths
     betas = np.geomspace(steep / (2 * (x[-1] - x[0])), steep / (np.median(np.diff(x)) / 2), N_BETAS)
     x0, beta = map(np.ravel, np.meshgrid(np.arange(x[0], x[-1] + X0_STEP / 2, X0_STEP), betas, indexing="ij"))
     values = expit(beta[:, None] * (x - x0[:, None]))
-    seen = values[:, -1] - values[:, 0] >= 0.5
-    x0, beta, values = x0[seen], beta[seen], values[seen]
+    is_determined = values[:, -1] - values[:, 0] >= 0.5
+    x0, beta, values = x0[is_determined], beta[is_determined], values[is_determined]
     centred = values - values.mean(axis=1, keepdims=True)
     return x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
 def fit_sigmoids(x, curves, bounds=None):
-    """The sigmoid that is closest to each curve, by least squares, rising or falling.
+    """Fit a rising or falling sigmoid to each curve, by least squares.
 
     Parameters
     ----------
@@ -60,29 +62,29 @@ def fit_sigmoids(x, curves, bounds=None):
         log10 of training tokens, increasing.
     curves : array of shape (..., n_checkpoints)
     bounds : (float, float), optional
-        Range within which both plateaus must lie, as (0, 1) for shares and probabilities.
+        Range within which both plateaus must lie, for example (0, 1) for shares and probabilities.
 
     Returns
     -------
     dict of arrays of shape (...): x0, beta, low, high, and fitted of shape (..., n_checkpoints)
-        low is the plateau before the transition and high the one after it, even where the curve falls.
+        low is the plateau before the transition and high the plateau after it, even where the curve falls.
 
     Raises
     ------
     InputError
-        As for ``shapes``.
+        As for ``sample_sigmoids``.
     """
     x0, beta, all_values, units = sample_sigmoids(x)
     curves = np.asarray(curves, dtype=float)
     best, _ = find_most_similar(curves, units)
     values = all_values[best]  # (..., n_checkpoints)
-    means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
-    centred = values - means[1]
-    slope = ((curves - means[0]) * centred).sum(axis=-1) / (centred**2).sum(axis=-1)
-    low = means[0][..., 0] - slope * means[1][..., 0]
+    curve_means, value_means = curves.mean(axis=-1, keepdims=True), values.mean(axis=-1, keepdims=True)
+    centred = values - value_means
+    slope = ((curves - curve_means) * centred).sum(axis=-1) / (centred**2).sum(axis=-1)
+    low = curve_means[..., 0] - slope * value_means[..., 0]
     high = low + slope
     if bounds is not None:
-        # A sigmoid that is closest of all and within bounds is closest of those within bounds.
+        # A best sigmoid that lies within bounds is also the best sigmoid within bounds.
         is_beyond = (np.minimum(low, high) < bounds[0]) | (np.maximum(low, high) > bounds[1])
         if is_beyond.any():
             best, low, high = np.array(best), np.array(low), np.array(high)
@@ -100,13 +102,13 @@ def fit_sigmoids(x, curves, bounds=None):
 
 @functools.lru_cache(maxsize=8)
 def find_closest_shapes(x, curves, bounds):
-    """Find the shapes closest to curves, given as bytes: each measure of a benchmark fits the same resamples."""
+    """Find the shapes closest to curves, given as bytes for the cache: several measures fit the same resamples."""
     curves = np.frombuffer(curves).reshape(-1, len(x))
     return find_closest_within(curves, sample_sigmoids(np.array(x))[2], bounds)
 
 
 def find_most_similar(curves, units, allowed=None):
-    """The shape that each curve is most like, rising or falling, and how much so.
+    """Find the rising or falling shape that is most similar to each curve.
 
     Parameters
     ----------
@@ -114,21 +116,21 @@ def find_most_similar(curves, units, allowed=None):
     units : array of shape (n_shapes, n_checkpoints)
         With mean 0 and sum of squares 1.
     allowed : bool array of shape (..., n_shapes), optional
-        Leaves only some shapes to each curve.
+        The shapes that each curve may have.
 
     Returns
     -------
     best : int array of shape (...)
-    likeness : array of shape (...)
-        Its square is what that shape explains of the curve's sum of squares.
+    similarity : array of shape (...)
+        Its square is the part of the curve's sum of squares that the shape explains.
     """
     flat, units = curves.reshape(-1, curves.shape[-1]), units.astype(np.float32)
     flat = (flat - flat.mean(axis=1, keepdims=True)).astype(np.float32)
-    best, likeness = np.empty(len(flat), dtype=int), np.empty(len(flat))
-    for first in range(0, len(flat), 16):  # so many at once stay in the processor's cache
+    best, similarity = np.empty(len(flat), dtype=int), np.empty(len(flat))
+    for first in range(0, len(flat), 16):  # chunks that fit into the processor's cache
         chunk = slice(first, first + 16)
-        of_shapes = np.abs(flat[chunk] @ units.T)  # (16, n_shapes)
+        similarities = np.abs(flat[chunk] @ units.T)  # (16, n_shapes)
         if allowed is not None:
-            of_shapes[~allowed[chunk]] = -1
-        best[chunk], likeness[chunk] = of_shapes.argmax(axis=1), of_shapes.max(axis=1)
-    return best.reshape(curves.shape[:-1]), likeness.reshape(curves.shape[:-1])
+            similarities[~allowed[chunk]] = -1
+        best[chunk], similarity[chunk] = similarities.argmax(axis=1), similarities.max(axis=1)
+    return best.reshape(curves.shape[:-1]), similarity.reshape(curves.shape[:-1])

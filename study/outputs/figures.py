@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pandas as pd
 
+from pipeline.brain.voxels import fill_volume
 from study.files import images
 from study.files.atomic import write_whole
 from study.files.tables import read_values, write_table
@@ -50,16 +51,15 @@ def save_text(text, name):
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def save_map(values, mask_img, name):
-    """Save values of voxels as ``fig/{name}.nii.gz``, which every viewer opens; NaN becomes 0.
+def save_map(values, mask_image, name):
+    """Save values of voxels as ``fig/{name}.nii.gz``, which every viewer opens. NaN becomes 0.
 
     values is an array of shape (n_voxels,), or (n_maps, n_voxels) for an image with a time axis.
     """
-    values = np.atleast_2d(np.nan_to_num(values)).astype(np.float32)
-    volume = np.zeros((*mask_img.shape, len(values)), dtype=np.float32)
-    volume[np.asarray(mask_img.dataobj) != 0] = values.T
-    code = int(mask_img.header["sform_code"])
-    image = images.make_image(volume if len(values) > 1 else volume[..., 0], mask_img.affine, code)
+    volumes = [fill_volume(voxels, mask_image) for voxels in np.atleast_2d(values)]
+    volume = np.stack(volumes, axis=-1) if len(volumes) > 1 else volumes[0]
+    code = int(mask_image.header["sform_code"])
+    image = images.make_image(np.nan_to_num(volume).astype(np.float32), mask_image.affine, code)
     with write_whole(figure_path(f"{name}.nii.gz")) as temporary:
         temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 

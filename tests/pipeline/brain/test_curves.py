@@ -1,4 +1,4 @@
-"""Both choices of layers over training; regions, their tests, and what is left of them when all are counted."""
+"""Check both choices of layers over training, and left minus right in regions with corrected tests."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Hemispheres and reliable voxels on the published masks; scores and differences on planted truth."""
+"""Check hemispheres and reliable voxels on the published masks, and scores on a known truth."""
 
 import gzip
 import struct
@@ -14,7 +14,7 @@ from pipeline.brain.hemispheres import assign_hemispheres, average_sides, find_m
 from pipeline.brain.regions import LANGUAGE_REGIONS, make_atlas_regions, make_cerebellum, make_spheres
 from pipeline.brain.reliability import select_reliable_voxels
 from pipeline.brain.scores import compute_brain_scores, compute_side_curves, resample_sides
-from pipeline.brain.voxels import compute_positions, make_blocks
+from pipeline.brain.voxels import compute_positions, fill_volume, find_inside, make_blocks
 from pipeline.errors import InputError
 
 
@@ -86,6 +86,22 @@ def test_positions_decide_whatever_the_order_of_the_voxels():
         assign_hemispheres(mask, rule="half")
 
 
+def test_a_volume_has_each_value_where_its_voxel_is():
+    inside = np.zeros((2, 3, 2), np.int8)
+    inside[1, 0, 1] = inside[0, 2, 0] = inside[1, 0, 0] = 1
+    mask = nibabel.Nifti1Image(inside, np.eye(4))
+    for dtype, expected in [(np.float32, np.float32), (float, float), (int, float), (bool, float)]:
+        volume = fill_volume(np.array([1, 0, 1], dtype=dtype), mask)
+        assert volume.dtype == expected
+        assert volume.shape == mask.shape
+        assert [volume[0, 2, 0], volume[1, 0, 0], volume[1, 0, 1]] == [1, 0, 1]
+        np.testing.assert_array_equal(np.isnan(volume), inside == 0)
+    np.testing.assert_array_equal(fill_volume(np.arange(3), mask)[find_inside(mask)], [0, 1, 2])
+    for wrong in (np.zeros((2, 2, 2)), np.ones((2, 2, 2, 2))):
+        with pytest.raises(InputError, match="the mask: expected voxels inside, in three dimensions, got"):
+            compute_positions(nibabel.Nifti1Image(wrong, np.eye(4)))
+
+
 def test_scores_are_of_the_best_layer_of_each_voxel():
     correlations = np.array([[0.1, 0.5, np.nan, np.nan], [0.3, 0.2, 0.4, np.nan]])
     np.testing.assert_allclose(compute_brain_scores([correlations[:, None]])[0, 0], [0.3, 0.5, 0.4, np.nan])
@@ -104,7 +120,7 @@ def test_scores_are_maxima_over_layers_of_averages_over_runs():
     np.testing.assert_allclose(averages[:, 0], scores.mean(axis=1), atol=1e-6)
     with pytest.raises(InputError, match=r"\(8, 50\) and \(9, 50\)"):
         compute_brain_scores([checkpoints[0], checkpoints[1][:, :8]])
-    with pytest.raises(InputError, match="'median': choose maximum or nested"):
+    with pytest.raises(InputError, match="expected maximum or nested, got 'median'"):
         compute_brain_scores(checkpoints, best_layer="median")
 
 
@@ -148,7 +164,7 @@ def test_voxels_of_another_brain_are_an_error():
 
 def test_the_language_regions_are_the_published_ones(published):
     mask, _ = of_language("en", published)
-    inside = np.asarray(mask.dataobj) != 0
+    inside = find_inside(mask)
     regions = make_spheres(mask)
     assert len(regions) == len(LANGUAGE_REGIONS) == 7
     mirror = find_mirror_voxels(mask)

@@ -1,4 +1,4 @@
-"""Every estimate lies within its interval, in tables and in sentences."""
+"""Check that every estimate lies within its interval, in tables and in sentences."""
 
 import re
 

@@ -1,9 +1,10 @@
-"""Plateaus within what is possible, against another solver; rises that are over, and rises that are not."""
+"""Check plateaus within bounds against another solver, and rises that are or are not over."""
 
 import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
+from pipeline.statistics.curve import Curve
 from pipeline.transitions.comparison import compare_curves
 from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.plateaus import find_closest_within, find_possible_range
@@ -50,7 +51,7 @@ def test_a_fit_within_bounds_is_that_without_them_where_it_can_be():
 def noisy(curve, sd, seed):
     rng = np.random.default_rng(seed)
     measured = curve + sd * rng.standard_normal(len(curve))
-    return measured, measured + sd * rng.standard_normal((300, len(curve)))
+    return Curve(measured, measured + sd * rng.standard_normal((300, len(curve))))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def noisy(curve, sd, seed):
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_planted_rise_or_fall_is_over_or_not(x0, beta, at_limit, at_start, sign):
-    curve, resamples = noisy(sigmoid(X, 0.5, 0.5 + 0.3 * sign, beta, x0), 0.002, seed=2)
-    row = detect_transition(X, curve, resamples)
+    curve = noisy(sigmoid(X, 0.5, 0.5 + 0.3 * sign, beta, x0), 0.002, seed=2)
+    row = detect_transition(X, curve)
     assert not row["is_flat"]
     assert (row["at_limit"], row["at_start"]) == (at_limit, at_start)
     if not (at_limit or at_start):
@@ -77,13 +78,13 @@ def test_a_planted_rise_or_fall_is_over_or_not(x0, beta, at_limit, at_start, sig
 
 def test_a_jump_to_the_last_checkpoint_is_not_over():
     """Nobody knows whether it goes on."""
-    curve, resamples = noisy(np.array([0, 0, 0, 0, 0, 0, 0, 0.1]), 0.003, seed=3)
-    assert detect_transition(X, curve, resamples)["at_limit"]
+    curve = noisy(np.array([0, 0, 0, 0, 0, 0, 0, 0.1]), 0.003, seed=3)
+    assert detect_transition(X, curve)["at_limit"]
 
 
 def test_a_flat_curve_has_no_transition_that_could_be_over():
-    curve, resamples = noisy(np.zeros(8), 0.01, seed=4)
-    row = detect_transition(X, curve, resamples)
+    curve = noisy(np.zeros(8), 0.01, seed=4)
+    row = detect_transition(X, curve)
     assert row["is_flat"]
     assert row["at_limit"] is row["at_start"] is False
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.statistics.resampling import resample_normal
 from pipeline.tasks import lm_eval_results, lm_eval_settings
 from report import overview
 from study.files.tables import write_table
@@ -120,7 +121,9 @@ def test_tasks_metrics_and_errors_are_read_and_the_newest_run_counts(written, mo
     assert headline.loc["step8", "local_hellaswag"] == by_name.loc[("local_hellaswag", "acc_norm"), "value"]
     assert headline.loc["step8", "local_grammar"] == p
     assert read_lm_eval("another").empty
-    curve, resamples = lm_eval_results.resample_results(table, ["step8", "step16"], 4000)["local_grammar"]
+    curve, resamples = resample_normal(lm_eval_results.select_headline_rows(table), ["step8", "step16"], 4000)[
+        "local_grammar"
+    ]
     np.testing.assert_array_equal(curve, [p, np.nan])
     assert np.isnan(resamples[:, 1]).all()
     assert resamples[:, 0].mean() == pytest.approx(p, abs=0.01)
@@ -187,7 +190,7 @@ def checkpoints_of(*revisions):
 def scores(*revisions, task="hellaswag"):
     """The curve of a task, as the notebook has it: the table and the resamples must agree."""
     table = read_benchmarks("me/lm", checkpoints_of(*revisions))[task].to_numpy()
-    curves = lm_eval_results.resample_results(read_lm_eval("me/lm", revisions), revisions)
+    curves = resample_normal(lm_eval_results.select_headline_rows(read_lm_eval("me/lm", revisions)), revisions)
     np.testing.assert_array_equal(curves[task][0], table)
     np.testing.assert_array_equal(np.isfinite(curves[task][1]).all(axis=0), np.isfinite(table))
     return list(table)
@@ -371,7 +374,7 @@ def test_a_study_without_lm_eval_has_no_scores(study_folder):
     assert read_benchmarks("me/lm", checkpoints_of("step8")).shape == (1, 0)
     assert describe_lm_eval_files(["me/lm"]) == differences("step8") == []
     (study_folder / "lm_eval_results").mkdir()
-    assert lm_eval_results.resample_results(read_lm_eval("me/lm", ["step8"]), ["step8"]) == {}
+    assert resample_normal(lm_eval_results.select_headline_rows(read_lm_eval("me/lm", ["step8"])), ["step8"]) == {}
 
 
 # ---------------------------------------------------------------- strange files, and those of others
