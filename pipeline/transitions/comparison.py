@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from pipeline.statistics.intervals import compute_interval
+from pipeline.tasks.table import classify_benchmark
 from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.flatness import (
     LEVEL,
@@ -28,16 +29,6 @@ COLUMNS = [
 
 # Left minus right with layers chosen on other runs, where runs are known; else at the published best layer.
 TARGETS = ("left_minus_right_nested", "left_minus_right")
-
-# What the benchmarks of the paper measure: formal competence is to know the language, functional
-# competence is to do something with it. Listeners to a story in one language are compared with what
-# the model can do in that language.
-FORMAL = {"en": ("blimp", "zorro", "acceptability"), "fr": ("french_bench_grammar",)}
-
-FUNCTIONAL = {
-    "en": ("arithmetic", "dyck", "arc_easy", "arc_challenge", "hellaswag"),
-    "fr": ("arithmetic", "dyck", "french_bench_arc_challenge", "french_bench_hellaswag"),
-}
 
 
 def compute_alignment(x, curve, resamples, other, other_resamples, nulls, bounds=None):
@@ -141,11 +132,6 @@ def compute_lead(x, curve, other, bounds=None):
     found = fit_sigmoids(x, curve, bounds)
     allowed = beta == np.reshape(found["beta"], (-1, 1))  # (n_curves, n_shapes)
     return x0[find_most_similar(np.asarray(other), units, allowed)[0]] - found["x0"]
-
-
-def classify_benchmark(curve, lang):
-    """What kind of competence in a language a benchmark measures: formal, functional, or other."""
-    return "formal" if curve in FORMAL[lang] else "functional" if curve in FUNCTIONAL[lang] else "other"
 
 
 def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
