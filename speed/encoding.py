@@ -86,7 +86,7 @@ def compare_regressors(rng, device, n_times):
     vectors = [rng.standard_normal((len(onsets), N_UNITS), dtype=np.float32) for onsets, _ in words]
     seconds, values = call_in_turn(
         {
-            "ours": lambda: make_layer_regressors(words, vectors, array_device(device)),
+            "ours": lambda: make_layer_regressors(words, vectors, choose_array_device(device)),
             NILEARN: lambda: make_published_regressors(words, vectors),
         },
         n_times,
@@ -106,7 +106,7 @@ def compare_regressors(rng, device, n_times):
 def compare_ridge(regressors, fmri, device, n_times):
     """Time the ridge of one layer, print how results differ, and return the median seconds by name."""
     folds = hold_out_runs([len(run) for run in fmri])
-    place = array_device(device)
+    place = choose_array_device(device)
     features, targets = np.concatenate(regressors), as_float32(np.concatenate(fmri), place)
     published = {
         "scikit-learn, one penalty": prepare_published_fit(regressors, fmri, 1e4, [0, 1]),
@@ -139,7 +139,7 @@ def compare_ridge(regressors, fmri, device, n_times):
     return take_medians(seconds)
 
 
-def array_device(device):
+def choose_array_device(device):
     """Return the device for arrays: None, which is NumPy, on the CPU."""
     return None if device.type == "cpu" else device
 
@@ -198,7 +198,7 @@ def correlate_as_published(measured, predicted):
 
 
 def prepare_himalaya_fold(regressors, fmri, device):
-    """Return a function that fits run 0 by himalaya: its correlations, and the penalty, chosen on our validation run."""
+    """Return a function that fits fold 0 by himalaya, with our validation run: correlations, penalty."""
     backend = set_backend("torch_cuda" if torch.device(device).type == "cuda" else "torch")
     x, y = (backend.asarray(np.concatenate(arrays[1:])) for arrays in (regressors, fmri))
     x_run, y_run = backend.asarray(regressors[0]), backend.asarray(fmri[0])
@@ -248,11 +248,11 @@ def prepare_bare_products(device):
     def multiply():
         regressors @ regressors.T
         for split, n_penalties in splits:
-            n_left, n_run = sum(n_scans[run] for run in split), n_scans[split[0]]
-            n_training = n_all - n_left
+            n_held_out, n_run = sum(n_scans[run] for run in split), n_scans[split[0]]
+            n_training = n_all - n_held_out
             split_weights = weights[: n_penalties * n_run, :n_training]
             for _ in range(n_penalties):
-                scans[:n_run, :n_left] @ scans[:n_left, :n_training]
+                scans[:n_run, :n_held_out] @ scans[:n_held_out, :n_training]
             for first in range(0, N_VOXELS, TARGETS_AT_ONCE):
                 split_weights @ voxels[:n_training, : N_VOXELS - first]
 
@@ -289,7 +289,7 @@ def fit_whole_checkpoint(device, threads):
 
 def write_full_study(rng):
     """Write random activations, timings and fMRI of full size; layers share memory while they are written."""
-    words = [word_times(rng, n_scans) for n_scans in SCANS_OF_RUNS]
+    words = [make_word_times(rng, n_scans) for n_scans in SCANS_OF_RUNS]
     write_arrays(onsets_offsets_path("en"), words)
     n_most = max(len(onsets) for onsets, _ in words) + N_LAYERS
     values = rng.standard_normal((n_most, N_UNITS), dtype=np.float32)
