@@ -14,7 +14,7 @@ from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
-from report import check_outputs, inputs, notices, overview
+from report import check_outputs, inputs, notices, overview, states
 from study.checkpoints import find_unused_token_rows
 from study.files import images
 from study.files.tables import parse_numbers, read_csv
@@ -116,7 +116,7 @@ def check_study(lang):
     lm_eval = read_lm_eval_files()
     for sentence in lm_eval[1]:
         results.error(sentence)
-    table = results.attempt(overview.tabulate_states, lang, lm_eval)
+    table = results.attempt(states.tabulate_states, lang, lm_eval)
     if table is not None:
         for sentence in [*overview.describe_parts(table)[1], *notices.describe_weights_of_models(table)]:
             results.warn(sentence)

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, is_same_part
-from report import overview
+from report import overview, states
 from study import progress
 from study.checkpoints import find_fitted_checkpoints
 from study.files.safe_joblib import read_arrays
@@ -43,7 +43,7 @@ def check_outputs(results, table, lang, lm_eval):
     matrices = results.attempt(fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
     with progress.bar(len(table), "checking", "checkpoint") as bar:
         for row in table.to_dict("records"):
-            for stage, path in overview.list_outputs(row["stem"], lang).items():
+            for stage, path in states.list_outputs(row["stem"], lang).items():
                 if stage == "activations" and row["fit"] == "done" and not path.is_file():
                     continue  # deleted, since they are fitted
                 results.attempt(check_record, results, path)

@@ -13,12 +13,11 @@ import yaml
 from pipeline.errors import InputError, explain_errors
 from pipeline.words.languages import LANGUAGES
 from study.paths import checkpoint_stem, lm_eval_path, study_folder
-from study.stages import STAGES
+from study.stages import PER_STORY, STAGES
 
 DEFAULT = Path(__file__).parents[1] / "config" / "default.yaml"
 EXAMPLE = "config/olmo2-7b.yaml is an example"
 AMOUNTS = ("megabytes", "minutes", "gpus")  # that a job requests
-PER_STORY = ("activations", "fit")  # stages with an output for every language; the others have one
 
 
 def read_config(path):

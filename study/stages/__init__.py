@@ -11,3 +11,4 @@ SCRIPTS = {
 }
 # In an order in which they can be run. The stage lm_eval runs the command of the same name.
 STAGES = (*SCRIPTS, "lm_eval")
+PER_STORY = ("activations", "fit")  # with an output for every language of the story
