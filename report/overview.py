@@ -25,36 +25,16 @@ MOST_NAMES = 6  # in a message
 
 
 def describe_study(lang):
-    """The overview as text."""
-    lines = [describe_study_folder(), ""]
-    needed = inputs.find_inputs(lang)
-    width = max(len(row["state"]) for row in needed)
-    lines += [f"{row['state']:<{width}}  {row['what']:<18} {row['path']}" for row in needed]
-    for is_optional, heading in ((False, "to get what is missing"), (True, "to get what is optional")):
-        missing = [
-            row for row in needed if row["is_optional"] == is_optional and not row["is_there"] and row["command"]
-        ]
-        if missing:
-            lines += ["", f"{heading}, in {study_folder()}:"]
-            steps = [step for row in missing for step in row["command"].split("; ")]
-            lines += [f"    {step}" for step in dict.fromkeys(steps)]
+    """Return the overview as text: inputs, a table of checkpoints, and notes on it."""
     lm_eval = read_lm_eval_files()
     table = tabulate_states(lang, lm_eval)
-    lines.append("")
+    lines = [describe_study_folder(), "", *describe_inputs(lang), ""]
     if table.empty:
         return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
-    shown = table.drop(columns=["name", "model", "revision", "same_weights_as"]).rename(
-        columns={"stem": "checkpoint", "left_minus_right": "L-R"}
-    )
     is_part, parts = describe_parts(table)
-    for benchmark, is_part_of in is_part.items():
-        shown[benchmark] = shown[benchmark].mask(is_part_of & (shown[benchmark] == "done"), "part")
-    shown["tokens"] = shown["tokens"].map(abbreviate_tokens)
-    shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
-    shown = shown.replace("missing", "-")
-    lines.append(shown.to_string(index=False))
-    lines += ["", f"language {lang}; - is missing; --todo STAGE prints the commands still to be run"]
-    if shown["L-R"].any():
+    lines += [format_table(table, is_part), ""]
+    lines.append(f"language {lang}; - is missing; --todo STAGE prints the commands still to be run")
+    if table["left_minus_right"].notna().any():
         lines.append("L-R: left minus right at each voxel's best layer, as published")
     if (table["fit"] == "averages").any():
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
@@ -64,29 +44,54 @@ def describe_study(lang):
     return "\n".join(lines)
 
 
+def describe_inputs(lang):
+    """Return a line for each input, and the commands that get what is missing, a list of str."""
+    rows = inputs.find_inputs(lang)
+    width = max(len(row["state"]) for row in rows)
+    lines = [f"{row['state']:<{width}}  {row['what']:<18} {row['path']}" for row in rows]
+    missing = [row for row in rows if row["command"] and not row["is_there"]]
+    for is_optional, heading in ((False, "to get what is missing"), (True, "to get what is optional")):
+        commands = [row["command"] for row in missing if row["is_optional"] == is_optional]
+        if commands:
+            steps = dict.fromkeys(step for command in commands for step in command.split("; "))
+            lines += ["", f"{heading}, in {study_folder()}:", *(f"    {step}" for step in steps)]
+    return lines
+
+
+def format_table(table, is_part):
+    """Return the states of all checkpoints as text; is_part as ``describe_parts`` returns it."""
+    shown = table.drop(columns=["name", "model", "revision", "same_weights_as"])
+    shown = shown.rename(columns={"stem": "checkpoint", "left_minus_right": "L-R"})
+    for benchmark in is_part:
+        shown[benchmark] = shown[benchmark].mask(is_part[benchmark] & (shown[benchmark] == "done"), "part")
+    shown["tokens"] = shown["tokens"].map(abbreviate_tokens)
+    shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
+    return shown.replace("missing", "-").to_string(index=False)
+
+
 def describe_lm_eval(table, lm_eval):
-    """Return a line for each thing in lm_eval's files that is not used."""
+    """Return a line for each result of lm_eval that is not used, and the reason."""
     return [f"lm_eval: {note}" for note in describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)]
 
 
 def describe_parts(table):
-    """Find the checkpoints that have a part of a benchmark only.
+    """Find the checkpoints that have only a part of a benchmark.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As ``states`` returns it.
+        As ``tabulate_states`` returns it.
 
     Returns
     -------
     is_part : pandas.DataFrame of bool, a row per checkpoint, with a column per benchmark
     sentences : list of str
-        Which part of which benchmark, for each model; which checkpoints have another part than most.
+        The part of each benchmark, for each model, and the checkpoints that have another part than most.
     """
     is_part = pd.DataFrame(False, index=table.index, columns=list(BENCHMARKS))
     sentences = []
     for name, rows in table.groupby("name", dropna=False):
-        which_model = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
+        suffix = f" ({name})" if table["name"].nunique(dropna=False) > 1 else ""
         for benchmark in BENCHMARKS:
             with contextlib.suppress(InputError):  # --check names damaged files
                 parts, usual = read_parts(benchmark, rows["stem"])
@@ -95,7 +100,7 @@ def describe_parts(table):
                 ]
                 words = [] if usual is None else [describe_part(benchmark, usual)]
                 words += describe_other_parts(benchmark, rows["stem"], parts, usual)
-                sentences += [f"{sentence}{which_model}" for sentence in words if sentence]
+                sentences += [f"{sentence}{suffix}" for sentence in words if sentence]
     return is_part, sentences
 
 
@@ -111,18 +116,18 @@ def abbreviate_tokens(tokens):
 
 
 def shorten(names):
-    """Return names with commas, a few of many."""
+    """Return names with commas, only a few of many."""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return ", ".join(names[:MOST_NAMES]) + more
 
 
 def format_json(lang):
-    """The overview for other programs."""
-    told = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
+    """Return the overview as JSON, for other programs."""
+    input_rows = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
     lm_eval = read_lm_eval_files()
     table = tabulate_states(lang, lm_eval)
     checkpoints = json.loads(table.to_json(orient="records"))
-    content = {"study_folder": str(study_folder()), "lang": lang, "inputs": told, "checkpoints": checkpoints}
+    content = {"study_folder": str(study_folder()), "lang": lang, "inputs": input_rows, "checkpoints": checkpoints}
     content["lm_eval"] = describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)
     content |= {"parts_of_benchmarks": describe_parts(table)[1], "notices": notices.describe_weights_of_models(table)}
     return json.dumps(content, indent=1)

@@ -120,7 +120,7 @@ def tabulate_states(lang, lm_eval=None):
     -------
     pandas.DataFrame, a row per checkpoint by model and training, with columns stem, name, model, revision,
     tokens, one for each stage, left_minus_right, and same_weights_as
-        name is the model's in file names, model as on the command line that is on record.
+        name is the model's in file names, model as on the command line on record.
         A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``). It has ``other
         options`` where most checkpoints of the model were made with different options. It is ``outdated``
         where its inputs have changed since, and ``damaged`` where its record or table cannot be read.
@@ -172,7 +172,7 @@ def count_texts(stem):
 
 
 def read_or_damaged(function, *arguments):
-    """Return what a function returns, or ``damaged``; ``--check`` shows what is wrong."""
+    """Return the value of a function, or ``damaged`` where it raises an InputError, which ``--check`` shows."""
     try:
         return function(*arguments)
     except InputError:
@@ -274,7 +274,7 @@ def mark_other_options(table, stage, lang):
 
 
 def read_options(path):
-    """Return what an output was made with, as JSON, without revision and sample; None where no record shows it."""
+    """Return the parameters of an output as JSON, without revision and sample; None without a record."""
     parameters = read_record_or_nothing(path).get("parameters")
     same = {"revision": None, "sample": None}
     return None if parameters is None else json.dumps(parameters | same, sort_keys=True)

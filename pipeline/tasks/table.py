@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Benchmark(NamedTuple):
-    """A benchmark of minimal pairs that a script of this project evaluates."""
+    """Describe a benchmark of minimal pairs, which a script of this project evaluates."""
 
     kinds: dict[str, str]  # by language of the story: formal or functional
     script: str

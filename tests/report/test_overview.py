@@ -116,7 +116,7 @@ def test_activations_may_be_deleted_when_they_are_fitted(tiny_study, stages, ove
     assert "averages: of the fit, single runs are missing" in overview_of()[1]
     status, told, _ = overview_of("--check")
     assert status == 1
-    assert f"{run_correlations} is missing, though {run_correlations.name}.json tells of it" in told
+    assert f"{run_correlations} is missing, though {run_correlations.name}.json lists it" in told
 
 
 def test_a_model_in_a_folder_that_was_relative_is_known_elsewhere(
