@@ -10,6 +10,7 @@ from helpers import ROOT
 from pipeline.errors import InputError
 from pipeline.tasks.lm_eval_settings import parse_model_args
 from study.config import list_checkpoints, make_lm_eval_command, make_options, read_config
+from study.stages import SCRIPTS
 
 CONFIGS = sorted((ROOT / "config").glob("*.yaml"))
 SMALL = {"model": "me/lm", "revisions": ["step1", "step2"]}
@@ -107,3 +108,7 @@ def test_a_model_of_the_hub_keeps_its_name(study_folder, write_config):
     assert arguments == {"pretrained": "me/lm", "revision": "step2", "dtype": "float16"}
     folder = Path(words[words.index("--output_path") + 1])
     assert folder == study_folder.absolute() / "lm_eval_results" / "me_lm_step2_hellaswag"
+
+
+def test_every_stage_has_its_script():
+    assert [script for script in SCRIPTS.values() if not (ROOT / script).is_file()] == []
