@@ -15,23 +15,23 @@ test: .venv/made
 	mypy
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# Kills at every step, races again and again: the long form of what make test does of it.
+# Kills at every step, and many races: the long form of tests that make test runs in short.
 soak: .venv/made
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/test_interruption.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/commands/test_interruption.py
 
-# Every causal architecture of Transformers against a plain loop, and a list of what came out.
+# Every causal architecture of Transformers against a plain loop, and a list of the results.
 architectures: .venv/made
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --architectures -n auto tests/test_architectures.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --architectures -n auto tests/pipeline/models/test_architectures.py
 
-# Some forty minutes; benchmarks/README.md says what comes out.
-bench: .venv/made_benchmarks
-	python -m benchmarks.encoding
-	python -m benchmarks.extraction
-	python -m benchmarks.minimal_pairs
-	python -m benchmarks.whole_study
+# About forty minutes; the results are in speed/README.md.
+bench: .venv/made_speed
+	python -m speed.encoding
+	python -m speed.extraction
+	python -m speed.minimal_pairs
+	python -m speed.whole_study
 
-.venv/made_benchmarks: .venv/made benchmarks/requirements.txt
-	python -m pip install --quiet -r benchmarks/requirements.txt
+.venv/made_speed: .venv/made speed/requirements.txt
+	python -m pip install --quiet -r speed/requirements.txt
 	touch $@
 
 .venv/made: requirements.txt

@@ -1,4 +1,4 @@
-"""A whole study, every stage of every checkpoint, with the scripts and files of README, by Snakemake.
+"""Run a whole study, every stage of every checkpoint, with the scripts and files of README, by Snakemake.
 
     make .venv/made .venv-snakemake/made
     export LTBA_DIR=/data/lpp
@@ -7,225 +7,232 @@
     $snakemake --configfile config/olmo2-7b.yaml --cores 16 --resources gpu=1  # on one machine
     $snakemake --configfile config/olmo2-7b.yaml --executor slurm --jobs 20    # on a cluster
 
-reads the study folder (LTBA_DIR, or the folder of this file) and makes in it what is missing, up to the tables and
-figures of the notebook; config/default.yaml says what a configuration may hold. What each job prints is in logs/
-in the study folder. A job that was killed goes on where it stopped.
+reads the study folder (LTBA_DIR, or the folder of this file) and makes what is missing in it, up to the tables and
+figures of the notebook. config/default.yaml explains every key of a configuration. The study folder has the output of
+each job in logs/. A job that was killed goes on where it stopped when it is sent again.
 
-Snakemake deletes what it makes anew, and knows files by their times alone, which change when they are copied. So
-what is there stays (all inputs are "ancient"), but for the tables of the notebook. Whether it is outdated is known by
-its checksums: `python llm_brain_asym.py` says so, and the script's --overwrite makes it anew.
+Snakemake deletes an output before it makes it again, and compares files only by their times, which change when files
+are copied. So existing files stay (all inputs are "ancient"), except for the tables of the notebook. Outdated files are
+found by their checksums: `python llm_brain_asym.py` shows them, and the script's --overwrite makes them again.
 """
 
 import os
 import re
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 HERE = Path(workflow.basedir)
-LTBA_DIR = Path(os.environ.get("LTBA_DIR") or HERE).absolute()
-if not LTBA_DIR.is_dir():
-    raise WorkflowError(f"LTBA_DIR={LTBA_DIR}: there is no such folder; make it, or name another")
-if re.search(r"\s", f"{HERE}{LTBA_DIR}"):
-    raise WorkflowError(f"{HERE}, {LTBA_DIR}: Snakemake's commands take no folders with spaces in their names")
+sys.path.insert(0, str(HERE))
+from pipeline.errors import InputError
+from pipeline.tasks.table import BENCHMARKS
+from study import paths
+from study.config import check_config, find_model, list_checkpoints, make_lm_eval_command, make_options
+from study.stages import SCRIPTS
 
 
 configfile: HERE / "config" / "default.yaml"
 
 
-# Paths below are those in the study folder, and so are Snakemake's own notes of what is finished.
+try:
+    LTBA_DIR = paths.study_folder().absolute()
+    os.environ["LTBA_DIR"] = str(LTBA_DIR)  # jobs on other machines inherit it
+    check_config(config, "--configfile")
+except InputError as error:
+    raise WorkflowError(str(error))
+if re.search(r"\s", f"{HERE}{LTBA_DIR}"):
+    raise WorkflowError(f"{HERE}, {LTBA_DIR}: expected folders without spaces in their names, which Snakemake requires")
+
+
+# Paths below are relative to the study folder, and so are Snakemake's own notes of what is finished.
 workdir: LTBA_DIR
 
 
-os.environ["LTBA_DIR"] = str(LTBA_DIR)  # jobs on other machines inherit it
 shell.prefix(f"export PATH={HERE}/.venv/bin:$PATH; set -euo pipefail; ")
 
-if not config["model"] or not config["revisions"]:
-    raise WorkflowError("which study? --configfile config/olmo2-7b.yaml, or another one with a model and revisions")
+STEMS = list_checkpoints(config)
+NAME = paths.checkpoint_stem(find_model(config))
+PAIRS = {"blimp": "blimp/data", "zorro": "Zorro/sentences/babyberta"}  # that are read, not made
 
-MODEL, REVISIONS = config["model"], config["revisions"]
-BENCHMARKS = ["blimp", "zorro", "arithmetic", "dyck"]
-PAIRS = {"blimp": "blimp/data", "zorro": "Zorro/sentences/babyberta"}  # those that are read
-STAGES = ["fit", *BENCHMARKS, "texts", "acceptability", "lm_eval"]
-if unknown := set(config["stages"]) - set(STAGES):
-    raise WorkflowError(f"stages: {', '.join(sorted(unknown))} is none; there are {', '.join(STAGES)}")
-IS_LOCAL = Path(LTBA_DIR, MODEL).is_dir()
-NAME = Path(LTBA_DIR, MODEL).resolve().name if IS_LOCAL else MODEL.replace("/", "_")
-REVISION_OF = {f"{NAME}_{revision}".replace("/", "_"): revision for revision in REVISIONS}
-CHECKPOINT = f"--model {LTBA_DIR / MODEL if IS_LOCAL else MODEL} --revision {{params.revision}} --threads {{threads}}"
+
+def relative(path):
+    """Return a path relative to the study folder."""
+    return str(path.relative_to(LTBA_DIR))
+
+
+ACTIVATIONS = relative(paths.activations_path("{stem}", "{lang}"))
+FITS = relative(paths.run_correlations_path("{stem}", "{lang}"))
+BENCHMARK = relative(paths.benchmark_path("{stem}", "{benchmark}"))
+LAST_TEXT = config["prompts"] - 1, config["samples"] - 1
+TEXTS = relative(paths.generated_text_path("{stem}", *LAST_TEXT, paths.generated_texts_folder()))
+ACCEPTABILITY = relative(paths.acceptability_path(find_model(config), paths.generated_texts_folder()))
+LM_EVAL = relative(paths.lm_eval_path("{stem}", "{task}"))
 
 
 wildcard_constraints:
-    stem="|".join(map(re.escape, REVISION_OF)),
+    stem="|".join(map(re.escape, STEMS)),
     lang="[a-z]{2}",
     benchmark="|".join(BENCHMARKS),
     task="|".join(map(re.escape, config["lm_eval"])) or "none",
 
 
-def revision(wildcards):
-    """The revision of a checkpoint."""
-    return REVISION_OF[wildcards.stem]
+def command(stage):
+    """Return a function of wildcards that returns the command line of a stage."""
+
+    def make_command(wildcards):
+        name = stage if stage != "benchmark" else wildcards.benchmark
+        options = make_options(config, name, wildcards.get("stem"), wildcards.get("lang"))
+        return f"python {HERE}/{SCRIPTS[name]} {options}"
+
+    return make_command
 
 
-def options(stage):
-    """What the configuration adds to a stage's command."""
-    return config["options"].get(stage) or ""
+def requested(stage, amount):
+    """Return a function of the amount that a job requests: twice the time and memory when it has failed."""
+
+    def multiply(wildcards, attempt):
+        return config["resources"][stage][amount] * (1 if amount == "gpus" else attempt)
+
+    return multiply
 
 
-def asked(stage, what):
-    """What a job of a stage asks for; of time and memory, twice as much when it has failed."""
-
-    def amount(wildcards, attempt):
-        return config["resources"][stage][what] * (1 if what == "gpus" else attempt)
-
-    return amount
-
-
-def of_stage(stage):
-    """The files that a stage leaves, of all checkpoints."""
-    if stage == "fit":
-        return expand("llms_brain_correlations/{stem}_runs_{lang}.npz", stem=REVISION_OF, lang=config["languages"])
-    if stage == "texts":
-        return expand(rules.texts.output, stem=REVISION_OF)
-    if stage == "acceptability":
-        return rules.acceptability.output
-    if stage == "lm_eval":
-        return expand(rules.lm_eval.output, stem=REVISION_OF, task=config["lm_eval"])
-    return expand(rules.benchmark.output, stem=REVISION_OF, benchmark=stage)
+def list_outputs(stage):
+    """Return the files that a stage writes for all checkpoints."""
+    patterns = {"fit": FITS, "texts": TEXTS, "acceptability": ACCEPTABILITY, "lm_eval": LM_EVAL}
+    pattern = patterns.get(stage, BENCHMARK)
+    return expand(pattern, stem=STEMS, lang=config["languages"], benchmark=stage, task=config["lm_eval"])
 
 
 rule all:
     input:
-        lambda wildcards: [str(path) for stage in config["stages"] for path in of_stage(stage)],
+        lambda wildcards: [path for stage in config["stages"] for path in list_outputs(stage)],
         expand("fig/{name}_{lang}_summary.txt", name=NAME, lang=config["languages"]) if "fit" in config["stages"] else [],
 
 
 rule activations:
     input:
-        ancient("lpp_{lang}_text.zip"),
-        ancient(lambda wildcards: f"lpp{wildcards.lang.upper()}_word_information.csv"),
+        ancient(relative(paths.text_path("{lang}"))),
+        ancient(lambda wildcards: relative(paths.word_timings_path(wildcards.lang))),
     output:
-        "llms_activations/{stem}_{lang}.lz4",
+        ACTIVATIONS,
     log:
         "logs/activations_{stem}_{lang}.txt",
     params:
-        revision=revision,
+        command=command("activations"),
     threads: config["threads"]["activations"]
     resources:
-        mem_mb=asked("activations", "megabytes"),
-        runtime=asked("activations", "minutes"),
-        gpu=asked("activations", "gpus"),
+        mem_mb=requested("activations", "megabytes"),
+        runtime=requested("activations", "minutes"),
+        gpu=requested("activations", "gpus"),
     shell:
-        f"python {HERE}/extract_llm_activations.py {CHECKPOINT} --lang {{wildcards.lang}} "
-        f"{options('activations')} > {{log}} 2>&1"
+        "{params.command} --threads {threads} > {log} 2>&1"
 
 
 rule fit:
     input:
-        ancient("llms_activations/{stem}_{lang}.lz4"),
-        ancient("lpp_{lang}_average_subject/average_subject_run-0.gz"),
+        ancient(ACTIVATIONS),
+        ancient(relative(paths.average_subject_path("{lang}", 0))),
     output:
-        "llms_brain_correlations/{stem}_runs_{lang}.npz",
+        FITS,
     log:
         "logs/fit_{stem}_{lang}.txt",
+    params:
+        command=command("fit"),
     threads: config["threads"]["fit"]
     resources:
-        mem_mb=asked("fit", "megabytes"),
-        runtime=asked("fit", "minutes"),
-        gpu=asked("fit", "gpus"),
+        mem_mb=requested("fit", "megabytes"),
+        runtime=requested("fit", "minutes"),
+        gpu=requested("fit", "gpus"),
     shell:
-        f"python {HERE}/fit_average_subject.py --model {{wildcards.stem}} --lang {{wildcards.lang}} "
-        f"--threads {{threads}} {options('fit')} > {{log}} 2>&1"
+        "{params.command} --threads {threads} > {log} 2>&1"
 
 
 rule benchmark:
     input:
         ancient(lambda wildcards: PAIRS.get(wildcards.benchmark, [])),
     output:
-        "{benchmark}_results/{stem}_{benchmark}.csv",
+        BENCHMARK,
     log:
         "logs/{benchmark}_{stem}.txt",
     params:
-        revision=revision,
-        options=lambda wildcards: options(wildcards.benchmark),
+        command=command("benchmark"),
     threads: config["threads"]["benchmark"]
     resources:
-        mem_mb=asked("benchmark", "megabytes"),
-        runtime=asked("benchmark", "minutes"),
-        gpu=asked("benchmark", "gpus"),
+        mem_mb=requested("benchmark", "megabytes"),
+        runtime=requested("benchmark", "minutes"),
+        gpu=requested("benchmark", "gpus"),
     shell:
-        f"python {HERE}/evaluate_llm_{{wildcards.benchmark}}.py {CHECKPOINT} {{params.options}} > {{log}} 2>&1"
+        "{params.command} --threads {threads} > {log} 2>&1"
 
 
-# Of a checkpoint's texts, which are written in order, the last one.
+# The last text of a checkpoint shows that all are written.
 rule texts:
     output:
-        f"generated_texts/{{stem}}_gen_{config['prompts'] - 1}_{config['samples'] - 1}.txt",
+        TEXTS,
     log:
         "logs/texts_{stem}.txt",
     params:
-        revision=revision,
+        command=command("texts"),
     threads: config["threads"]["texts"]
     resources:
-        mem_mb=asked("texts", "megabytes"),
-        runtime=asked("texts", "minutes"),
-        gpu=asked("texts", "gpus"),
+        mem_mb=requested("texts", "megabytes"),
+        runtime=requested("texts", "minutes"),
+        gpu=requested("texts", "gpus"),
     shell:
-        f"python {HERE}/generate_texts.py {CHECKPOINT} --n_samples {config['samples']} {options('texts')} > {{log}} 2>&1"
+        "{params.command} --threads {threads} > {log} 2>&1"
 
 
 rule acceptability:
     input:
-        expand(rules.texts.output, stem=REVISION_OF),
+        list_outputs("texts"),
     output:
-        update(f"generated_texts/{NAME}_gen_cola.csv"),  # which may know more judges and texts than are asked for here
+        update(ACCEPTABILITY),  # it may hold more classifiers and texts than are requested here
     log:
         f"logs/acceptability_{NAME}.txt",
+    params:
+        command=command("acceptability"),
     threads: config["threads"]["acceptability"]
     resources:
-        mem_mb=asked("acceptability", "megabytes"),
-        runtime=asked("acceptability", "minutes"),
-        gpu=asked("acceptability", "gpus"),
+        mem_mb=requested("acceptability", "megabytes"),
+        runtime=requested("acceptability", "minutes"),
+        gpu=requested("acceptability", "gpus"),
     shell:
-        f"python {HERE}/evaluate_linguistic_acceptability.py --model {NAME} {options('acceptability')} > {{log}} 2>&1"
+        "{params.command} --threads {threads} > {log} 2>&1"
 
 
 rule lm_eval:
     output:
-        directory("lm_eval_results/{stem}_{task}"),
+        directory(LM_EVAL),
     log:
         "logs/lm_eval_{stem}_{task}.txt",
     params:
-        checkpoint=lambda wildcards: f"pretrained={LTBA_DIR / MODEL}/{revision(wildcards)}"
-        if IS_LOCAL
-        else f"pretrained={MODEL},revision={revision(wildcards)}",
-        batch_size=lambda wildcards: config["lm_eval"][wildcards.task],
+        command=lambda wildcards: make_lm_eval_command(config, wildcards.stem, wildcards.task),
     threads: config["threads"]["lm_eval"]
     resources:
-        mem_mb=asked("lm_eval", "megabytes"),
-        runtime=asked("lm_eval", "minutes"),
-        gpu=asked("lm_eval", "gpus"),
+        mem_mb=requested("lm_eval", "megabytes"),
+        runtime=requested("lm_eval", "minutes"),
+        gpu=requested("lm_eval", "gpus"),
     shell:
-        "lm_eval --model hf --model_args {params.checkpoint},dtype=" + config["lm_eval_dtype"] + " --tasks {wildcards.task} "
-        "--batch_size {params.batch_size} --output_path {output} " + options("lm_eval") + " > {log} 2>&1"
+        "{params.command} > {log} 2>&1"
 
 
 rule notebook:
     input:
-        fits=expand("llms_brain_correlations/{stem}_runs_{{lang}}.npz", stem=REVISION_OF),
-        others=[of_stage(stage) for stage in config["stages"] if stage != "fit"],
-        mask=ancient("mask_lpp_{lang}.nii.gz"),
-        isc=ancient("isc_10trials_{lang}.gz"),
+        fits=expand(FITS, stem=STEMS, allow_missing=True),
+        benchmarks=[list_outputs(stage) for stage in config["stages"] if stage != "fit"],
+        mask=ancient(relative(paths.mask_path("{lang}"))),
+        isc=ancient(relative(paths.isc_path("{lang}"))),
     output:
         f"fig/{NAME}_{{lang}}_curves.csv",
-        f"fig/{NAME}_{{lang}}_summary.txt",  # which comes last
+        f"fig/{NAME}_{{lang}}_summary.txt",  # the last file of the notebook
     log:
         f"logs/notebook_{NAME}_{{lang}}.txt",
     threads: config["threads"]["notebook"]
     resources:
-        mem_mb=asked("notebook", "megabytes"),
-        runtime=asked("notebook", "minutes"),
-        gpu=asked("notebook", "gpus"),
+        mem_mb=requested("notebook", "megabytes"),
+        runtime=requested("notebook", "minutes"),
+        gpu=requested("notebook", "gpus"),
     shell:
         f"LTBA_MODEL={NAME} LTBA_LANG={{wildcards.lang}} jupyter execute {HERE}/analyze_results.ipynb "
         f"--output={LTBA_DIR}/fig/{NAME}_{{wildcards.lang}}.ipynb > {{log}} 2>&1"

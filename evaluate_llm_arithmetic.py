@@ -1,4 +1,4 @@
-"""Whether a language model can add, subtract and multiply: 12 + 7 = 19 against 12 + 7 = 18.
+"""Score sums, differences and products: 12 + 7 = 19 must be more probable than 12 + 7 = 18.
 
     python evaluate_llm_arithmetic.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B
 
@@ -7,16 +7,16 @@ writes  arithmetic_results/{model}_{revision}_arithmetic.csv   a row per paradig
                                                                a row per pair: log-probabilities (nats)
 
 in the study folder (LTBA_DIR, or the folder of this script). The pairs are made on the spot, the
-same ones for the same --seed: pipeline/arithmetic.py says how. The model is a name on the Hugging
+same for the same --seed (pipeline/tasks/arithmetic.py). The model is a name on the Hugging
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
-from study.command_line import minimal_pair_parser, run_script
+from study.command_line import make_benchmark_parser, run_script
 
 
 def main():
     """Score pairs of arithmetic problems with one checkpoint."""
-    parser = minimal_pair_parser(__doc__, batch_size=128)
+    parser = make_benchmark_parser(__doc__, "arithmetic")
     parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
     args = parser.parse_args()
 

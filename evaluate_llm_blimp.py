@@ -1,4 +1,4 @@
-"""Which of two sentences a language model finds more probable: the 67 paradigms of BLiMP.
+"""Score the 67 paradigms of BLiMP: the acceptable sentence of a pair must be more probable.
 
     python evaluate_llm_blimp.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B
 
@@ -10,12 +10,12 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is a nam
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
-from study.command_line import minimal_pair_parser, run_script
+from study.command_line import make_benchmark_parser, run_script
 
 
 def main():
     """Score the pairs of BLiMP with one checkpoint."""
-    args = minimal_pair_parser(__doc__, batch_size=64).parse_args()
+    args = make_benchmark_parser(__doc__, "blimp").parse_args()
 
     from study.inputs.blimp_zorro import read_blimp
     from study.paths import blimp_files

@@ -1,4 +1,4 @@
-"""Whether a language model keeps track of open brackets: ( [ ] ) against ( [ ] ].
+"""Score strings of brackets: ( [ ] ) must be more probable than ( [ ] ].
 
     python evaluate_llm_dyck.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B
 
@@ -6,16 +6,16 @@ writes  dyck_results/{model}_{revision}_dyck.csv            a row per paradigm: 
         dyck_results/{model}_{revision}_dyck_pairs.csv.gz   a row per pair: log-probabilities (nats)
 
 in the study folder (LTBA_DIR, or the folder of this script). The strings are made on the spot, the
-same ones for the same --seed: pipeline/dyck.py says how. The model is a name on the Hugging Face
+same for the same --seed (pipeline/tasks/dyck.py). The model is a name on the Hugging Face
 hub or a local folder, of which --revision names a sub-folder.
 """
 
-from study.command_line import minimal_pair_parser, run_script
+from study.command_line import make_benchmark_parser, run_script
 
 
 def main():
     """Score pairs of strings of brackets with one checkpoint."""
-    parser = minimal_pair_parser(__doc__, batch_size=32)
+    parser = make_benchmark_parser(__doc__, "dyck")
     parser.add_argument("--seed", type=int, default=12345, help="which strings are drawn (default: 12345)")
     args = parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Which of two sentences a language model finds more probable: the 23 paradigms of Zorro.
+"""Score the 23 paradigms of Zorro: the acceptable sentence of a pair must be more probable.
 
     python evaluate_llm_zorro.py --model allenai/OLMo-2-1124-7B --revision stage1-step150-tokens1B
 
@@ -10,12 +10,12 @@ in the study folder (LTBA_DIR, or the folder of this script). The model is a nam
 Face hub or a local folder, of which --revision names a sub-folder.
 """
 
-from study.command_line import minimal_pair_parser, run_script
+from study.command_line import make_benchmark_parser, run_script
 
 
 def main():
     """Score the pairs of Zorro with one checkpoint."""
-    args = minimal_pair_parser(__doc__, batch_size=64).parse_args()
+    args = make_benchmark_parser(__doc__, "zorro").parse_args()
 
     from study.inputs.blimp_zorro import read_zorro
     from study.paths import zorro_files

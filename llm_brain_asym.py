@@ -2,8 +2,11 @@
 
     python llm_brain_asym.py --lang en
     python llm_brain_asym.py --todo fit | parallel -j 2
+    python llm_brain_asym.py --config config/olmo2-7b.yaml --todo activations fit | parallel -j 2
 
-In a notebook, ``import llm_brain_asym`` gives the functions of ``study.paths``, which name every file of a study.
+--todo prints commands for checkpoints with at least one output. With --config, it prints commands for all
+checkpoints of a configuration, with its options. In a notebook, ``import llm_brain_asym`` gives the functions of
+``study.paths``, which name every file of a study.
 """
 
 import sys
@@ -15,9 +18,9 @@ from study.stages import STAGES
 
 
 def main():
-    """Print the study at a glance, or what the options ask for."""
+    """Print the study at a glance, or the check or the commands that the options request."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
+    parser.add_argument("--lang", choices=LANGUAGES, help="language of the story (default: en, or those of --config)")
     parser.add_argument("--json", action="store_true", help="print it for other programs")
     parser.add_argument(
         "--check",
@@ -27,22 +30,32 @@ def main():
     parser.add_argument(
         "--todo",
         nargs="+",
-        choices=[stage for stage in STAGES if stage != "lm_eval"],
+        choices=STAGES,
         help="print the commands that are still to be run for these stages, a line each",
     )
+    parser.add_argument("--config", metavar="FILE", help="with --todo: definition of a study, as config/olmo2-7b.yaml")
     args = parser.parse_args()
+    if args.config and not args.todo:
+        parser.error("--config: expected --todo with it, got none")
+    if "lm_eval" in (args.todo or []) and not args.config:
+        parser.error("--todo lm_eval: expected --config, which names the tasks, got none")
 
-    from report import check, overview, todo
+    from report import check, configured, overview, states, todo
+    from study.config import read_config
 
-    if args.todo:
-        todo.print_to_do(args.todo, args.lang)
+    lang = args.lang or "en"
+    if args.config:
+        config = read_config(args.config)
+        configured.print_configured(args.todo, config, [args.lang] if args.lang else config["languages"])
+    elif args.todo:
+        todo.print_to_do(args.todo, lang)
     elif args.check:
-        results = check.check_study(args.lang)
+        results = check.check_study(lang)
         print(results.in_words())
         sys.exit(1 if results.errors else 0)
     else:
-        print(overview.format_json(args.lang) if args.json else overview.describe_study(args.lang))
-        overview.find_reliable_sides(args.lang)  # what is wrong with mask or ISC is an error, though the rest is shown
+        print(overview.format_json(lang) if args.json else overview.describe_study(lang))
+        states.find_reliable_sides(lang)  # a wrong mask or ISC is an error, though the rest is shown
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What a study looks like on the terminal."""
+"""Describe a study: states, checks, commands to run, figures and pages."""

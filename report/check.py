@@ -1,7 +1,7 @@
-"""Every check that a later stage would make, before it costs days: ``python llm_brain_asym.py --check``.
+"""Make every check that a later stage would make, before it costs days: ``python llm_brain_asym.py --check``.
 
-The checks call the functions that the stages call, and show what is there: a study may be whole, and
-yet not be the one that was meant.
+The checks call the functions that the stages call. They also describe the study, which may be complete and still
+not the intended study.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
-from report import check_outputs, inputs, notices, overview
+from report import check_outputs, inputs, notices, overview, states
 from study.checkpoints import find_unused_token_rows
 from study.files import images
 from study.files.tables import parse_numbers, read_csv
@@ -42,50 +42,52 @@ from study.paths import (
 )
 from study.require import require_input
 
-# Words that fill less of the scans than this, and leave a longer rest, hint at scans of another TR. A rest
-# of 20 s is harmless in any case: as much is cut off.
+# The TR may be wrong where words fill less of the scans than this share, and leave a longer rest than this. A rest of
+# 20 s is harmless in any case: the fit cuts off 20 s.
 LEAST_SHARE_FILLED, LONGEST_REST_S = 0.85, 20.0
 LEAST_SHARE_MIRRORED = 0.8
 
 
 class Results:
-    """Results of checks: lines on what is there, warnings, and errors, lists of str."""
+    """Collect results of checks: lines that describe the study, warnings and errors, lists of str."""
 
     def __init__(self):
         self.lines, self.warnings, self.errors = [], [], []
 
     def attempt(self, function, *arguments):
-        """Return what a function returns; what it refuses is an error, and None is returned."""
+        """Return the value of a function; record an InputError, and return None."""
         try:
             return function(*arguments)
         except InputError as error:
             self.error(str(error))
             return None
 
-    def line(self, what, function, *arguments):
-        """Add the line that a function returns, if any; what it refuses is an error."""
+    def line(self, name, function, *arguments):
+        """Add the line that a function returns, if any, after a name; record an InputError."""
         text = self.attempt(function, *arguments)
         if text:
-            self.lines.append(f"{what:<15} {text}")
+            self.lines.append(f"{name:<15} {text}")
 
     def warn(self, text):
-        """Add a warning, unless it was given."""
+        """Add a warning, once."""
         if text not in self.warnings:
             self.warnings.append(text)
 
     def error(self, text):
-        """Add an error, unless it was given: several checks may read the same file."""
+        """Add an error, once: several checks may read the same file."""
         text = " ".join(text.split())
         if text not in self.errors:
             self.errors.append(text)
 
     def in_words(self):
-        """Return everything as text: lines, warnings, errors, and the sum of it."""
+        """Return everything as text: lines, warnings, errors, and a summary."""
         lines = [*self.lines, *[f"warning: {text}" for text in self.warnings]]
         lines += [f"error: {text}" for text in self.errors]
         if not self.errors:
             n = len(self.warnings)
-            lines.append(f"no error, {n} warning{'s' * (n > 1)}" if n else "nothing is wrong")
+            lines.append(
+                "nothing is wrong" if n == 0 else f"no error, {n} warning" if n == 1 else f"no error, {n} warnings"
+            )
         return "\n".join(lines)
 
 
@@ -99,10 +101,10 @@ def check_study(lang):
     Returns
     -------
     Results
-        A further check is one more call of ``line`` or ``attempt`` in here or in what is called here.
+        A new check is one more call of ``line`` or ``attempt``.
     """
     results = Results()
-    for read in (read_texts, read_word_timings):  # each for itself: one must not hide the other
+    for read in (read_texts, read_word_timings):  # separately: one error must not hide the other
         results.attempt(read, lang)
     results.line("story", describe_story, lang)
     results.line("fMRI", describe_fmri, results, lang)
@@ -116,7 +118,7 @@ def check_study(lang):
     lm_eval = read_lm_eval_files()
     for sentence in lm_eval[1]:
         results.error(sentence)
-    table = results.attempt(overview.tabulate_states, lang, lm_eval)
+    table = results.attempt(states.tabulate_states, lang, lm_eval)
     if table is not None:
         for sentence in [*overview.describe_parts(table)[1], *notices.describe_weights_of_models(table)]:
             results.warn(sentence)
@@ -130,7 +132,7 @@ def check_study(lang):
 
 
 def describe_story(lang):
-    """Return in words how much of the story there is, and where its words are; as extraction reads it."""
+    """Return the numbers of runs and words of the story in words, as the extraction reads them."""
     texts, words_of_runs, onsets_offsets = read_story(lang)
     spans = np.concatenate(place_words(words_of_runs, texts, lang))
     check_same_timings(onsets_offsets, lang)
@@ -140,7 +142,7 @@ def describe_story(lang):
 
 
 def describe_fmri(results, lang):
-    """Return in words how much fMRI there is, and where the story ends in it; as the fit reads it."""
+    """Return the numbers of runs, scans and voxels in words, and where the story ends, as the fit reads them."""
     fmri = read_average_subject(lang)
     n_scans, n_voxels = [len(run) for run in fmri], fmri[0].shape[1]
     line = f"{len(fmri)} runs, {sum(n_scans):,} scans of {n_voxels:,} voxels"
@@ -189,7 +191,7 @@ def compare_ends(results, n_scans, lang):
 
 
 def describe_mask(results, lang):
-    """Return in words how many voxels the mask has on either side, and where; as the notebook reads it."""
+    """Return the numbers of voxels on either side of the mask in words, as the notebook reads it."""
     path, mask = mask_path(lang), read_mask(lang)
     with add_context(path):
         left, right = assign_hemispheres(mask)
@@ -209,7 +211,7 @@ def describe_mask(results, lang):
 
 
 def describe_isc(lang):
-    """Return in words which voxels are reliable; as the notebook reads them."""
+    """Return the numbers of reliable voxels in words, as the notebook reads them."""
     require_input(isc_path(lang), LATERALIZATION)
     left, right = assign_hemispheres(read_mask(lang))
     isc = read_isc(lang, n_voxels=len(left))
@@ -230,8 +232,8 @@ def describe_regions(lang):
 
 
 def describe_optional(row, lang):
-    """Return in words what an optional input holds; row as in ``inputs.find_inputs``."""
-    # A clone without its data is damaged; an input that the user does not want is not there at all.
+    """Return the content of an optional input in words; row as in ``inputs.find_inputs``."""
+    # A clone without its data is damaged. An input that the user does not want has no folder at all.
     top = study_folder() / row["path"].relative_to(study_folder()).parts[0]
     if row["state"] == "not there (optional)" and (top == row["path"] or not top.is_dir()):
         return row["state"]
@@ -248,7 +250,7 @@ def describe_optional(row, lang):
 
 
 def describe_atlas(lang):
-    """Return in words how many regions of the atlas lie in the mask; as the notebook reads them."""
+    """Return the number of regions of the atlas in the mask in words, as the notebook reads them."""
     atlas = read_atlas()
     if not mask_path(lang).is_file():
         return "there"
@@ -260,7 +262,7 @@ def describe_atlas(lang):
 
 
 def check_tokens_table(results, table):
-    """Warn of rows of training_tokens.csv that are of no checkpoint."""
+    """Warn of rows of training_tokens.csv that match no checkpoint."""
     checkpoints = zip(table["name"], table["revision"].fillna(""), strict=True)
     rows = find_unused_token_rows(checkpoints)
     if len(rows):

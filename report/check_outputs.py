@@ -1,14 +1,11 @@
-"""Checks of what the stages have made: is every file as it was written, and do files agree?
-
-``check.check_study`` calls ``check_outputs``.
-"""
+"""Check the outputs of the stages: whether files are as they were written, and whether they agree."""
 
 import numpy as np
 
 from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, is_same_part
-from report import overview
+from report import overview, states
 from study import progress
 from study.checkpoints import find_fitted_checkpoints
 from study.files.safe_joblib import read_arrays
@@ -39,13 +36,13 @@ FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit th
 def check_outputs(results, table, lang, lm_eval):
     """Check the outputs of every checkpoint, and whether those of a model agree; return their number in words."""
     is_to_be_fitted = [activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]]
-    # Where inputs are wrong, that is what to mend first.
+    # Wrong inputs must be corrected first.
     matrices = results.attempt(fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
     with progress.bar(len(table), "checking", "checkpoint") as bar:
         for row in table.to_dict("records"):
-            for stage, path in overview.list_outputs(row["stem"], lang).items():
+            for stage, path in states.list_outputs(row["stem"], lang).items():
                 if stage == "activations" and row["fit"] == "done" and not path.is_file():
-                    continue  # deleted, since they are fitted
+                    continue  # deleted after the fit
                 results.attempt(check_record, results, path)
                 if row[stage] == "outdated":
                     results.error(f"{path} was made from other files than are there now")
@@ -74,12 +71,12 @@ def fit_matrices(lang):
 
 
 def check_record(results, path):
-    """Check that an output, and those that came with it, are the files that were written."""
+    """Check that an output, and the files on its record, are as they were written."""
     written = read_record(path).get("sha256", {})
     for name, checksum in written.items():
         file = path.with_name(name)
         if not file.is_file():
-            results.error(f"{file} is missing, though {path.name}.json tells of it: make it again")
+            results.error(f"{file} is missing, though {path.name}.json lists it: make it again")
         elif compute_sha256(file) != checksum:
             results.error(f"{file} is not as it was written: make it again with --overwrite")
 
@@ -98,7 +95,7 @@ def check_activations(row, lang, matrices):
 def check_correlations(results, table, lang):
     """Check that correlations have the voxels of the mask, are averages of runs, and agree within a model."""
     mask = results.attempt(read_mask, lang) if mask_path(lang).is_file() else None
-    shapes: dict = {}  # of a model: the layers and runs of its checkpoints
+    shapes: dict = {}  # by model: the numbers of layers and runs of its checkpoints
     for row in table[table["fit"].isin(FITTED)].to_dict("records"):
         correlations = results.attempt(read_correlations, row["stem"], lang)
         if correlations is None:
@@ -107,19 +104,20 @@ def check_correlations(results, table, lang):
         shapes.setdefault(row["name"], []).append((n_layers, n_runs))
         if mask is not None and n_voxels != (inside := int((np.asarray(mask.dataobj) != 0).sum())):
             results.error(f"correlations of {row['stem']}: {n_voxels} voxels, but {inside} in the mask")
-        for layer, of_runs in enumerate(correlations):
+        for layer, layer_runs in enumerate(correlations):
             path = layer_correlations_path(row["stem"], layer, lang)
             average = results.attempt(read_arrays, path) if path.is_file() else None
-            expected = of_runs.mean(axis=0)
+            expected = layer_runs.mean(axis=0)
             is_array = isinstance(average, np.ndarray) and average.shape == expected.shape
             if not is_array or not np.allclose(np.asarray(average), expected, atol=1e-5, equal_nan=True):
                 runs = run_correlations_path(row["stem"], lang).name
                 results.error(f"{path} is not the average of the runs in {runs}")
-    for model, of_model in shapes.items():
-        for what, numbers in zip(("layers", "runs"), map(set, zip(*of_model, strict=True)), strict=True):
-            numbers -= {1} if what == "runs" else set()  # averages, of which single runs are not known
+    for model, model_shapes in shapes.items():
+        n_layers, n_runs = (set(numbers) for numbers in zip(*model_shapes, strict=True))
+        n_runs -= {1}  # averages, whose single runs are unknown
+        for unit, numbers in (("layers", n_layers), ("runs", n_runs)):
             if len(numbers) > 1:
-                results.error(f"checkpoints of {model} have {' and '.join(map(str, sorted(numbers)))} {what}")
+                results.error(f"checkpoints of {model} have {' and '.join(map(str, sorted(numbers)))} {unit}")
 
 
 def check_benchmark(stem, benchmark):
@@ -136,7 +134,7 @@ def check_benchmark(stem, benchmark):
 
 
 def check_curve(results, model, rows, lang, lm_eval):
-    """Check what the notebook reads of a model: its checkpoints, benchmarks and texts."""
+    """Check the files that the notebook reads for a model: checkpoints, benchmarks and texts."""
     fitted = rows[rows["fit"].isin(FITTED)]
     if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
         results.warn(f"left out of curves, since their training tokens are not known: {overview.shorten(unknown)}")

@@ -1,4 +1,4 @@
-"""What a study reads that it does not make itself: where it belongs, whether it is there, how to get it."""
+"""List the inputs of a study: where they belong, whether they are usable, and how to get them."""
 
 from study.inputs.blimp_zorro import BLIMP, ZORRO
 from study.paths import (
@@ -19,7 +19,7 @@ LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://op
 
 
 def find_inputs(lang):
-    """Return what a study reads that it does not make itself.
+    """Return the inputs of a study.
 
     Parameters
     ----------
@@ -28,8 +28,8 @@ def find_inputs(lang):
     Returns
     -------
     list of dict with what, path, source, command, is_optional, is_there, state
-        The command puts the input in its place, in the study folder; it is empty for the user's own
-        files. The state is ``there``, or says in words why the input cannot be used.
+        The command puts the input in its place in the study folder. It is empty for the user's own
+        files. The state is ``there``, or the reason in words why the input cannot be used.
     """
     folder, name = study_folder(), lang.upper()
     average_subject = average_subject_path(lang, 0).parent
@@ -39,13 +39,17 @@ def find_inputs(lang):
     rows = [
         ("text of the story", text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
         (
-            *("word timings", word_timings_path(lang), f"{DS003643} (annotation/{name})"),
+            "word timings",
+            word_timings_path(lang),
+            f"{DS003643} (annotation/{name})",
             f"curl --fail -O {timings}/{name}/lpp{name}_word_information.csv",
         ),
         ("brain mask", mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
         ("ISC", isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
         (
-            *("average subject", average_subject, LPP),
+            "average subject",
+            average_subject,
+            LPP,
             f"{clone}; cp -r lpp_published/{average_subject.name} .  # or made by its compute_average_subject_fmri.py",
         ),
         ("BLiMP", blimp, BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),
@@ -68,7 +72,7 @@ def find_inputs(lang):
 
 
 def describe_input(path, files_in_it, is_optional):
-    """Return in words whether an input can be used; files_in_it is None where a file is expected."""
+    """Return the state of an input in words; files_in_it is None where a file is expected."""
     if path.is_symlink() and not path.exists():
         return "is a link to nothing"
     if files_in_it is None and path.is_dir():

@@ -1,4 +1,4 @@
-"""What readers of a study must know about its checkpoints, though no file is damaged."""
+"""Describe what is unusual about the checkpoints of a study, though no file is damaged."""
 
 import pandas as pd
 
@@ -8,14 +8,14 @@ from study.outputs.same_weights import describe_weights, mark_equal
 def mark_same_weights(table, fingerprints):
     """Return the overview's table with a column that names checkpoints of the same model with the same weights.
 
-    Only checkpoints whose training tokens are known are compared: no other has a place on a curve.
+    Only checkpoints with known training tokens are compared: only these are points of a curve.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As ``overview.states`` makes it.
+        As ``states.tabulate_states`` makes it.
     fingerprints : dict of str to set
-        By stem (see ``study.read_fingerprints``).
+        By stem (see ``same_weights.read_fingerprints``).
     """
     table = table.assign(same_weights_as="")
     for _, rows in table[table["tokens"].notna()].groupby("name", dropna=False):

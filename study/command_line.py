@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import InputError, is_out_of_memory
+from pipeline.tasks.table import BENCHMARKS
 
 
-def minimal_pair_parser(doc, batch_size):
-    """The options that the four evaluate_llm_*.py have in common."""
+def make_benchmark_parser(doc, benchmark):
+    """Return a parser of the options that all evaluate_llm_*.py share."""
     parser = ArgumentParser(doc)
     add_checkpoint_arguments(parser)
+    batch_size = BENCHMARKS[benchmark].batch_size
     parser.add_argument(
         "--batch_size", type=whole_number, default=batch_size, help=f"sentences at once (default: {batch_size})"
     )
@@ -31,14 +33,14 @@ def minimal_pair_parser(doc, batch_size):
 
 
 def checkpoint_name(text):
-    """An option's value that names a model: it becomes part of file names."""
+    """Return the name of a model, which becomes part of file names."""
     if not text.strip() or not text.isprintable():
         raise argparse.ArgumentTypeError(f"{text!r} is no name")
     return text
 
 
 def revision_name(text):
-    """An option's value that names a revision: a sub-folder of a local model, and never one elsewhere."""
+    """Return the name of a revision, which must be a sub-folder of a local model."""
     text = checkpoint_name(text)
     if text.startswith("/") or ".." in Path(text).parts:
         raise argparse.ArgumentTypeError(f"{text} leads out of the model's folder")
@@ -46,20 +48,20 @@ def revision_name(text):
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse, with mistakes told in one line."""
+    """Parse options, and report a mistake in one line."""
 
     def __init__(self, doc):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def error(self, message):
-        """Tell a mistake and end with status 2."""
+        """Print a mistake and end with status 2."""
         if message.startswith("argument --lang:"):
             message += "; CONTRIBUTING.md explains how to add a language"
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help shows all options)\n")
 
 
 def add_checkpoint_arguments(parser):
-    """The options of every script that loads a checkpoint."""
+    """Add the options of every script that loads a checkpoint."""
     parser.add_argument(
         "--model", type=checkpoint_name, required=True, help="name on the Hugging Face hub, or local folder"
     )
@@ -75,11 +77,11 @@ def add_checkpoint_arguments(parser):
         default="float32",
         help="in which the model computes (default: float32)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+    parser.add_argument("--overwrite", action="store_true", help="make the output again if it exists")
 
 
 def add_device_arguments(parser):
-    """The options of every script that computes much."""
+    """Add the options of every script that computes on a device."""
     parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument(
         "--threads", type=whole_number, help="cores of the CPU to use, where several jobs share them (default: all)"
@@ -87,7 +89,7 @@ def add_device_arguments(parser):
 
 
 def whole_number(text):
-    """An option's value that must be 1 or more."""
+    """Return a whole number of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
@@ -95,9 +97,8 @@ def whole_number(text):
 
 
 def run_script(main):
-    """Run a script's main(): bad input ends it with one line on standard error and status 2."""
-
-    end_in_one_line()
+    """Run the ``main`` of a script: an InputError ends it with one line on standard error and status 2."""
+    install_signal_handlers()
     try:
         try:
             main()
@@ -109,19 +110,19 @@ def run_script(main):
         if isinstance(error, BrokenPipeError) and is_reader_gone():
             sys.exit(128 + signal.SIGPIPE)
         if isinstance(error, InputError):
-            told = str(error)
+            message = str(error)
         elif is_out_of_memory(error):
-            told = "the memory does not hold it: --device cpu may have more"
+            message = "the memory does not hold it: --device cpu may have more"
         elif isinstance(error, OSError):  # a full disk, a folder that is gone
-            told = f"{error.filename or 'a file'}: {error.strerror or error}"
+            message = f"{error.filename or 'a file'}: {error.strerror or error}"
         else:
             raise
-        print(f"{Path(sys.argv[0]).name}: {' '.join(told.split())}", file=sys.stderr)
+        print(f"{Path(sys.argv[0]).name}: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
 
 
 def is_reader_gone():
-    """Return whether nobody reads standard output any more (``| head``); nothing more is written to it then."""
+    """Return whether the reader of standard output has ended (``| head``). If so, write nothing more to it."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     is_gone = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
@@ -133,7 +134,7 @@ def is_reader_gone():
 def stop(number, _):
     """End the process with status 130 (SIGINT) or 143 (SIGTERM)."""
     script, name = Path(sys.argv[0]).name, signal.Signals(number).name
-    with contextlib.suppress(Exception):  # it may be in the middle of a print
+    with contextlib.suppress(Exception):  # a print may be going on
         sys.stdout.flush()
     line = f"{script}: stopped by {name}; the same command goes on from what is finished\n"
     # A progress bar leaves the cursor in its line.
@@ -141,14 +142,14 @@ def stop(number, _):
     os._exit(128 + number)
 
 
-def end_in_one_line():
-    """Let SIGINT and SIGTERM end this process with ``stop``, unless they are ignored (``nohup``, ``&``)."""
+def install_signal_handlers():
+    """Install ``stop`` for SIGINT and SIGTERM, unless they are ignored (``nohup``, ``&``)."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
 
 
 def ignore_signals():
-    """Let both do nothing: the work is done, and Python is about to end."""
+    """Ignore SIGINT and SIGTERM: the work is done, and Python is about to end."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -139,6 +139,11 @@ def lm_eval_folder():
     return study_folder() / "lm_eval_results"
 
 
+def lm_eval_path(stem, task):
+    """Return the folder that lm_eval writes to, for a checkpoint and a task of a configuration."""
+    return lm_eval_folder() / f"{stem}_{task}"
+
+
 def figure_path(name):
     """A file of the notebook's, by its name with its ending."""
     return study_folder() / "fig" / name

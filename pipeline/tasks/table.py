@@ -1,30 +1,57 @@
-"""Describe the benchmarks of minimal pairs: their sizes, and which part of one a checkpoint has.
+"""List the benchmarks, and describe which part of a benchmark a checkpoint has.
 
-A part is a sorted tuple of (paradigm, number of pairs), an entry per paradigm; the number is None where
-a table does not have it.
+A new benchmark is one row of BENCHMARKS, one file in ``pipeline/tasks/`` or ``study/inputs/`` that makes or reads its
+pairs, and one script. A part is a sorted tuple of (paradigm, number of pairs), an entry per paradigm. The number is
+None where a table does not have it.
 """
 
 from typing import NamedTuple
 
-BENCHMARKS = ("blimp", "zorro", "arithmetic", "dyck")
 
+class Benchmark(NamedTuple):
+    """Describe a benchmark of minimal pairs, which a script of this project evaluates."""
 
-class Size(NamedTuple):
-    """The size of a whole benchmark."""
-
+    kinds: dict[str, str]  # by language of the story: formal or functional
+    script: str
+    batch_size: int  # sentences at once, unless the user chooses
     n_paradigms: int
     n_pairs: int  # of all paradigms
     pairs_per_paradigm: int
+    is_exact: bool = True  # whether n_pairs is the same for every seed
+    smaller_paradigms: tuple[str, ...] = ()  # with fewer pairs than the others
 
 
-SIZES = {
-    "blimp": Size(67, 67_000, 1_000),
-    "zorro": Size(23, 46_000, 2_000),
-    "arithmetic": Size(9, 6_200, 1_000),  # with the default seed; a few more or fewer with others
-    "dyck": Size(7, 7_000, 1_000),
-}
 # There are fewer problems with numbers of one digit. How many of them make pairs depends on the seed.
-SMALLER_PARADIGMS = {"addition_1_digit", "subtraction_1_digit", "multiplication_1_digit"}
+ONE_DIGIT = ("addition_1_digit", "subtraction_1_digit", "multiplication_1_digit")
+
+# Formal competence is knowledge of the language. Functional competence is the use of language for a task. A story in
+# one language is compared with what the model can do in that language.
+FORMAL, FUNCTIONAL = "formal", "functional"
+BOTH_FUNCTIONAL = {"en": FUNCTIONAL, "fr": FUNCTIONAL}
+
+BENCHMARKS = {
+    "blimp": Benchmark({"en": FORMAL}, "evaluate_llm_blimp.py", 64, 67, 67_000, 1_000),
+    "zorro": Benchmark({"en": FORMAL}, "evaluate_llm_zorro.py", 64, 23, 46_000, 2_000),
+    "arithmetic": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_arithmetic.py", 128, 9, 6_200, 1_000, False, ONE_DIGIT),
+    "dyck": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_dyck.py", 32, 7, 7_000, 1_000),
+}
+
+# Curves of the paper that are not made of minimal pairs: acceptability of generated texts, and tasks of lm_eval.
+OTHER_KINDS = {
+    "acceptability": {"en": FORMAL},
+    "french_bench_grammar": {"fr": FORMAL},
+    "arc_easy": {"en": FUNCTIONAL},
+    "arc_challenge": {"en": FUNCTIONAL},
+    "hellaswag": {"en": FUNCTIONAL},
+    "french_bench_arc_challenge": {"fr": FUNCTIONAL},
+    "french_bench_hellaswag": {"fr": FUNCTIONAL},
+}
+
+
+def classify_benchmark(curve, lang):
+    """Return the competence in a language that a curve measures: ``formal``, ``functional`` or ``other``."""
+    kinds = BENCHMARKS[curve].kinds if curve in BENCHMARKS else OTHER_KINDS.get(curve, {})
+    return kinds.get(lang, "other")
 
 
 def is_whole(benchmark, part):
@@ -33,16 +60,16 @@ def is_whole(benchmark, part):
     Parameters
     ----------
     benchmark : str
-        A key of SIZES.
+        A key of BENCHMARKS.
     part : tuple of (str, int or None)
 
     Returns
     -------
     bool
     """
-    size = SIZES[benchmark]
+    size = BENCHMARKS[benchmark]
     return len(part) == size.n_paradigms and all(
-        n in (None, size.pairs_per_paradigm) or paradigm in SMALLER_PARADIGMS for paradigm, n in part
+        n in (None, size.pairs_per_paradigm) or paradigm in size.smaller_paradigms for paradigm, n in part
     )
 
 
@@ -52,7 +79,7 @@ def describe_size(benchmark, part):
     Parameters
     ----------
     benchmark : str
-        A key of SIZES.
+        A key of BENCHMARKS.
     part : tuple of (str, int or None)
 
     Returns
@@ -60,20 +87,20 @@ def describe_size(benchmark, part):
     str
         Without the pairs where their number is not known.
     """
-    size = SIZES[benchmark]
+    size = BENCHMARKS[benchmark]
     paradigms = f"{len(part)} of {size.n_paradigms} paradigms"
     if (n := count_pairs(part)) is None:
         return paradigms
-    return f"{paradigms}, {n:,} of {'about ' if benchmark == 'arithmetic' else ''}{size.n_pairs:,} pairs"
+    return f"{paradigms}, {n:,} of {'' if size.is_exact else 'about '}{size.n_pairs:,} pairs"
 
 
 def describe_part(benchmark, part):
-    """Return a sentence without full stop on a part of a benchmark, empty for a whole one.
+    """Return a sentence without full stop on a part of a benchmark, empty for a whole benchmark.
 
     Parameters
     ----------
     benchmark : str
-        A key of SIZES.
+        A key of BENCHMARKS.
     part : tuple of (str, int or None)
 
     Returns
@@ -82,10 +109,10 @@ def describe_part(benchmark, part):
     """
     if is_whole(benchmark, part):
         return ""
-    size = SIZES[benchmark]
+    size = BENCHMARKS[benchmark]
     is_larger = len(part) > size.n_paradigms or any((n or 0) > size.pairs_per_paradigm for _, n in part)
-    what = "is not the published set" if is_larger else "is a part"
-    return f"{benchmark} {what}: {describe_size(benchmark, part)}"
+    state = "is not the published set" if is_larger else "is a part"
+    return f"{benchmark} {state}: {describe_size(benchmark, part)}"
 
 
 def find_most_common_part(parts):
@@ -99,25 +126,25 @@ def find_most_common_part(parts):
     Returns
     -------
     part or None
-        The largest is the one with most paradigms, then with most pairs. None where no checkpoint has any.
+        The largest has most paradigms, then most pairs. None where no checkpoint has the benchmark.
     """
-    there = [part for part in parts if part is not None]
-    # A part without numbers of pairs is like every part of its paradigms: it supports those, and is chosen only
+    known = [part for part in parts if part is not None]
+    # A part without numbers of pairs equals every part of its paradigms. It counts for these parts, and is chosen only
     # where there are none.
-    candidates = {part for part in there if count_pairs(part) is not None}
+    candidates = {part for part in known if count_pairs(part) is not None}
     with_numbers = {_paradigms(part) for part in candidates}
-    candidates |= {part for part in there if _paradigms(part) not in with_numbers}
+    candidates |= {part for part in known if _paradigms(part) not in with_numbers}
 
-    def rank(part):
-        return sum(is_same_part(part, other) for other in there), len(part), count_pairs(part) or 0
+    def rank(candidate):
+        return sum(is_same_part(candidate, part) for part in known), len(candidate), count_pairs(candidate) or 0
 
     return max(sorted(candidates, key=repr), key=rank, default=None)
 
 
-def is_same_part(one, other):
+def is_same_part(part, reference):
     """Return whether two parts have the same paradigms, and the same numbers of pairs where both are known."""
-    return _paradigms(one) == _paradigms(other) and all(
-        n == m or None in (n, m) for (_, n), (_, m) in zip(one, other, strict=True)
+    return _paradigms(part) == _paradigms(reference) and all(
+        n == m or None in (n, m) for (_, n), (_, m) in zip(part, reference, strict=True)
     )
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import SIGNIFICANCE, compute_interval, make_columns
+from pipeline.tasks.table import classify_benchmark
 from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.flatness import are_flat, compute_flat_p_value, simulate_flat_curves
 from pipeline.transitions.plateaus import find_possible_range
@@ -23,16 +24,6 @@ COLUMNS = (
 
 # Left minus right with layers chosen on other runs, where runs are known; else at the published best layer.
 TARGETS = ("left_minus_right_nested", "left_minus_right")
-
-# What the benchmarks of the paper measure: formal competence is to know the language, functional
-# competence is to do something with it. Listeners to a story in one language are compared with what
-# the model can do in that language.
-FORMAL = {"en": ("blimp", "zorro", "acceptability"), "fr": ("french_bench_grammar",)}
-
-FUNCTIONAL = {
-    "en": ("arithmetic", "dyck", "arc_easy", "arc_challenge", "hellaswag"),
-    "fr": ("arithmetic", "dyck", "french_bench_arc_challenge", "french_bench_hellaswag"),
-}
 
 
 def compute_alignment(x, target, benchmark, *, nulls, bounds=None):
@@ -154,11 +145,6 @@ def compute_measures(x, target, benchmark, *, nulls, bounds=None):
             value = compute(x, benchmark.values, target.values, bounds=bounds)
             measures[measure] = value, compute(x, benchmark.resamples, target.resamples, bounds=bounds)
     return measures
-
-
-def classify_benchmark(curve, lang):
-    """Return the kind of competence in a language that a benchmark measures: formal, functional, or other."""
-    return "formal" if curve in FORMAL[lang] else "functional" if curve in FUNCTIONAL[lang] else "other"
 
 
 def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):

@@ -25,7 +25,7 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
         Called with the parameters. Returns the pairs, a pandas.DataFrame with columns paradigm, phenomenon, pair, good,
         bad.
     args : argparse.Namespace
-        From ``minimal_pair_parser``.
+        From ``make_benchmark_parser``.
     inputs : callable
         Returns the files that the pairs are read from.
     parameters

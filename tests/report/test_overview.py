@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from helpers import add_blimp
 
-from report import overview
+from report import overview, states
 from study.checkpoints import find_fitted_checkpoints
 from study.files.atomic import hidden_path
 from study.files.safe_joblib import read_arrays, write_arrays
@@ -116,7 +116,7 @@ def test_activations_may_be_deleted_when_they_are_fitted(tiny_study, stages, ove
     assert "averages: of the fit, single runs are missing" in overview_of()[1]
     status, told, _ = overview_of("--check")
     assert status == 1
-    assert f"{run_correlations} is missing, though {run_correlations.name}.json tells of it" in told
+    assert f"{run_correlations} is missing, though {run_correlations.name}.json lists it" in told
 
 
 def test_a_model_in_a_folder_that_was_relative_is_known_elsewhere(
@@ -196,9 +196,9 @@ def test_work_that_was_stopped_is_told(tiny_study, stages, overview_of):
 
 
 def test_options_that_are_as_frequent_as_others_are_not_other_options(study_folder):
-    assert overview.find_most_common(["a", "b", None]) is None
-    assert overview.find_most_common(["a", "b", "a"]) == "a"
-    assert overview.find_most_common([None]) is None
+    assert states.find_most_common(["a", "b", None]) is None
+    assert states.find_most_common(["a", "b", "a"]) == "a"
+    assert states.find_most_common([None]) is None
 
 
 @pytest.mark.parametrize(

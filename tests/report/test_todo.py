@@ -12,7 +12,7 @@ from helpers import add_blimp
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.models.generation import continue_prompts
 from pipeline.words.vectors import compute_word_vectors
-from report import overview, todo
+from report import states, todo
 from study.cache import open_cache
 from study.files.atomic import hidden_path
 from study.files.safe_joblib import read_arrays, write_arrays
@@ -25,6 +25,7 @@ from study.paths import (
     benchmark_path,
     generated_text_path,
     generated_texts_folder,
+    lm_eval_path,
     run_correlations_path,
     word_timings_path,
 )
@@ -96,7 +97,7 @@ def test_what_is_to_be_run_has_the_options_of_the_others(study_folder):
     table = pd.DataFrame(
         {"stem": [f"me_lm_step{k}" for k in (1, 2, 4)], "name": "me_lm", "model": "me/lm", "fit": "done"}
     )
-    overview.mark_other_options(table, "fit", "en")
+    states.mark_other_options(table, "fit", "en")
     assert table["fit"].tolist() == ["done", "done", "other options"]
     table = table.assign(activations="done", revision=[f"step{k}" for k in (1, 2, 4)], texts="missing")
     assert todo.list_commands("fit", table, "en") == ([], [], [])  # other options may be meant
@@ -346,6 +347,72 @@ def test_a_stage_says_what_it_waits_for(study_folder, make_output, to_do):
     own.write_text(f"{columns}step0,,0,0,d,1,0.5,1\n")
     waits = "me_lm_step1, me_lm_step2, me_lm_step3, me_lm_step4, me_lm_step5, me_lm_step6 and 1 more"
     assert to_do("acceptability") == (0, "", f"acceptability: waits for texts of {waits}\n")
+
+
+@pytest.fixture
+def configured(study_folder, call):
+    """configured(stage, ...) -> (status, stdout, stderr), of a configuration of two checkpoints in two languages."""
+    (study_folder / "study.yaml").write_text(
+        "model: me/lm\nrevisions: [step2, step1]\nlanguages: [en, fr]\nprompts: 1\nsamples: 2\nlm_eval: {a: 4, b: 8}\n"
+        "options: {fit: --alphas 0 7 16, texts: --seed 3, acceptability: --classifier you/judge}\n"
+    )
+    options = ["--config", study_folder / "study.yaml", "--todo"]
+    return lambda *stages: call("llm_brain_asym", *options, *stages)
+
+
+def test_a_configuration_has_a_line_for_every_checkpoint_in_an_order_that_can_be_run(study_folder, configured):
+    status, printed, error = configured("dyck", "fit", "activations")
+    assert (status, error) == (0, "")
+    assert printed.splitlines() == [
+        *(
+            f"python extract_llm_activations.py --model me/lm --revision {revision} --lang {lang} && "
+            f"python fit_average_subject.py --model me_lm_{revision} --lang {lang} --alphas 0 7 16"
+            for lang in ("en", "fr")
+            for revision in ("step2", "step1")
+        ),
+        *(
+            f"python evaluate_llm_dyck.py --model me/lm --revision {revision} --batch_size 32 --seed 12345"
+            for revision in ("step2", "step1")
+        ),
+    ]
+    names = "me_lm_step2, me_lm_step1"
+    waits = f"fit, en: waits for activations of {names}\nfit, fr: waits for activations of {names}\n"
+    assert configured("fit") == (0, "", waits)
+    assert configured("acceptability")[1:] == ("", f"acceptability: waits for texts of {names}\n")
+
+
+def test_a_configuration_lists_only_what_is_not_finished(study_folder, configured, make_output):
+    make_output(activations_path("me_lm_step1", "en"), "extract_llm_activations.py --dtype float32", STEP1)
+    fit = "python fit_average_subject.py --model me_lm_step1 --lang en --alphas 0 7 16"
+    assert configured("fit", "--lang", "en")[1] == f"{fit}\n"
+    assert configured("activations", "fit", "--lang", "en")[1].splitlines()[1] == fit
+    make_output(run_correlations_path("me_lm_step1", "en"), "fit_average_subject.py", {"alphas": [2, 7, 16]})
+    lines = configured("activations", "fit", "--lang", "en")[1].splitlines()
+    assert len(lines) == 1 and "step2" in lines[0]
+    folder = generated_texts_folder()
+    for sample in range(2):
+        make_output(generated_text_path("me_lm_step1", 0, sample, folder), "generate_texts.py", STEP1)
+    make_output(generated_text_path("me_lm_step2", 0, 0, folder), "generate_texts.py", STEP1 | {"revision": "step2"})
+    texts = "python generate_texts.py --model me/lm --revision step2 --n_samples 2 --seed 3\n"
+    assert configured("texts") == (0, texts, "")
+    judge = "python evaluate_linguistic_acceptability.py --model me_lm --classifier you/judge\n"
+    assert configured("acceptability") == (0, judge, "")
+
+
+def test_a_configuration_lists_tasks_of_lm_eval_without_results(study_folder, configured, call):
+    results = lm_eval_path("me_lm_step2", "a") / "me__lm" / "results_2026.json"
+    results.parent.mkdir(parents=True)
+    results.touch()
+    lines = configured("lm_eval")[1].splitlines()
+    assert [(line.split()[4].split(",")[1], line.split()[6]) for line in lines] == [
+        ("revision=step2", "b"),
+        ("revision=step1", "a"),
+        ("revision=step1", "b"),
+    ]
+    status, _, error = call("llm_brain_asym", "--todo", "lm_eval")
+    assert (status, "--todo lm_eval: expected --config" in error) == (2, True)
+    status, _, error = call("llm_brain_asym", "--config", study_folder / "study.yaml")
+    assert (status, "--config: expected --todo with it" in error) == (2, True)
 
 
 def test_activations_that_are_outdated_come_before_the_fit(fitting_study, call, to_do, model):

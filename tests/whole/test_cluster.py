@@ -26,7 +26,7 @@ SNAKEMAKE = ROOT / ".venv-snakemake" / "bin" / "snakemake"
 README = (ROOT / "README.md").read_text()
 FAMILIES = ["olmo2-7b", "pythia-2.8b", "pythia-6.9b"]
 SLURM_CONF = Path("/etc/slurm/slurm.conf")  # jobs look for it there alone
-WRITTEN_HERE = "# written by tests/test_cluster.py\n"
+WRITTEN_HERE = "# written by tests/whole/test_cluster.py\n"
 
 pytestmark = [
     pytest.mark.slow,
@@ -116,12 +116,13 @@ def test_the_families_of_the_paper_are_ready(tmp_path, family):
 
 
 def test_what_cannot_be_run_is_told(tmp_path):
-    assert "which study? --configfile config/olmo2-7b.yaml" in printed(snakemake(tmp_path, "-n", configuration=None), 1)
+    told = printed(snakemake(tmp_path, "-n", configuration=None), 1)
+    assert "--configfile: model: expected a name on the hub or a folder, got None. config/olmo2-7b.yaml" in told
     (tmp_path / "study.yaml").write_text("stages: [fit, chess]\n")
-    assert "stages: chess is none; there are fit, blimp" in printed(snakemake(tmp_path, "-n"), 1)
+    assert "stages: expected a list of some of activations, fit, blimp" in printed(snakemake(tmp_path, "-n"), 1)
     (tmp_path / "study.yaml").unlink()
     (tmp_path / "a study").mkdir()
-    assert "no folders with spaces in their names" in printed(snakemake(tmp_path / "a study", "-n"), 1)
+    assert "expected folders without spaces in their names" in printed(snakemake(tmp_path / "a study", "-n"), 1)
     assert "lpp_en_text.zip" in printed(snakemake(tmp_path, "-n"), 1)  # which is missing
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.statistics.resampling import resample_normal
 from pipeline.tasks import lm_eval_results, lm_eval_settings
-from report import overview
+from report import states
 from study.files.tables import write_table
 from study.inputs import lm_eval_files
 from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval, read_lm_eval_files
@@ -482,8 +482,8 @@ def test_the_overview_reads_every_file_once(study_folder, monkeypatch, call):
     monkeypatch.setattr(lm_eval_files, "read_results", lambda path: read.append(path) or read_results(path))
     told = call("llm_brain_asym")[1]
     assert len(read) == len(set(read)) == 9
-    states = overview.tabulate_states("en").set_index("revision")["lm_eval"].to_dict()
-    assert states == {
+    by_revision = states.tabulate_states("en").set_index("revision")["lm_eval"].to_dict()
+    assert by_revision == {
         **dict.fromkeys(revisions, "1 task"),
         **{"step1": "2 tasks", "step2": "2 tasks", "step4": "1 task, 1 with other options"},
     }

@@ -143,7 +143,7 @@ def test_the_overview_tells_of_equal_weights(study_folder, call):
 def test_correlations_are_read_once_for_the_overview(study_folder, call, monkeypatch):
     make_study(study_folder, {}, {1: 1, 2: 2})
     read, names = read_correlations, []
-    monkeypatch.setattr("report.overview.read_correlations", lambda stem, lang: names.append(stem) or read(stem, lang))
+    monkeypatch.setattr("report.states.read_correlations", lambda stem, lang: names.append(stem) or read(stem, lang))
     assert call("llm_brain_asym")[0] == 0
     assert sorted(names) == ["me_pythia_step1", "me_pythia_step2"]
 

@@ -1,8 +1,8 @@
-"""What the benchmarks have in common: implementations timed in turn, and a table of how they compare.
+"""Time several implementations in turn, and print a table that compares them.
 
-Two runs of the same program differ by more than two good implementations of one computation do: other
+Two runs of the same program differ by more than two good implementations of one computation: other
 programs run on the same machine, and processors change their pace. So all implementations of a stage
-are timed in one process, in turn, several times over, and what counts is the ratio of their medians.
+are timed in one process, in turn, several times. The ratio of their medians counts.
 """
 
 import os
@@ -17,7 +17,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-# The published data, where they are beside the checkout.
+# The published data, where they are next to the checkout.
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data"
 
 GPT_NEOX, OLMO2 = transformers.GPTNeoXConfig, transformers.Olmo2Config
@@ -34,19 +34,19 @@ SHAPES = {
 # ---------------------------------------------------------------- time
 
 
-def alternately(functions, n_times, warm_up=False, only_once=()):
+def call_in_turn(functions, n_times, warm_up=False, only_once=()):
     """Call several functions in turn, several times over.
 
     Parameters
     ----------
     functions : dict of str to callable
-        Each does the same work in another way.
+        Each does the same work in a different way.
     n_times : int
         Rounds, in each of which every function is called once.
     warm_up : bool
-        Whether each is called once more, before all, without being timed.
+        Whether each is called once before the first round, without being timed.
     only_once : collection of str
-        Functions that are called in the first round alone.
+        Functions that are called in the first round only.
 
     Returns
     -------
@@ -69,19 +69,19 @@ def alternately(functions, n_times, warm_up=False, only_once=()):
 
 
 def wait_for_device():
-    """A GPU works on after a call has returned: wait until it is done, before the clock is read."""
+    """Wait until the GPU is done: it still works when a call has returned."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
-def times_table(title, seconds, wanted=None):
-    """Print how implementations compare with the first one, which is ours.
+def print_times(title, seconds, wanted=None):
+    """Print how implementations compare with the first implementation, which is ours.
 
     Parameters
     ----------
     title : str
     seconds : dict of str to list of float
-        As ``alternately`` returns them.
+        As ``call_in_turn`` returns them.
     wanted : dict of str to (str, float), optional
         The limit for an implementation: ``("at least", 3)`` if its median is to be 3 times ours or
         more, ``("at most", 1.15)`` if ours is to be 1.15 times its median or less.
@@ -91,29 +91,29 @@ def times_table(title, seconds, wanted=None):
     bool
         Whether every limit is met.
     """
-    medians = {name: float(np.median(of_name)) for name, of_name in seconds.items()}
+    medians = {name: float(np.median(durations)) for name, durations in seconds.items()}
     ours = next(iter(medians))
-    rows, all_met = [], True
+    rows, are_met = [], True
     for name, median in medians.items():
         ratio, limit = f"{median / medians[ours]:.2f}" if name != ours else "", ""
         if wanted and name in wanted:
             direction, bound = wanted[name]
             if direction == "at least":
-                found, what = median / medians[ours], "it takes"
-                met = found >= bound
+                factor, subject = median / medians[ours], "it takes"
+                is_met = factor >= bound
             else:
-                found, what = medians[ours] / median, "ours takes"
-                met = found <= bound
-            limit = f"{what} {found:.2f} x, wanted {direction} {bound:.3g} x: {'met' if met else 'missed'}"
-            all_met &= met
+                factor, subject = medians[ours] / median, "ours takes"
+                is_met = factor <= bound
+            limit = f"{subject} {factor:.2f} x, wanted {direction} {bound:.3g} x: {'met' if is_met else 'missed'}"
+            are_met &= is_met
         spread = f"{min(seconds[name]):.2f}..{max(seconds[name]):.2f}"
         rows.append((name, f"{median:.2f}", spread, str(len(seconds[name])), ratio, limit))
     print_table(title, ("", "median s", "min..max", "n", "of ours", "limit"), rows)
-    return all_met
+    return are_met
 
 
 def print_table(title, columns, rows):
-    """Print a table of text that is aligned on the screen and a table in Markdown as well."""
+    """Print a table of text in Markdown, with aligned columns."""
     widths = [max(len(row[column]) for row in (columns, *rows)) for column in range(len(columns))]
     print(f"\n{title}\n")
     for row in (columns, ["-" * width for width in widths], *rows):
@@ -124,20 +124,20 @@ def print_table(title, columns, rows):
 # ---------------------------------------------------------------- memory
 
 
-def resident_bytes(which="now", pid="self"):
-    """Memory that a process (this one, by default) holds now, or (``"peak"``) the most that it has held so far.
+def read_resident_bytes(quantity="now", pid="self"):
+    """Return the memory that a process holds now, or with ``"peak"`` the most that it has held, in bytes.
 
-    Counted from when the program started: unlike ``getrusage``'s, the peak is not that of the
-    process that started it. Linux only.
+    The peak is counted from the start of the program. The peak of ``getrusage`` may be of the process that started it.
+    Linux only.
     """
-    field = {"now": "VmRSS:", "peak": "VmHWM:"}[which]
+    field = {"now": "VmRSS:", "peak": "VmHWM:"}[quantity]
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (kilobytes,) = (line.split()[1] for line in lines if line.startswith(field))
     return 1024 * int(kilobytes)
 
 
-def in_fresh_process(module, *arguments):
-    """Run ``python -m module arguments``, whose last line must be whole numbers; returns them."""
+def run_in_fresh_process(module, *arguments):
+    """Run ``python -m module arguments``, and return the whole numbers in its last line, a list of int."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     if done.returncode != 0:
@@ -148,23 +148,23 @@ def in_fresh_process(module, *arguments):
 # ---------------------------------------------------------------- machine and models
 
 
-def machine(device="cpu"):
-    """The machine in one line."""
+def describe_machine(device="cpu"):
+    """Return a description of the machine in one line."""
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), cpu)
-    said = f"{cpu}, {n_cores()} cores, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
-    return said + (f", {torch.cuda.get_device_name(device)}" if torch.device(device).type == "cuda" else "")
+    words = f"{cpu}, {count_cores()} cores, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+    return words + (f", {torch.cuda.get_device_name(device)}" if torch.device(device).type == "cuda" else "")
 
 
-def n_cores():
-    """Cores that this process may use."""
+def count_cores():
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def random_model(shape, device="cpu", dtype="float32"):
-    """A causal language model of a published shape with random weights, made on the device.
+def make_random_model(shape, device="cpu", dtype="float32"):
+    """Return a causal language model of a published shape with random weights, made on the device.
 
     Parameters
     ----------
@@ -195,8 +195,8 @@ def random_model(shape, device="cpu", dtype="float32"):
     return model.eval()
 
 
-def byte_level_tokenizer(texts, vocab_size=50_304):
-    """A byte-level BPE tokenizer, trained on texts until their words are tokens; BOS is token 0.
+def train_byte_level_tokenizer(texts, vocab_size=50_304):
+    """Train a byte-level BPE tokenizer on texts until their words are tokens; BOS is token 0.
 
     Parameters
     ----------
@@ -207,7 +207,7 @@ def byte_level_tokenizer(texts, vocab_size=50_304):
     Returns
     -------
     transformers.PreTrainedTokenizerFast
-        As Pythia's, it puts nothing before a text by itself.
+        As Pythia's, it adds nothing before a text.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -225,7 +225,7 @@ def byte_level_tokenizer(texts, vocab_size=50_304):
 
 
 def add_arguments(parser, shapes, n_times=None):
-    """The options that benchmarks of models have in common."""
+    """Add the options that all measurements of models share."""
     parser.add_argument("--model_shape", choices=list(SHAPES), nargs="+", default=shapes, help="(default: %(default)s)")
     parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "float16"], default="float32")
