@@ -23,7 +23,7 @@ from study.checkpoints import find_training_tokens
 from study.paths import checkpoint_stem
 
 SNAKEMAKE = ROOT / ".venv-snakemake" / "bin" / "snakemake"
-README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs" / "cluster.md").read_text()
 FAMILIES = ["olmo2-7b", "pythia-2.8b", "pythia-6.9b"]
 SLURM_CONF = Path("/etc/slurm/slurm.conf")  # jobs look for it there alone
 WRITTEN_HERE = "# written by tests/whole/test_cluster.py\n"
@@ -185,7 +185,7 @@ def test_a_job_that_slurm_kills_is_sent_again_and_goes_on(slurm, tmp_path):
     folder = tmp_path / "study"
     make_bare_study(folder, words=3000)
     (folder / "study.yaml").write_text("revisions: [step0-tokens0, step1-tokens1024]\nstages: [fit]\n")
-    (options,) = re.findall(r"^\$snakemake --configfile \S+ (--executor slurm .*)$", README, flags=re.M)
+    (options,) = re.findall(r"^\$snakemake --configfile \S+ (--executor slurm .*)$", GUIDE, flags=re.M)
     options = [*options.split(), "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", 3]
     process = snakemake(folder, *options, start_new_session=True)
     try:

@@ -1,4 +1,4 @@
-"""Every command of README runs as it is written there, on a small study.
+"""Run every command of README and docs as it is written there, on a small study.
 
 In place of the network are folders of the same names: repositories that git takes instead, a curl that
 copies, and a cache of the hub with small models. In place of python and lm_eval, forks of one process that
@@ -6,6 +6,7 @@ has imported everything (tests/forked_scripts.py).
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -14,9 +15,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from helpers import ENGLISH, ROOT, byte_level_tokenizer, forked_commands, make_bare_study, random_model
 
 from pipeline.checksums import compute_sha256
@@ -26,12 +27,18 @@ from study.files.safe_joblib import read_arrays
 from study.paths import checkpoint_stem
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```bash\n(.*?)^```$", README, flags=re.S | re.M)
+# README first: its commands set up the shell that those of docs continue.
+DOCUMENTS = {"README.md": README} | {f"docs/{path.name}": path.read_text() for path in sorted(ROOT.glob("docs/*.md"))}
+GUIDES = DOCUMENTS | {name: (ROOT / name).read_text() for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")}
+BLOCKS = re.findall(r"^```bash\n(.*?)^```$", "\n".join(DOCUMENTS.values()), flags=re.S | re.M)
 LPP = "https://github.com/l-bg/llms_brain_lateralization"
-MODELS = {
-    "allenai/OLMo-2-1124-7B": "olmo2",
-    "EleutherAI/pythia-2.8b": "gpt_neox",
-}
+FOREIGN_FILE = "compute_average_subject_fmri.py"  # of that repository
+ARCHITECTURES = {"olmo2-7b": "olmo2", "pythia-2.8b": "gpt_neox"}
+STUDIES = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) for name in ARCHITECTURES}
+FIRST = STUDIES["olmo2-7b"]["revisions"][0]
+OUTPUTS = {"activations": "llms_activations", "fit": "llms_brain_correlations", "blimp": "blimp_results"}
+# What other programs take: Snakemake, hf, Jupyter, parallel, lm_eval.
+FOREIGN_OPTIONS = {"--slurm-status-command", "--set-resources", "--unlock", "--include_path", "--config", "--executor"}
 TASK = """\
 task: {task}
 dataset_path: json
@@ -44,41 +51,105 @@ doc_to_choice: "{{{{endings}}}}"
 metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 """
 
-pytestmark = pytest.mark.slow
-
 
 def assigned(name):
-    """What README gives a shell variable, in order."""
+    """Return what the documents give a shell variable, in order."""
     return [value.strip('"').split() for value in re.findall(rf'^{name}=("[^"]*"|\S+)', "\n".join(BLOCKS), flags=re.M)]
 
 
+# ---------------------------------------------------------------- without running anything
+
+
+def test_readme_is_short():
+    assert len(README.splitlines()) <= 200
+
+
 def test_commands_are_fenced_and_nothing_else_looks_like_one():
-    outside = re.sub(r"^```.*?^```$", "", README, flags=re.S | re.M)
-    assert not re.search(r"^ {4,}(python|make|git|for|export|parallel|lm_eval)\b", outside, flags=re.M)
+    for name, text in DOCUMENTS.items():
+        outside = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+        assert not re.search(r"^ {4,}(python|make|git|for|export|parallel|lm_eval)\b", outside, flags=re.M), name
     assert len(BLOCKS) > 10
 
 
 def test_checkpoints_are_those_of_the_paper():
-    models, revisions = assigned("model"), assigned("revisions")
-    assert [model for (model,) in models] == ["EleutherAI/pythia-2.8b", "allenai/OLMo-2-1124-7B"]
-    tokens = [
-        [find_training_tokens(checkpoint_stem(model), revision) for revision in of_model]
-        for (model,), of_model in zip(models, revisions, strict=True)
-    ]
     steps = [16, 32, 128, 512, 1000, 3000, 7000, 19000, 52000, 143000]
-    assert tokens[0] == [step * 2_097_152 for step in steps]
-    assert tokens[1] == [n * 1e9 for n in (1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896)]
-    for revision, n_tokens in zip(revisions[1], tokens[1], strict=True):  # a step of OLMo-2 7B is 4 million tokens
-        assert np.ceil(int(re.search(r"step(\d+)", revision)[1]) * 2**22 / 1e9) * 1e9 == n_tokens
+    billions = [1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896]
+    expected = {"pythia-2.8b": [step * 2_097_152 for step in steps], "olmo2-7b": [n * 1e9 for n in billions]}
+    for name, study in STUDIES.items():
+        model = checkpoint_stem(study["model"])
+        assert [find_training_tokens(model, revision) for revision in study["revisions"]] == expected[name]
+    for revision, n in zip(STUDIES["olmo2-7b"]["revisions"], billions, strict=True):  # a step is 4 million tokens
+        assert math.ceil(int(re.search(r"step(\d+)", revision)[1]) * 2**22 / 1e9) == n
+    olmo2 = STUDIES["olmo2-7b"]
+    for (model,) in assigned("model"):
+        assert model in [study["model"] for study in STUDIES.values()]
+    (loop,) = re.findall(r"^for revision in (stage.*); do$", README, flags=re.M)
+    assert set(loop.split()) <= set(olmo2["revisions"])
+    assert dict(task.split("=") for task in assigned("tasks")[0]) == olmo2["lm_eval"]
+
+
+def test_every_option_exists():
+    shared = (ROOT / "study" / "command_line.py").read_text()
+    sources = {path.name: path.read_text() for path in ROOT.glob("*.py")}
+    sources["report.page"] = (ROOT / "report" / "page.py").read_text()
+    commands = re.findall(r"python (?:-m )?([\w.]+)((?:[^|;\n]|\\\n)*)", "\n".join(BLOCKS))
+    checked = [(name, option) for name, words in commands for option in re.findall(r"--\w+", words) if name in sources]
+    assert len(checked) > 10
+    for name, option in checked:
+        assert f'"{option}"' in sources[name] + shared, f"{name} {option}"
+    everything = shared + "".join(sources.values())
+    for name, text in GUIDES.items():
+        for option in re.findall(r"`(--[\w-]+)", text):
+            assert option in FOREIGN_OPTIONS or f'"{option}"' in everything, f"{name}: {option}"
+
+
+def paths_in(text):
+    """Return the paths of this project that a document names in prose or links to."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M)
+    quoted = re.findall(r"`([\w.-]+(?:/[\w.-]*)*)`", prose)
+    is_tracked = re.compile(r"(pipeline|study|report|demo|speed|config|profiles|docs|tests)/|[\w.-]+\.py$|Snakefile$")
+    return [path for path in quoted if is_tracked.match(path) and path != FOREIGN_FILE]
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_path_exists(name):
+    for path in paths_in(GUIDES[name]):
+        # In its row of the table, a file stands next to the folder that it is in.
+        assert (ROOT / path).exists() or any(ROOT.glob(f"*/*/{path}")), path
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_every_link_leads_somewhere(name):
+    for target in re.findall(r"\]\(([^)\s]+)\)", GUIDES[name]):
+        if "://" in target:
+            continue
+        file, _, heading = target.partition("#")
+        path = (ROOT / name).parent / file if file else ROOT / name
+        assert path.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(), flags=re.M)
+            slugs = [re.sub(r"[^\w -]", "", words).lower().replace(" ", "-") for words in headings]
+            assert heading in slugs, target
+
+
+def test_tree_of_readme_exists():
+    (tree,) = re.findall(r"^```\n(extract_.*?)^```$", README, flags=re.S | re.M)
+    folder = ROOT
+    for line in tree.splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = ROOT / name if name.endswith("/") else ROOT
+        pattern = name if folder == ROOT or not line.startswith(" ") else f"{folder.name}/{name}"
+        assert any(ROOT.glob(pattern.rstrip("/"))), line
 
 
 # ---------------------------------------------------------------- what there is in place of the network
 
 
 def make_hub(cache, classifier):
-    """A cache of the Hugging Face hub with a small model for every revision in README."""
-    for (model,), revisions in zip(assigned("model"), assigned("revisions"), strict=True):
-        architecture = MODELS[model]
+    """A cache of the Hugging Face hub with a small model for every revision of two families."""
+    for name, study in STUDIES.items():
+        model, revisions, architecture = study["model"], study["revisions"], ARCHITECTURES[name]
         tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False, architecture=architecture)
         for number, revision in enumerate(revisions):
             snapshot = hub_snapshot(cache, model, revision, number)
@@ -101,8 +172,8 @@ def hub_snapshot(cache, model, revision, number):
 
 
 def make_hub_api(net, cache):
-    """What the hub's API lists of every revision in README: files, with a checksum where they are large."""
-    for (model,), revisions in zip(assigned("model"), assigned("revisions"), strict=True):
+    """What the hub's API lists of every revision: files, with a checksum where they are large."""
+    for model, revisions in ((study["model"], study["revisions"]) for study in STUDIES.values()):
         for revision in revisions:
             folder = cache / "hub" / f"models--{model.replace('/', '--')}"
             snapshot = folder / "snapshots" / (folder / "refs" / revision).read_text()
@@ -143,7 +214,7 @@ def make_repositories(net, embedded):
 
 
 def make_tasks(folder):
-    """The tasks of README for lm_eval, with a few items each."""
+    """The tasks of the documents for lm_eval, with a few items each."""
     folder.mkdir()
     items = [{"beginning": f"{k} and", "endings": [f"{k}.", "a word.", "nothing."], "right": k % 3} for k in range(8)]
     data = folder / "items.jsonl"
@@ -159,7 +230,7 @@ def make_clone(clone, home):
     for path in ROOT.iterdir():
         if path.suffix in (".py", ".ipynb", ".txt") or path.name in ("Makefile", "Snakefile"):
             shutil.copy2(path, clone)
-    for name in ("config", "profiles", "pipeline", "report", "demo", ".venv-snakemake"):
+    for name in ("config", "profiles", "pipeline", "study", "report", "demo", ".venv-snakemake"):
         if (ROOT / name).exists():
             (clone / name).symlink_to(ROOT / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
@@ -203,31 +274,48 @@ def environment(home):
         yield variables
 
 
+def outputs_to_remove(block):
+    """Return the outputs of the first checkpoint without which a block has something to do, as shell patterns."""
+    stages = re.findall(r"--todo ([\w ]+)", block)
+    names = [OUTPUTS[stage] for words in stages for stage in words.split() if stage in OUTPUTS]
+    if "--resources gpu=1" in block:
+        names.append("zorro_results")
+    return [f'"$LTBA_DIR"/{name}/*{FIRST}*' for name in names]
+
+
+@pytest.mark.slow
 def test_every_command_runs_as_written(home, environment):
-    demo = BLOCKS[0]
-    assert demo == "make demo\nmake test\n"  # tests/test_whole_study.py makes it; this is one of the tests
+    demo, *blocks = BLOCKS
+    assert demo == "make demo\nmake test\n"  # tests/whole/test_whole_study.py makes it; this is one of the tests
     has_snakemake = (ROOT / ".venv-snakemake" / "bin" / "snakemake").is_file()
-    has_slurm = shutil.which("sbatch") is not None  # with nothing left to do; tests/test_cluster.py gives it something
+    has_slurm = shutil.which("sbatch") is not None  # with nothing left to do; test_cluster.py gives it something
     script = ["set -euo pipefail", f"cd {home}/clone", "make() { command make --dry-run $@; }", demo, "unset -f make"]
-    for block in BLOCKS[1:]:
+    for block in sorted(blocks, key=is_drawing):  # the notebook comes last: what docs add is in its tables
         if ("snakemake" in block and not has_snakemake) or ("--executor slurm" in block and not has_slurm):
             continue
-        if "--todo fit" in block:  # there must be something to do
-            script.append('rm "$LTBA_DIR"/llms_brain_correlations/*stage1-step150-tokens1B*')
-        if "--resources gpu=1" in block:
-            script.append('rm "$LTBA_DIR"/zorro_results/*stage1-step150-tokens1B*')
+        if outputs := outputs_to_remove(block):
+            script.append(f"rm -f {' '.join(outputs)}")
         if "::: $revisions" in block:  # another way to do what a loop has done for all of them
-            block = f'all=$revisions; revisions="{" ".join(assigned("revisions")[1][:2])}"\n{block}revisions=$all'
+            first_two = " ".join(STUDIES["olmo2-7b"]["revisions"][:2])
+            block = f'all=$revisions; revisions="{first_two}"\n{block}revisions=$all'
         script += [f"echo '== {block.splitlines()[0][:60]}' >&2", block]
     run = subprocess.run(
         ["bash", "-c", "\n".join(script)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     (home / "printed.txt").write_text(run.stdout)
     assert run.returncode == 0, run.stdout[-5000:]
+    check_study(home, run.stdout, has_snakemake)
+    if not (has_snakemake and has_slurm):
+        pytest.skip("all but the commands for Snakemake and Slurm ran, which are not there")
 
-    folder, name = home / "lpp", "allenai_OLMo-2-1124-7B"
-    revisions = assigned("revisions")[1]
-    assert "bash demo/run.sh embedded_study" in run.stdout
+
+def is_drawing(block):
+    return "jupyter execute" in block
+
+
+def check_study(home, printed, has_snakemake):
+    folder, name, revisions = home / "lpp", "allenai_OLMo-2-1124-7B", STUDIES["olmo2-7b"]["revisions"]
+    assert "bash demo/run.sh embedded_study" in printed
     for lang in ("en", "fr"):
         curves = pd.read_csv(folder / "fig" / f"{name}_{lang}_curves.csv")
         assert curves["revision"].tolist() == revisions
@@ -238,7 +326,5 @@ def test_every_command_runs_as_written(home, environment):
     assert (folder / "fig" / "report.html").is_file()
     for revision in revisions:
         read_arrays(folder / "llms_brain_correlations" / f"{name}_{revision}_layer-0_corr_en.gz")
-    assert "nothing is wrong" in run.stdout
+    assert "nothing is wrong" in printed
     assert (folder / "zorro_results" / f"{name}_{revisions[0]}_zorro.csv").is_file() or not has_snakemake
-    if not (has_snakemake and has_slurm):
-        pytest.skip("all but the commands for Snakemake and Slurm ran, which are not there")
