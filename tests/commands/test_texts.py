@@ -96,7 +96,7 @@ def test_in_half_precision_texts_are_kept_apart_where_padding_counts(monkeypatch
     for dtype in (torch.bfloat16, torch.float16):
         for architecture, n_groups in (("gpt2", 1), ("bart", 3), ("rwkv", 3)):
             model = tiny_model(architecture, len(tokenizer)).to(dtype)
-            groups = generation._texts_to_write_together(model, starts, lambda line: None)
+            groups = generation._group_into_batches(model, starts, lambda line: None)
             assert sorted(text for group in groups for text in group) == [0, 1, 2]
             assert len(groups) == n_groups
 
@@ -140,10 +140,10 @@ def test_a_text_ends_with_eos_and_habits_of_the_checkpoint_do_not_act(writer):
 
 def test_texts_that_cannot_be_written_are_errors(writer):
     model, tokenizer = writer
-    with pytest.raises(InputError, match="--max_new_tokens 200 do not fit in the model's context of 128"):
+    with pytest.raises(InputError, match="--max_new_tokens 200: expected 128 tokens at most, the model's context"):
         continue_prompts(model, tokenizer, ["a"], [1], 200)
     handle = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: logits * torch.nan)
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="expected finite numbers, got NaN or infinity"):
         continue_prompts(model, tokenizer, ["a"], [1], 5)
     handle.remove()
 
@@ -259,7 +259,7 @@ def test_default_prompts_are_whole_sentences():
     [
         (["--temperature", "0"], "--temperature 0: it must be above 0"),
         (["--n_samples", "0"], "0 is less than 1"),
-        (["--max_new_tokens", "500"], "do not fit in the model's context of 128"),
+        (["--max_new_tokens", "500"], "--max_new_tokens 500: expected 128 tokens at most, the model's context, got "),
         (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file, or it is no text in UTF-8"),
     ],
 )
@@ -461,5 +461,5 @@ def test_a_model_that_is_no_classifier_is_an_error(study_folder, call, tiny_chec
     options = ["--device", "cpu", "--classifier", tiny_checkpoint / "step8"]
     status, _, err = call("evaluate_linguistic_acceptability", *options)
     assert status == 2
-    assert "it is no AutoModelForSequenceClassification" in err.splitlines()[-1]
+    assert "expected an AutoModelForSequenceClassification, got a checkpoint without" in err.splitlines()[-1]
     assert acceptability_path("me_lm", study_folder / "generated_texts").exists() is False

@@ -263,14 +263,14 @@ def test_windows_keep_every_token_once_with_its_left_context(n_tokens, max_token
 def test_what_cannot_be_read_out_is_an_error():
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
     model, spans = random_model("olmo2", len(tokenizer), context=64), words_in(ENGLISH)
-    with pytest.raises(InputError, match="--max_length 65 is beyond the model's context of 64"):
+    with pytest.raises(InputError, match="--max_length 65: expected 64 tokens at most"):
         compute_word_vectors(model, tokenizer, ENGLISH, spans, max_length=65)
-    with pytest.raises(InputError, match="--max_length 1 leaves no room"):
+    with pytest.raises(InputError, match="--max_length 1: expected more than the 1 special tokens"):
         compute_word_vectors(model, tokenizer, ENGLISH, spans, max_length=1)
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match="expected text in a run, got an empty text"):
         compute_word_vectors(model, tokenizer, "", spans[:0])
     model.model.layers[1].mlp.down_proj.weight.data[:] = float("inf")
-    with pytest.raises(InputError, match=r"layer 2 are not finite.*--dtype"):
+    with pytest.raises(InputError, match=r"states of layer 2: expected finite numbers, got NaN or infinity\..*--dtype"):
         compute_word_vectors(model, tokenizer, ENGLISH, spans)
 
 
