@@ -1,11 +1,11 @@
-"""Benchmarks of which only scores are known, at some checkpoints or at all of them."""
+"""Complete curves of benchmarks with scores that cannot be resampled, such as scores of published tables."""
 
 import numpy as np
 import pandas as pd
 
 
 def add_scores_alone(curves, benchmarks):
-    """Add to the curves of benchmarks those scores of which nothing but the score is known.
+    """Add scores without items or standard errors to the curves of benchmarks.
 
     Parameters
     ----------
@@ -17,18 +17,18 @@ def add_scores_alone(curves, benchmarks):
     Returns
     -------
     dict from benchmark to (curve, resamples)
-        Also of benchmarks without resamples, which are NaN then.
+        The resamples of benchmarks with scores only are NaN.
     """
     n_checkpoints, complete = len(benchmarks), dict(curves)
-    nothing = np.full(n_checkpoints, np.nan), np.full((2, n_checkpoints), np.nan)
+    unknown = np.full(n_checkpoints, np.nan), np.full((2, n_checkpoints), np.nan)
     for benchmark in benchmarks:
-        values, resamples = curves.get(benchmark, nothing)
+        values, resamples = curves.get(benchmark, unknown)
         complete[benchmark] = np.where(np.isnan(values), benchmarks[benchmark], values), resamples
     return complete
 
 
 def describe_scores_alone(curves, revisions):
-    """List the points that are drawn, and do not count in fits.
+    """Return sentences on the points that are drawn but not fitted.
 
     Parameters
     ----------
@@ -41,12 +41,10 @@ def describe_scores_alone(curves, revisions):
         A sentence for each benchmark with such a point.
     """
     sentences = []
-    for curve, (values, resamples) in curves.items():
+    for benchmark, (values, resamples) in curves.items():
         is_unsure = np.isfinite(values) & ~np.isfinite(resamples).all(axis=0)
         if is_unsure.any():
-            places = ", ".join(pd.Series(revisions)[is_unsure])
-            sentences.append(
-                f"{curve}: not in the table of transitions at {places}, since resampling may leave nothing, "
-                "or nothing is known to resample"
-            )
+            names = ", ".join(pd.Series(revisions)[is_unsure])
+            reason = "since too few scores or no items are known to resample"
+            sentences.append(f"{benchmark}: not in the table of transitions at {names}, {reason}")
     return sentences

@@ -41,7 +41,7 @@ def test_the_hrf_matrix_is_nilearn_s_compute_regressor(n_scans, n_words, tr_s):
         ([0, 3, 4], [1, 2.5, 5], "word 2 .3 to 2.5 s. ends before it begins"),
         ([-1, 3, 4], [1, 3.5, 5], "word 1 .* begins before the run"),
         ([0, 3, 80], [1, 3.5, 81], "word 3 .* begins after the end of the 40 scans of 2 s"),
-        ([0, 3], [1, 3.5, 5], "two lists of equal length"),
+        ([0, 3], [1, 3.5, 5], "expected onsets and offsets of equal length"),
     ],
 )
 def test_times_that_cannot_be_are_errors(onsets, offsets, message):
