@@ -1,7 +1,7 @@
 """Identify the weights of a checkpoint by commits, checksums of files, and outputs that are exactly equal.
 
-A recorded checkpoint is a dict. ``files`` contains the SHA-256 of its files by name. ``commit`` is the hub's commit, and
-``folder`` the folder of a local model. Older records lack some of these.
+A recorded checkpoint is a dict. ``files`` contains the SHA-256 of its files by name. ``commit`` is its commit on the
+hub, ``folder`` the folder of a local model. Older records lack some of these.
 """
 
 import hashlib
