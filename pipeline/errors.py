@@ -1,26 +1,25 @@
-"""Raise what is wrong with an input in one line."""
+"""Define the error for wrong inputs, and turn other errors into it."""
 
 import contextlib
 
 
 class InputError(ValueError):
-    """An input cannot be right: the message names it, and says what was expected, what it contains, and what to do.
+    """Report a wrong input in one line: its name, what was expected, what it contains, and what to do.
 
-    Scripts print the message as one line and end with status 2. Any other exception is a fault of the program
-    and keeps its traceback.
+    Scripts print the message and exit with status 2. Any other exception is a bug, and keeps its traceback.
     """
 
 
 @contextlib.contextmanager
 def explain_errors(path, remedy):
-    """Turn whatever reading a damaged file raises into InputError that names the file, for ``with``.
+    """Turn every error from a damaged file into an InputError that names the file. A context manager.
 
     Parameters
     ----------
     path : pathlib.Path or str
-        What is read.
+        The file.
     remedy : str
-        What is wrong with it or what to do about it, for the message.
+        The defect or the remedy, for the message.
 
     Raises
     ------
@@ -40,7 +39,7 @@ def explain_errors(path, remedy):
 
 @contextlib.contextmanager
 def add_context(path):
-    """Put a path before the message of every InputError that is raised inside, for ``with``."""
+    """Put a path before the message of every InputError from inside. A context manager."""
     try:
         yield
     except InputError as error:
@@ -48,9 +47,9 @@ def add_context(path):
 
 
 def is_out_of_memory(error):
-    """Return whether an exception means that the memory of a device is full; PyTorch raises several kinds."""
+    """Return whether an exception means that the memory of a device is full. PyTorch raises several types."""
     messages = ("can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     if isinstance(error, RuntimeError) and any(message in str(error) for message in messages):
         return True
-    # torch.OutOfMemoryError by its name: PyTorch takes seconds to import.
+    # The test is by name, since the import of torch.OutOfMemoryError takes seconds.
     return isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)

@@ -1,11 +1,11 @@
-"""The encoding model of Bonnasse-Gahot & Pallier, followed plainly with scikit-learn."""
+"""Fit the encoding model of Bonnasse-Gahot & Pallier with scikit-learn, as a slow reference."""
 
 import numpy as np
 from sklearn.linear_model import Ridge
 
 
 def published_method(regressors, fmri, alphas):
-    """Bonnasse-Gahot & Pallier's nested cross-validation, one solver call per alpha, one voxel at a time."""
+    """Return correlations and alphas of nested cross-validation, with one fit for each alpha, one voxel at a time."""
     regressors = [run.astype(np.float64) for run in regressors]
     fmri = [run.astype(np.float64) for run in fmri]
     n_voxels = fmri[0].shape[1]

@@ -1,4 +1,4 @@
-"""Tiny random models of every causal architecture that plain settings can build."""
+"""Build tiny random models of every causal architecture that plain settings can build."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 ARCHITECTURES = tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 MOST_PARAMETERS = 100_000_000
 N_UNITS, N_LAYERS, N_HEADS, CONTEXT = 32, 3, 4, 160
-# What configurations call their sizes. Each is set where a configuration has it.
+# Sizes, and their names in configurations. Each is set where a configuration has the name.
 NAMES_OF_SIZES = (
     (N_UNITS, "hidden_size d_model n_embd emb_dim embedding_size word_embed_proj_dim attention_hidden_size lru_width"),
     (N_UNITS, "embedding_dim dim_model input_embedding_size output_embedding_size mamba_d_ssm hidden_size_global"),
@@ -44,7 +44,7 @@ VISION = {
     "patch_size": 14,
 }  # fmt: skip
 AUDIO = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-# What single architectures need beyond that.
+# More settings of single architectures.
 MIXED = ["linear_attention", "full_attention", "linear_attention"]
 MORE = {
     "bailing_hybrid": {"layer_types": MIXED},
@@ -82,23 +82,21 @@ MORE = {
 
 
 def sizes_for(config_class, vocab_size):
-    """Return the small settings that a configuration class knows, those of its parts included."""
+    """Return the small settings of a configuration class and its parts."""
     names = {field.name for field in dataclasses.fields(config_class)}
     settings = {name: size for name, size in SIZES.items() if name in names}
     settings |= {name: 0 for name in ("bos_token_id", "eos_token_id", "pad_token_id") if name in names}
-    if "kv_lora_rank" in names:  # latent attention: every head has keys of its own
+    if "kv_lora_rank" in names:  # latent attention: every head has its own keys
         settings["num_key_value_heads"] = N_HEADS
     if "vocab_size" in names:
         settings["vocab_size"] = vocab_size
     for part, part_class in getattr(config_class, "sub_configs", {}).items():
         if "vision" in part or "audio" in part:
-            known = VISION if "vision" in part else AUDIO
-            names = (
-                {field.name for field in dataclasses.fields(part_class)}
-                if dataclasses.is_dataclass(part_class)
-                else known
-            )
-            settings[part] = {name: size for name, size in known.items() if name in names}
+            sizes = VISION if "vision" in part else AUDIO
+            names = set(sizes)
+            if dataclasses.is_dataclass(part_class):
+                names = {field.name for field in dataclasses.fields(part_class)}
+            settings[part] = {name: size for name, size in sizes.items() if name in names}
         elif part_class is not transformers.AutoConfig and part not in ("attn_config", "ffn_config"):
             settings[part] = sizes_for(part_class, vocab_size) | MORE.get(part_class.model_type, {})
         elif part == "text_config":

@@ -1,7 +1,7 @@
-"""Linear algebra that is written once, for NumPy on the CPU and for PyTorch on a GPU.
+"""Compute linear algebra with NumPy on the CPU and with PyTorch on a GPU.
 
-On the CPU, NumPy and SciPy (OpenBLAS) took four fifths of PyTorch's time on the processor that was tried, an AMD
-EPYC. What is used here has the same name in both: ``xp`` is one or the other.
+On the CPU, an AMD EPYC, NumPy and SciPy (OpenBLAS) took four fifths of PyTorch's time. ``xp`` is the module of an
+array. Only functions with the same name in NumPy and PyTorch are used.
 """
 
 import numpy as np
@@ -17,14 +17,14 @@ def array_module(array):
 
 
 def as_float32(values, device):
-    """Return a NumPy array where device is None, or else a tensor on the device."""
+    """Return a NumPy array where device is None, else a tensor on the device."""
     if device is None:
         return np.asarray(values, dtype=np.float32)
     return torch.as_tensor(values, dtype=torch.float32, device=device)
 
 
 def as_numpy(values):
-    """Return a NumPy array of what a device computed."""
+    """Return an array or a tensor as a NumPy array."""
     return values if isinstance(values, np.ndarray) else values.cpu().numpy()
 
 
@@ -44,7 +44,7 @@ def invert(square, alpha):
     square : float64 array or tensor of shape (n, n)
         May be overwritten.
     alpha : float
-        What was added to its diagonal, for the message of an error.
+        The number that was added to its diagonal, for the error.
 
     Returns
     -------
@@ -57,9 +57,9 @@ def invert(square, alpha):
     """
     if array_module(square) is torch:
         return torch.cholesky_inverse(_cholesky(square, alpha))
-    factor, failed = lapack.dpotrf(square.T, lower=1, overwrite_a=1)  # a matrix in LAPACK's order is NumPy's transpose
-    _check_definite(failed, alpha)
-    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # the lower triangle with the diagonal, above it zeros
+    factor, info = lapack.dpotrf(square.T, lower=1, overwrite_a=1)  # LAPACK's column order is NumPy's transpose
+    _check_definite(info, alpha)
+    lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)  # the lower triangle with the diagonal; zeros above
     inverse = lower + lower.T
     np.fill_diagonal(inverse, lower.diagonal())
     return inverse
@@ -75,7 +75,7 @@ def solve(square, right, alpha):
     right : float64 array or tensor of shape (n, n_columns)
         B.
     alpha : float
-        What was added to the diagonal of S, for the message of an error.
+        The number that was added to the diagonal of S, for the error.
 
     Returns
     -------
@@ -88,30 +88,29 @@ def solve(square, right, alpha):
     """
     if array_module(square) is torch:
         return torch.cholesky_solve(right, _cholesky(square, alpha))
-    _, solution, failed = lapack.dposv(square.T, right, lower=1, overwrite_a=1)
-    _check_definite(failed, alpha)
+    _, solution, info = lapack.dposv(square.T, right, lower=1, overwrite_a=1)
+    _check_definite(info, alpha)
     return solution
 
 
 def multiply(left, right):
-    """Return the product of two float64 matrices, of shapes (n, k) and (k, m), where inverses are computed too.
+    """Return the product of two float64 matrices, of shapes (n, k) and (k, m).
 
-    SciPy multiplies on the CPU: NumPy has an OpenBLAS of its own, and threads of one that have just worked hold up
-    those of the other.
+    On the CPU, SciPy multiplies, as it inverts: NumPy has its own OpenBLAS, and its threads would compete with SciPy's.
     """
     if array_module(left) is torch:
         return left @ right
-    return blas.dgemm(1.0, right.T, left.T).T  # in LAPACK's order
+    return blas.dgemm(1.0, right.T, left.T).T  # in LAPACK's column order
 
 
 def _cholesky(square, alpha):
     """Return the lower Cholesky factor of a symmetric tensor of shape (n, n)."""
-    factor, failed = torch.linalg.cholesky_ex(square)
-    _check_definite(int(failed), alpha)
+    factor, info = torch.linalg.cholesky_ex(square)
+    _check_definite(int(info), alpha)
     return factor
 
 
-def _check_definite(failed, alpha):
-    """Check that there was a Cholesky factor: LAPACK and PyTorch then give 0."""
-    if failed:
-        raise InputError(f"alpha {alpha:g} is too small for these features: let --alphas begin higher")
+def _check_definite(info, alpha):
+    """Check the status of a Cholesky factorization by LAPACK or PyTorch: 0 is success."""
+    if info:
+        raise InputError(f"alpha {alpha:g} is too small for these features. Use larger --alphas.")

@@ -1,4 +1,4 @@
-"""Predict held-out samples from all others: the one door to every encoding study."""
+"""Cross-validate encoding models: choose alpha, and predict held-out samples."""
 
 import numpy as np
 
@@ -14,34 +14,34 @@ ALPHAS = np.logspace(2, 7, 16)
 def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", device=None):
     """Predict the test samples of each fold by ridge regression without intercept.
 
-    The objective, for features X and targets Y, is ||Y - X B||^2 + alpha ||B||^2. alpha has the highest correlation on
-    the validation samples of the fold, when fitted on its inner training samples. The model is then fitted on all
-    training samples.
+    The objective, for features X and targets Y, is ||Y - X B||^2 + alpha ||B||^2. The chosen alpha has the highest
+    correlation in the validation samples of the fold, after a fit on its inner training samples. The model is then
+    fitted on all training samples.
 
     Parameters
     ----------
     features : float32 array or tensor of shape (n_samples, n_features)
-        Of mean 0 in each run or group: there is no intercept.
+        The mean is 0 in each run or group, since there is no intercept.
     targets : float32 array or tensor of shape (n_samples, n_targets)
-        Likewise.
+        The mean is 0 in each run or group.
     folds : list of folds.Fold
     alphas : sequence of n_alphas float
     alpha_per : {"all", "target"}
-        One alpha for all targets, with the highest mean correlation over targets; or one for each target.
+        Choose one alpha for all targets, by the mean correlation over targets; or one alpha for each target.
     device : str or torch.device, optional
-        PyTorch computes there: features among themselves in float64, targets in float32. By default NumPy does, on
-        the CPU.
+        The device on which PyTorch computes. The default is NumPy on the CPU. Products of features are computed in
+        float64, products with targets in float32.
 
     Returns
     -------
     correlations : float32 array of shape (n_folds, n_targets)
-        Pearson's r between measured and predicted test samples; NaN for a target that does not vary there.
+        Pearson's r between measured and predicted test samples; NaN for a target that is constant there.
     chosen : float64 array of shape (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
 
     Raises
     ------
     InputError
-        No feature or no target varies in the test samples of a fold, or an alpha drowns in the rounding of float64.
+        No feature or no target varies in the test samples of a fold, or an alpha is too small for float64.
     """
     if alpha_per not in ("all", "target"):
         raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
@@ -72,7 +72,7 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 
 
 def _check_folds(x, y, folds):
-    """Check that there is something to predict, and to predict it from, in each fold."""
+    """Check that a feature and a target vary in the test samples of each fold."""
     if len(x) != len(y):
         raise InputError(f"expected as many samples of features as of targets, got {len(x)} and {len(y)}")
     for number, fold in enumerate(folds):
@@ -82,17 +82,16 @@ def _check_folds(x, y, folds):
 
 
 def _as_slice(samples):
-    """Return consecutive sample numbers as a slice, which takes no copy, and others as they are."""
+    """Return consecutive sample numbers as a slice, which avoids a copy, and other sample numbers unchanged."""
     first, last = int(samples[0]), int(samples[-1])
     return slice(first, last + 1) if last - first + 1 == len(samples) else samples
 
 
 def _split(predicted, training, parts, n_samples):
-    """Return which parts a model predicts and which it is not trained on, the predicted ones first."""
+    """Return the parts that a model predicts, and all parts that it is not trained on, the predicted parts first."""
     is_predicted, is_training = np.zeros((2, n_samples), dtype=bool)
     is_predicted[predicted], is_training[training] = True, True
-    in_prediction = [bool(is_predicted[samples].any()) for samples in parts]
-    in_training = [bool(is_training[samples].any()) for samples in parts]
-    first = tuple(part for part, is_in in enumerate(in_prediction) if is_in)
-    rest = (part for part, is_in in enumerate(in_training) if not is_in and part not in first)
-    return Split(first, (*first, *rest))
+    predicted_parts = tuple(part for part, samples in enumerate(parts) if is_predicted[samples].any())
+    in_training = [part for part, samples in enumerate(parts) if is_training[samples].any()]
+    rest = (part for part in range(len(parts)) if part not in in_training and part not in predicted_parts)
+    return Split(predicted_parts, (*predicted_parts, *rest))

@@ -1,6 +1,6 @@
-"""Choose which samples are tested on, which choose alpha, and which are trained on.
+"""Make folds: the test, validation and training samples of a cross-validation.
 
-A fold is a value: four arrays of sample numbers. Whatever takes folds takes any of them.
+A fold contains four arrays of sample numbers. ``cross_validate`` accepts the folds of all functions.
 """
 
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from pipeline.errors import InputError
 
 
 class Fold(NamedTuple):
-    """The samples of one fold, int arrays that increase.
+    """The sample numbers of one fold, int arrays in increasing order.
 
-    alpha is chosen on ``validation`` by models that are fitted on ``inner_training``; the model that predicts
-    ``test`` is fitted on ``training``. No two of test, validation and inner_training share a sample.
+    ``validation`` chooses alpha for models that are fitted on ``inner_training``. The model that predicts ``test`` is
+    fitted on ``training``. test, validation and inner_training are disjoint.
     """
 
     test: np.ndarray
@@ -24,7 +24,7 @@ class Fold(NamedTuple):
 
 
 def hold_out_runs(n_samples_of_runs):
-    """Return a fold for each run, in which the first of the other runs chooses alpha.
+    """Return a fold for each held-out run, in which the first of the remaining runs chooses alpha.
 
     This is the scheme of Bonnasse-Gahot & Pallier (NeurIPS 2024).
 
@@ -46,7 +46,7 @@ def hold_out_runs(n_samples_of_runs):
 
 
 def check_n_runs(n_runs):
-    """Check that there are runs to hold out, to choose alpha on, and to train on; raise InputError otherwise."""
+    """Check that there are three runs or more: to hold out, to choose alpha, and to train; raise InputError if not."""
     if n_runs < 3:
         raise InputError(f"{n_runs} runs are too few: one is held out, one chooses alpha, the others train")
 
@@ -54,15 +54,15 @@ def check_n_runs(n_runs):
 def hold_out_groups(groups, n_folds=None):
     """Return folds that never split a group: a passage, a story, a run.
 
-    The groups are dealt to the folds in the order in which they first occur. The groups of the first other fold
+    The folds take the groups in turn, in the order of their first samples. The groups of the first remaining fold
     choose alpha.
 
     Parameters
     ----------
     groups : array of shape (n_samples,)
-        What each sample belongs to.
+        The group of each sample.
     n_folds : int, optional
-        By default a fold for each group.
+        The default is the number of groups.
 
     Returns
     -------
@@ -74,10 +74,10 @@ def hold_out_groups(groups, n_folds=None):
         There are fewer than three folds, or more folds than groups.
     """
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first))  # of each group, by its first sample
+    order = np.argsort(np.argsort(first))  # rank of each group by its first sample
     n_folds = len(first) if n_folds is None else n_folds
     if not 3 <= n_folds <= len(first):
-        raise InputError(f"expected 3 folds or more, and as many groups at least, got {n_folds} of {len(first)} groups")
+        raise InputError(f"expected 3 folds or more, at most one per group, got {n_folds} of {len(first)} groups")
     fold_of_sample = order[numbers.ravel()] % n_folds
     folds = []
     for fold in range(n_folds):
@@ -88,25 +88,25 @@ def hold_out_groups(groups, n_folds=None):
 
 
 def hold_out_blocks(n_samples, n_folds, gap):
-    """Return folds of consecutive samples, with a gap between what is tested and what is trained on.
+    """Return folds of consecutive samples, with a gap between test and training samples.
 
-    Samples that are close in time resemble each other, so that random folds predict too well.
+    Samples that are close in time are correlated, so that random folds overestimate predictions.
 
     Parameters
     ----------
     n_samples, n_folds : int
     gap : int
-        Samples on either side of a block that are not used with it.
+        Samples on either side of a test block that are not used for training.
 
     Returns
     -------
     list of n_folds Fold
-        The first other block chooses alpha, without the samples in the gap.
+        The first remaining block chooses alpha, without the samples in the gap.
 
     Raises
     ------
     InputError
-        There are fewer than three folds, or the gaps leave nothing.
+        There are fewer than three folds, or a block has no samples outside the gaps.
     """
     edges = np.linspace(0, n_samples, n_folds + 1).astype(int)
     if n_folds < 3 or np.diff(edges).min() <= 2 * gap:
@@ -120,23 +120,23 @@ def hold_out_blocks(n_samples, n_folds, gap):
 
     folds = []
     for block in range(n_folds):
-        other = 1 if block == 0 else 0
-        near_test, is_validation = is_within(block, gap), is_within(other, 0) & ~is_within(block, gap)
-        near_validation = is_within(other, gap)
+        validation_block = 1 if block == 0 else 0
+        near_test, near_validation = is_within(block, gap), is_within(validation_block, gap)
+        is_validation = is_within(validation_block, 0) & ~near_test
         folds.append(_fold(is_within(block, 0), is_validation, ~(near_test | near_validation), ~near_test))
     return folds
 
 
 def _fold(*masks):
-    """Return the fold of four masks over samples."""
+    """Return a fold from its four masks over samples."""
     return Fold(*map(np.flatnonzero, masks))
 
 
 def split_into_parts(folds, n_samples):
-    """Return the coarsest partition of the samples of which all sets of all folds are unions.
+    """Return the coarsest partition of the samples such that every set of every fold is a union of parts.
 
-    Held-out runs are unions of runs; blocks with gaps are unions of some more parts. What is computed once for each
-    part then serves all folds.
+    With held-out runs, the parts are the runs. Blocks with gaps have more parts. Results for each part are computed
+    once, and used in all folds.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def split_into_parts(folds, n_samples):
 
     Returns
     -------
-    list over parts of int array, the samples of each
+    list over parts of int array of sample numbers
     """
     is_in = np.zeros((n_samples, 4 * len(folds)), dtype=bool)
     for column, samples in enumerate(samples for fold in folds for samples in fold):

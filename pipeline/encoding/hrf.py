@@ -1,4 +1,4 @@
-"""Turn events in time into regressors: boxcars convolved with the haemodynamic response function (HRF)."""
+"""Make regressors from timed events: boxcars convolved with the haemodynamic response function (HRF)."""
 
 import numpy as np
 from nilearn.glm.first_level import glover_hrf
@@ -6,19 +6,19 @@ from nilearn.glm.first_level import glover_hrf
 from pipeline.errors import InputError
 
 TR_S = 2.0  # seconds from one scan to the next
-# nilearn builds a regressor at 50 points a scan, from 24 s before the first scan on.
+# nilearn samples a regressor at 50 points per scan, from 24 s before the first scan.
 POINTS_PER_SCAN = 50
 FIRST_POINT_S = -24.0
-LONGEST_EVENT_S = 10.0  # median duration above which wrong times are probably in milliseconds
+LONGEST_EVENT_S = 10.0  # median duration above which times are probably in milliseconds
 
 
 def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     """Return the linear map from the values of a run's events to its regressors.
 
-    A feature's values are a train of boxcars from the onset to the offset of each event. The train is convolved with
-    the Glover HRF and sampled in the middle of each scan. This is linear in the values, so one matrix serves all
-    features. Each column of ``hrf_matrix(...) @ values`` equals what nilearn's ``compute_regressor`` makes of the
-    same column: its grid of sampling points is followed exactly.
+    A feature is a series of boxcars from the onset to the offset of each event, with the feature's values as heights.
+    The series is convolved with the Glover HRF and sampled in the middle of each scan. The result is linear in the
+    values, so that all features have the same matrix. Each column of ``make_hrf_matrix(...) @ values`` equals the
+    result of nilearn's ``compute_regressor`` for the same column, with the same grid of sampling points.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     Raises
     ------
     InputError
-        See ``check_times``.
+        ``check_times`` fails.
     """
     onsets, offsets = np.asarray(onsets, dtype=float), np.asarray(offsets, dtype=float)
     check_times(onsets, offsets, n_scans, tr_s)
@@ -43,15 +43,15 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     start, stop = frame_times[0] + FIRST_POINT_S, frame_times[-1] * (1 + 1 / (n_scans - 1))
     points = np.linspace(start, stop, np.rint((stop - start) / tr_s * POINTS_PER_SCAN + 1).astype(int))
 
-    # A boxcar is on from the first point at or after its onset, and for at least one point.
+    # A boxcar begins at the first point at or after its onset, and lasts for one point or more.
     on = np.minimum(np.searchsorted(points, onsets), len(points) - 1)
     off = np.minimum(np.searchsorted(points, onsets + (offsets - onsets)), len(points) - 1)
     off[(off == on) & (off < len(points) - 1)] += 1
 
-    # The response to a step is the cumulative HRF; a boxcar is a step up and a step down.
+    # The response to a step is the cumulative HRF. A boxcar is a step up and a step down.
     step_response = np.concatenate([[0.0], np.cumsum(glover_hrf(tr_s, POINTS_PER_SCAN))])
 
-    def response(point):  # (n_scans,) points -> (n_scans, n_events)
+    def compute_response(point):  # (n_scans,) points -> (n_scans, n_events)
         since_on, since_off = point[:, None] + 1 - on, point[:, None] + 1 - off
         last = len(step_response) - 1
         return step_response[np.clip(since_on, 0, last)] - step_response[np.clip(since_off, 0, last)]
@@ -59,7 +59,7 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     # Linear interpolation between the two points around the middle of each scan.
     before = np.searchsorted(points, frame_times, side="right") - 1
     share = ((frame_times - points[before]) / (points[before + 1] - points[before]))[:, None]
-    return (1 - share) * response(before) + share * response(before + 1)
+    return (1 - share) * compute_response(before) + share * compute_response(before + 1)
 
 
 def check_times(onsets, offsets, n_scans, tr_s=TR_S):
@@ -76,13 +76,13 @@ def check_times(onsets, offsets, n_scans, tr_s=TR_S):
     Raises
     ------
     InputError
-        There are fewer than two scans, the arrays do not have the shape (n_events,), a time is not a number, an event
-        ends before it begins, or begins outside the scans.
+        There are fewer than two scans, the arrays do not have the shape (n_events,), a time is not finite, an event
+        ends before it begins, or an event begins outside the scans.
     """
     if n_scans < 2:
         raise InputError(f"expected two scans or more, got {n_scans}")
     if onsets.shape != offsets.shape or onsets.ndim != 1:
-        raise InputError(f"onsets {onsets.shape} and offsets {offsets.shape} are not two lists of equal length")
+        raise InputError(f"expected onsets and offsets of equal length, got shapes {onsets.shape} and {offsets.shape}")
     for is_wrong, reason in [
         (~np.isfinite(onsets) | ~np.isfinite(offsets), "has no onset or offset"),
         (offsets < onsets, "ends before it begins"),

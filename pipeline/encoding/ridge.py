@@ -1,14 +1,14 @@
-"""Fit ridge regressions without intercept for many folds and penalties from shared work.
+"""Fit ridge regressions without intercept for many folds and penalties, with shared matrix products.
 
 For features X (n_samples, n_features) and targets Y (n_samples, n_targets), ridge regression minimises
 
     ||Y - X B||^2 + alpha ||B||^2.
 
-Its predictions are linear in Y, so that the fit of a fold is a matrix of weights, computed once for all targets.
-There are two ways to it. By features: X_P (X_T'X_T + alpha)^-1 X_T' Y_T predicts the samples P from the training
-samples T. By samples: with K = XX', the same is K_PT (K_TT + alpha)^-1 Y_T.
+Its predictions are linear in Y, so that the fit of a fold is a matrix of weights, which is computed once for all
+targets. Two formulas predict the samples P from the training samples T. By features: X_P (X_T'X_T + alpha)^-1 X_T' Y_T.
+By samples, with K = XX': K_PT (K_TT + alpha)^-1 Y_T.
 
-Alpha is the penalty of scikit-learn's ``Ridge``; in some libraries alpha is its square root.
+alpha is the penalty of scikit-learn's ``Ridge``. In some libraries, alpha is its square root.
 """
 
 import itertools
@@ -19,30 +19,30 @@ import numpy as np
 from pipeline.encoding.arrays import add_to_diagonal, array_module, as_numpy, invert, multiply, solve
 from pipeline.encoding.scoring import correlate
 
-TARGETS_AT_ONCE = 1024  # whose predictions for all alphas are held at a time: some 20 MB
+TARGETS_AT_ONCE = 1024  # targets of a block, whose predictions for all alphas take some 20 MB
 
 
 class Split(NamedTuple):
-    """Parts of the samples by number: those that are predicted, and all that are not trained on, these first."""
+    """The numbers of the predicted parts, and of all held-out parts, which begin with the predicted parts."""
 
     predicted: tuple[int, ...]
     held_out: tuple[int, ...]
 
 
 def is_cheaper_by_features(n_samples, n_features, alphas):
-    """Return whether to sum over samples first, once for all alphas, instead of weighing samples.
+    """Return whether the formula by features is cheaper than the formula by samples, and accurate.
 
-    With many features, one inverse over all samples serves all folds, and weighing samples is cheaper. It is also
-    exact where alpha is so small next to the largest eigenvalue (at most n_samples x n_features) that float32's
-    rounding of the sums would count.
+    With many features, the formula by samples is cheaper: it needs one inverse for all folds. It is also accurate where
+    alpha is much smaller than the largest eigenvalue (at most n_samples x n_features). There, the formula by features
+    suffers from the rounding of sums in float32.
     """
     return n_features < 2 / 3 * n_samples and n_samples * n_features < 1e6 * min(alphas)
 
 
 def compute_inner_products(x, parts, by_features):
-    """Compute what ridge regression needs of the features, in float64, once for all splits.
+    """Compute the inner products of the features in float64, once for all splits.
 
-    What is small next to the largest eigenvalue would drown in float32's rounding.
+    In float32, rounding would hide eigenvalues that are much smaller than the largest.
 
     Parameters
     ----------
@@ -62,11 +62,11 @@ def compute_inner_products(x, parts, by_features):
 
 
 def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
-    """Compute how much each training sample counts in the prediction of each held-out sample.
+    """Compute the weight of each training sample in the prediction of each held-out sample.
 
-    All splits come from one inverse C = (K + alpha)^-1 over all samples. With R the samples that are not trained on,
-    the inverse of a matrix in blocks gives K_RT (K_TT + alpha)^-1 = -(C_RR)^-1 C_RT. The rows of the predicted
-    samples are taken. (With one sample in R, this is the formula of leave-one-out residuals.)
+    All splits are computed from one inverse C = (K + alpha)^-1 over all samples. For the held-out samples R, block
+    inversion gives K_RT (K_TT + alpha)^-1 = -(C_RR)^-1 C_RT, of which only the rows of the predicted samples are
+    needed. (With one sample in R, this is the formula of leave-one-out residuals.)
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
     Raises
     ------
     InputError
-        An alpha drowns in the rounding of float64.
+        An alpha is too small for float64.
     """
     xp = array_module(gram)
     weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
@@ -106,14 +106,14 @@ def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
 
 
 def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
-    """Compute how much each sum X_T'Y_T counts in the prediction of each held-out sample.
+    """Compute the weight of each row of X_T'Y_T in the prediction of each held-out sample.
 
     Parameters
     ----------
     squares : list over parts of float64 array of shape (n_features, n_features)
         X'X of each part.
     x, parts, splits, alphas_of_splits
-        As for ``sample_weights``.
+        As ``compute_sample_weights`` takes them.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
     Raises
     ------
     InputError
-        An alpha drowns in the rounding of float64.
+        An alpha is too small for float64.
     """
     xp, weights = array_module(x), []
     for split, alphas in zip(splits, alphas_of_splits, strict=True):
@@ -135,29 +135,29 @@ def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
 
 
 def correlate_predictions(weights, x, y, parts, splits, by_features, choices=None):
-    """Correlate what was measured with what each alpha predicts, a block of targets at a time.
+    """Correlate measured samples with the predictions of each alpha, a block of targets at a time.
 
     Parameters
     ----------
     weights : list over splits of array of shape (n_alphas, n_predicted, n_weighed)
-        From ``feature_weights`` or ``sample_weights``.
+        As ``compute_feature_weights`` or ``compute_sample_weights`` returns them.
     x : array of shape (n_samples, n_features)
     y : array of shape (n_samples, n_targets)
     parts : list over parts of slice or int array
     splits : list of Split
     by_features : bool
-        Which of the two the weights are from.
+        True if the weights are from ``compute_feature_weights``.
     choices : list over splits of int array of shape (n_targets,), optional
-        Which alpha predicts each target; by default each alpha predicts all.
+        The index of the alpha that predicts each target. By default, each alpha predicts all targets.
 
     Returns
     -------
     list over splits of float32 NumPy array of shape (n_alphas, n_targets), or (n_targets,) with choices
     """
     n_targets = y.shape[1]
-    # Predictions whose mean over samples is taken away: what Pearson's r does to each of them.
-    weights = [of_split - of_split.mean(axis=1, keepdims=True) for of_split in weights]
-    shapes = [(n_targets,) if choices else (len(of_split), n_targets) for of_split in weights]
+    # Pearson's r subtracts the mean of the predictions over samples.
+    weights = [split_weights - split_weights.mean(axis=1, keepdims=True) for split_weights in weights]
+    shapes = [(n_targets,) if choices else (len(split_weights), n_targets) for split_weights in weights]
     correlations = [np.empty(shape, np.float32) for shape in shapes]
     for first in range(0, n_targets, TARGETS_AT_ONCE):
         block = slice(first, first + TARGETS_AT_ONCE)
@@ -178,18 +178,18 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
 
 
 def _sum_up(sums, split, by_features):
-    """Return what the weights of a split apply to, over its training parts: sums of them, or all their samples."""
+    """Return the sums X_T'Y_T of the training parts of a split, or, by samples, the training samples Y_T."""
     training = [sums[part] for part in training_parts(split, sums)]
     return sum(training) if by_features else array_module(sums[0]).concat(training)
 
 
 def _correlate(weights, weighed, measured):
-    """Return the correlations of (n_alphas, n_predicted, n_weighed) weights times (n_weighed, n_block) sums."""
+    """Return the correlations of predictions, (n_alphas, n_predicted, n_weighed) times (n_weighed, n_block)."""
     n_alphas, n_predicted, n_weighed = weights.shape
     predicted = weights.reshape(n_alphas * n_predicted, n_weighed) @ weighed
     return as_numpy(correlate(measured, predicted.reshape(n_alphas, n_predicted, -1)))
 
 
 def training_parts(split, parts):
-    """Return the numbers of the parts that a split is trained on."""
+    """Return the numbers of the training parts of a split."""
     return [part for part in range(len(parts)) if part not in split.held_out]

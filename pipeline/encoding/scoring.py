@@ -1,4 +1,4 @@
-"""Score predictions against what was measured."""
+"""Score predictions by their correlation with measurements."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from pipeline.encoding.arrays import array_module
 
 
 def correlate(measured, predicted):
-    """Return Pearson's r of each target with several predictions of it; NaN where either does not vary.
+    """Return Pearson's r of each target with several predictions; NaN where target or prediction is constant.
 
     Parameters
     ----------
     measured : array or tensor of shape (n_samples, n_targets)
     predicted : array or tensor of shape (n_predictions, n_samples, n_targets)
-        Of mean 0 over samples.
+        The mean over samples is 0.
 
     Returns
     -------

@@ -1,15 +1,15 @@
-"""Prepare time series: cut off the ends of a run, and z-score the rest."""
+"""Prepare time series: trim the ends of a run, and z-score the rest."""
 
 import numpy as np
 
 from pipeline.encoding.arrays import as_float32
 from pipeline.errors import InputError
 
-TRIM_SCANS = 10  # cut off at each end of a run (20 s)
+TRIM_SCANS = 10  # trimmed at each end of a run (20 s)
 
 
 def zscore(values):
-    """Return columns of mean 0 and variance 1 over samples; a column that does not vary becomes 0.
+    """Return columns with mean 0 and variance 1 over samples. A constant column becomes 0.
 
     Parameters
     ----------
@@ -22,20 +22,20 @@ def zscore(values):
     values = np.asarray(values, dtype=np.float64)
     deviations = values - values.mean(axis=0)
     scale = deviations.std(axis=0)
-    # Rounding leaves a constant column a variance of its own, some 1e-16 of its size.
+    # By rounding, the variance of a constant column is some 1e-16 of its size instead of 0.
     is_constant = scale <= 1e-12 * np.abs(values).max(axis=0, initial=0)
     return np.where(is_constant, 0, deviations / np.where(is_constant, 1, scale)).astype(np.float32)
 
 
 def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
-    """Cut off the first and last scans of a run, and z-score the rest.
+    """Trim the first and last scans of a run, and z-score the rest.
 
     Parameters
     ----------
     signal : array of shape (n_scans, n_columns)
         Regressors or fMRI of one run.
     trim_scans : int
-        Scans that are cut off at each end.
+        Scans that are trimmed at each end.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
 
 
 def check_n_scans(n_scans, trim_scans=TRIM_SCANS):
-    """Check that two scans or more are left when the ends of a run are cut off; raise InputError otherwise."""
+    """Check that two scans or more are left after a run is trimmed; raise InputError if not."""
     if n_scans <= 2 * trim_scans + 1:
         raise InputError(f"{n_scans} scans are too few: {trim_scans} are cut off at each end")
 
@@ -62,10 +62,10 @@ def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
     Parameters
     ----------
     matrix : float32 array or tensor of shape (n_scans, n_words)
-        From ``hrf.hrf_matrix``; the product is computed on its device.
+        As ``hrf.make_hrf_matrix`` returns it. The product is computed on its device.
     vectors : array of shape (n_words, n_features)
     trim_scans : int
-        Scans that are cut off at each end.
+        Scans that are trimmed at each end.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
     Raises
     ------
     InputError
-        There are values that are not finite numbers, or fewer than two scans are left.
+        A value is not finite, or fewer than two scans are left.
     """
     values = matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device)
     values = values if isinstance(values, np.ndarray) else values.cpu().numpy()

@@ -1,4 +1,4 @@
-"""As much at once as the memory holds."""
+"""Run a model on batches that fit in the memory of its device, and explain its errors."""
 
 import contextlib
 
@@ -8,24 +8,23 @@ from pipeline.errors import InputError, is_out_of_memory
 
 
 def work_in_batches(items, batch_size, work, log):
-    """Do some work on consecutive batches of items, in smaller ones where memory runs out.
+    """Call a function with consecutive batches of items, and halve the batches where memory runs out.
 
     Parameters
     ----------
     items : sequence
     batch_size : int
-        Items that are worked on at once. When the memory of the device does not hold what that
-        takes, the batch is tried again with half as many; those that are done stay done.
+        Items of a batch. A batch that does not fit in memory is tried again with half the items. Finished batches
+        are not repeated.
     work : callable
-        Called with each batch, a slice of the items. It should keep nothing of a batch on the
-        device.
+        Called with each batch, a slice of the items. It should keep nothing of a batch on the device.
     log : callable
         Called with a line for the user when the batches become smaller.
 
     Raises
     ------
     InputError
-        A batch of one does not fit in the memory.
+        A batch of one item does not fit in memory.
     """
     first = 0
     while first < len(items):
@@ -38,39 +37,39 @@ def work_in_batches(items, batch_size, work, log):
                 "use another --device or a smaller model"
             )
         else:
-            # Of the last batch, which may be small, less than batch_size may be at fault.
+            # The last batch may have fewer items than batch_size.
             batch_size = len(batch) // 2
             log(f"the memory of the device does not hold {len(batch)} at once; going on with {batch_size}")
 
 
 @contextlib.contextmanager
-def explain_model_errors(model, doing):
-    """Raise what goes wrong inside a model as InputError in one line; a lack of memory is raised as it is.
+def explain_model_errors(model, task):
+    """Raise an error inside a model as InputError in one line. A lack of memory is raised unchanged.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-    doing : str
-        What the model was asked to do, after "cannot".
+    task : str
+        A verb phrase that follows "cannot" in the message.
 
     Raises
     ------
     InputError
-        The model has failed, or has drawn random numbers (Reformer), so that no number could be had again.
+        The model failed, or it drew random numbers (Reformer), so that its results cannot be reproduced.
     """
-    name, before = type(model).__name__, _random_states(model)
+    name, before = type(model).__name__, _get_random_states(model)
     try:
         yield
     except Exception as error:
         if isinstance(error, InputError) or is_out_of_memory(error):
             raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise InputError(f"{name} cannot {doing} ({reason}). Use another model or device.") from error
-    if not all(map(torch.equal, before, _random_states(model))):
+        raise InputError(f"{name} cannot {task} ({reason}). Use another model or device.") from error
+    if not all(map(torch.equal, before, _get_random_states(model))):
         raise InputError(f"{name}: expected the same numbers from every reading, got random ones. Use another model.")
 
 
-def _random_states(model):
+def _get_random_states(model):
     """Return the states of the random generators that a model can draw from."""
     states = [torch.get_rng_state()]
     if getattr(model.device, "type", None) == "cuda":
@@ -79,14 +78,14 @@ def _random_states(model):
 
 
 def _fits_in_memory(work, batch):
-    """Whether the work could be done; what a failed one held is free again afterwards."""
+    """Call a function with a batch, and return False, with its memory freed, where memory runs out."""
     try:
         work(batch)
         return True
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-    # The exception held the failed work's tensors: they can be given back only now that it is gone.
+    # The exception holds the tensors of the failed batch, so memory can only be freed after the except clause.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return False

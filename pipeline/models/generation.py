@@ -1,7 +1,7 @@
-"""Texts as a language model writes them: every token drawn from the model's own probabilities.
+"""Generate texts by ancestral sampling: each token is drawn from the model's own probabilities.
 
-Every text has a random generator of its own, so that it never depends on how many others are
-written, or on which of them the model reads together.
+Every text has its own random generator. So a text does not depend on the number of texts, or on the batch that the
+model reads.
 """
 
 import hashlib
@@ -11,12 +11,17 @@ import weakref
 import torch
 import transformers
 
-from pipeline.errors import InputError
 from pipeline.models.batches import explain_model_errors
-from pipeline.models.tokenization import encode_after_bos, encode_usual_text, find_context_length
+from pipeline.models.tokenization import (
+    check_context_length,
+    check_finite,
+    encode_after_bos,
+    encode_usual_text,
+    find_context_length,
+)
 
-# Openings of stories and essays that ask for nothing in particular. Each is a whole sentence, so
-# that what follows is the model's from its first word on.
+# Openings of stories and essays on no particular subject. Each is a whole sentence, so that the model writes whole
+# sentences from its first word on.
 PROMPTS = (
     "It was early in the morning when Anna closed the door of the small house behind her.",
     "My grandfather had a garden at the edge of the village, and he worked in it every day.",
@@ -25,29 +30,30 @@ PROMPTS = (
     "Before the railway came, most people in this valley had never seen the sea.",
 )
 
-# Reading texts together moves logits by some 1e-5. A choice as close as this is made by reading
-# the text alone, so that it is always made alike.
+# Batching changes logits by some 1e-5. Where the best two tokens are closer than this, the model reads the text alone,
+# so that the choice does not depend on the batch.
 CLOSE_CHOICE = 1e-3
 
-# By which share of the largest logit rounding moves logits where rows are read together.
+# Largest effect of rounding on logits when rows are batched, as a share of the largest logit.
 ROUNDING = {torch.float32: 2e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
-N_TRIED = 3  # tokens that are written to see whether rows can be read together
-N_PADDING = 16  # tokens of padding, at least, to see whether a model ignores it
+N_TRIED = 3  # tokens that are written to test whether rows can be batched
+N_PADDING = 16  # least tokens of padding that test whether a model ignores padding
 
-_can_be_padded: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # found once for each model
-_can_be_read_together: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# Results of these tests, once for each model: they take time, and are logged for the user.
+_ignores_padding: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_ignores_batch: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def make_text_seed(seed, prompt, sample):
-    """The seed of one text, a whole number of 64 bits, which depends on nothing but these three.
+    """Return the seed of one text, an integer of 64 bits.
 
     Parameters
     ----------
     seed : int
-        Of all texts.
+        The seed of all texts.
     prompt : str
     sample : int
-        Which of the texts of a prompt, from 0.
+        The number of the text among those of its prompt, from 0.
 
     Returns
     -------
@@ -60,75 +66,75 @@ def make_text_seed(seed, prompt, sample):
 def continue_prompts(
     model, tokenizer, prompts, seeds, max_new_tokens, temperature=1.0, progress=None, log=warnings.warn
 ):
-    """Let a model go on from some prompts, drawing each token at random (ancestral sampling).
+    """Continue prompts with tokens that are drawn from a model's probabilities (ancestral sampling).
 
-    A token is the one with the highest logit / temperature + Gumbel noise, which is the same as
-    drawing it with the probability that the model gives it. In float32, a text is the same
-    whatever others are written with it: where a model's logits for a text depend on the padding
-    before it, or on the other texts (RWKV, RecurrentGemma), texts are written one length, or one
-    text, at a time.
+    Each token has the highest logit / temperature + Gumbel noise, which draws it with the model's probability. In
+    float32, a text does not depend on its batch. Where a model's logits depend on the padding before a text, or on
+    the texts in the batch (RWKV, RecurrentGemma), texts are written one length, or one text, at a time.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
         A causal language model, in evaluation mode.
     tokenizer : transformers.PreTrainedTokenizerFast
-        A prompt is read after its BOS, or its EOS where it has none; a text ends with its EOS.
+        The model reads its BOS, or its EOS where it has no BOS, before a prompt. Its EOS ends a text.
     prompts : list of n_texts str
     seeds : list of n_texts int
-        A text's own, see ``text_seed``.
+        As ``make_text_seed`` returns them.
     max_new_tokens : int
     temperature : float
         Above 0; 1 draws from the model's own probabilities.
     progress : callable, optional
-        Called after each token with the number of texts that are written together.
+        Called after each token with the number of texts in the batch.
     log : callable
-        Called with a line for the user, once for each model, where texts cannot be written together.
+        Called with a line for the user, once for each model, where texts cannot be batched.
 
     Returns
     -------
     list of n_texts str
-        Each prompt with what follows it.
+        Each prompt with its continuation.
 
     Raises
     ------
     InputError
-        A text may become longer than the model's context, the model does not know a token or cannot
-        write, or its probabilities are not finite.
+        A text may become longer than the model's context, a token has no row in the model, the model cannot write,
+        or its logits are not finite.
     """
     starts = encode_after_bos(prompts, model, tokenizer)
-    longest, context = max(map(len, starts)), find_context_length(model)
-    if context is not None and longest + max_new_tokens > context:
-        raise InputError(
-            f"a prompt of {longest} tokens and --max_new_tokens {max_new_tokens} do not fit in the model's "
-            f"context of {context}: ask for fewer, or give shorter prompts (--prompts)"
-        )
-    # A checkpoint's own habits, such as a penalty on repetition, are not to act.
+    longest = max(map(len, starts))
+    check_context_length(
+        longest + max_new_tokens,
+        find_context_length(model),
+        source=f"a prompt of {longest} tokens and --max_new_tokens {max_new_tokens}",
+        remedy="Use fewer new tokens or shorter prompts (--prompts).",
+    )
+    # The checkpoint's own generation settings, such as a penalty on repetition, are replaced.
     model.generation_config = transformers.GenerationConfig(
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=starts[0][0]
     )
     ends: list[list[int]] = [[]] * len(starts)
-    for texts in _texts_to_write_together(model, starts, log):
-        some = [starts[text] for text in texts]
-        add_noise = _noise(model, _padding(some), [seeds[text] for text in texts], temperature, progress)
-        for text, end in zip(texts, _write(model, some, max_new_tokens, add_noise), strict=True):
+    for texts in _group_into_batches(model, starts, log):
+        batch = [starts[text] for text in texts]
+        batch_seeds = [seeds[text] for text in texts]
+        add_noise = _make_noise(model, _count_padding(batch), batch_seeds, temperature, progress)
+        for text, end in zip(texts, _write(model, batch, max_new_tokens, add_noise), strict=True):
             ends[text] = end
     return [
-        prompt + _decoded_end(tokenizer, start[1:], end)
+        prompt + _decode_end(tokenizer, start[1:], end)
         for prompt, start, end in zip(prompts, starts, ends, strict=True)
     ]
 
 
-def _padding(starts):
-    """Return how many tokens stand before each start, so that all end in the same place."""
+def _count_padding(starts):
+    """Return the number of padding tokens before each start, so that all starts have the same length."""
     longest = max(map(len, starts))
     return [longest - len(start) for start in starts]
 
 
 @torch.inference_mode()
 def _write(model, starts, n_new, processor):
-    """Return the tokens that a model writes after each start, a list of lists, with a processor of its logits."""
-    padding, longest = _padding(starts), max(map(len, starts))
+    """Return the tokens that a model writes after each start, a list of lists; a processor changes its logits."""
+    padding, longest = _count_padding(starts), max(map(len, starts))
     ids = [[start[0]] * n + start for n, start in zip(padding, starts, strict=True)]
     is_token = [[0] * n + [1] * len(start) for n, start in zip(padding, starts, strict=True)]
     with explain_model_errors(model, "write texts"):
@@ -141,71 +147,64 @@ def _write(model, starts, n_new, processor):
     return written[:, longest:].tolist()
 
 
-def _texts_to_write_together(model, starts, log):
-    """Return the indices of the texts that a model can write together, in groups.
+def _group_into_batches(model, starts, log):
+    """Return lists of indices of texts that a model can write in one batch.
 
-    Whether it can be seen where a text's logits are the same as when the text is written alone.
+    A batch is possible where a text's logits are the same as when the model reads the text alone.
     """
-    everything = list(range(len(starts)))
+    indices = list(range(len(starts)))
     if len(starts) == 1:
-        return [everything]
-    shortest, longest = min(starts, key=len), max(starts, key=len)
-    name, lines = type(model).__name__, []
-    if model not in _can_be_read_together:
-        other = shortest[:1] + encode_usual_text(model, max(len(shortest) - 1, 1))[: len(shortest) - 1]
-        _can_be_read_together[model] = _are_logits_same(model, shortest, other)
-        if not _can_be_read_together[model]:
-            lines.append(f"{name}: what it writes depends on the other texts in a batch: one text at a time")
-    if not _can_be_read_together[model]:
-        groups = [[text] for text in everything]
-    elif len(shortest) == len(longest):
-        groups = [everything]
-    else:
-        if model not in _can_be_padded:
-            # Long padding shows what a single token may hide.
-            much_longer = shortest + encode_usual_text(model, N_PADDING)
-            _can_be_padded[model] = _are_logits_same(model, shortest, max(longest, much_longer, key=len))
-            if not _can_be_padded[model]:
-                lines.append(f"{name}: what it writes depends on the padding before a prompt: one length at a time")
-        lengths = sorted(set(map(len, starts)))
-        by_length = [[text for text in everything if len(starts[text]) == length] for length in lengths]
-        groups = [everything] if _can_be_padded[model] else by_length
-    for line in lines:
-        log(line)
-    return groups
+        return [indices]
+    name, shortest, longest = type(model).__name__, min(starts, key=len), max(starts, key=len)
+    if model not in _ignores_batch:
+        usual = shortest[:1] + encode_usual_text(model, max(len(shortest) - 1, 1))[: len(shortest) - 1]
+        _ignores_batch[model] = _are_logits_same(model, shortest, usual)
+        if not _ignores_batch[model]:
+            log(f"{name}: what it writes depends on the other texts in a batch: one text at a time")
+    if not _ignores_batch[model]:
+        return [[index] for index in indices]
+    if len(shortest) == len(longest):
+        return [indices]
+    if model not in _ignores_padding:
+        # Long padding shows an effect that one token may hide.
+        much_longer = shortest + encode_usual_text(model, N_PADDING)
+        _ignores_padding[model] = _are_logits_same(model, shortest, max(longest, much_longer, key=len))
+        if not _ignores_padding[model]:
+            log(f"{name}: what it writes depends on the padding before a prompt: one length at a time")
+    if _ignores_padding[model]:
+        return [indices]
+    lengths = sorted(set(map(len, starts)))
+    return [[index for index in indices if len(starts[index]) == length] for length in lengths]
 
 
-def _are_logits_same(model, start, other):
-    """Return whether a model's logits after a start are the same when another start is read with it."""
+def _are_logits_same(model, start, companion):
+    """Return whether a model's logits after a start are the same when the batch has a second start."""
     forced = encode_usual_text(model, N_TRIED)
-    alone, together = (_logits_after(model, starts, forced) for starts in ([start], [start, other]))
+    alone, batched = (_compute_logits(model, starts, forced) for starts in ([start], [start, companion]))
     limit = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * alone.abs().max()
-    return bool((alone - together).abs().max() <= limit)
+    return bool((alone - batched).abs().max() <= limit)
 
 
-def _logits_after(model, starts, forced):
-    """Return the logits of the first of some starts, after each of the tokens that follow it."""
-    logits_of_steps = []
+def _compute_logits(model, starts, forced):
+    """Return the logits of the first start before each forced token, a tensor of shape (n_forced, n_vocabulary)."""
+    steps = []
 
     def force(ids, logits):
-        logits_of_steps.append(logits[0].float().cpu())
+        steps.append(logits[0].float().cpu())
         logits = torch.full_like(logits, -1e4)
-        logits[:, forced[len(logits_of_steps) - 1]] = 0
+        logits[:, forced[len(steps) - 1]] = 0
         return logits
 
     _write(model, starts, len(forced), force)
-    return torch.stack(logits_of_steps)
+    return torch.stack(steps)
 
 
-def _noise(model, padding, seeds, temperature, progress):
-    """What turns the choice of the most probable token into a random draw, for ``generate``."""
+def _make_noise(model, padding, seeds, temperature, progress):
+    """Return a logits processor for ``generate``: with Gumbel noise, the most probable token is a random draw."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def add_noise(ids, logits):  # (n_texts, n_tokens), (n_texts, n_vocabulary)
-        if not torch.isfinite(logits).all():
-            raise InputError(
-                "the logits are not finite numbers: the checkpoint is damaged, or they overflow this --dtype"
-            )
+        check_finite(logits, f"logits of {type(model).__name__}")
         noise = torch.stack([-torch.empty(logits.shape[1]).exponential_(generator=g).log() for g in generators])
         noisy = logits.float().cpu() / temperature + noise
         best, second = noisy.topk(2).values.T
@@ -219,7 +218,7 @@ def _noise(model, padding, seeds, temperature, progress):
     return add_noise
 
 
-def _decoded_end(tokenizer, start, end):
-    """What the tokens of the end add to the text of the start; some tokenizers need both to tell."""
+def _decode_end(tokenizer, start, end):
+    """Return the text of the end. Some tokenizers need the tokens of the start to decode it."""
     before = tokenizer.decode(start, skip_special_tokens=True)
     return tokenizer.decode(start + end, skip_special_tokens=True)[len(before) :]

@@ -1,4 +1,4 @@
-"""Load checkpoints of language models and classifiers, and pick what they run on."""
+"""Load checkpoints of language models and classifiers, and choose their device."""
 
 import logging
 import os
@@ -11,12 +11,14 @@ import transformers
 from threadpoolctl import threadpool_limits
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from pipeline.errors import InputError, explain_errors
+from pipeline.errors import InputError, add_context, explain_errors
 from pipeline.models import model_checks, tokenizer_checks, weights
+
+MOST_REVISIONS_SHOWN = 6
 
 
 def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=(), log=warnings.warn):
-    """Load a causal language model and its tokenizer, check both, and return them ready to be read out.
+    """Load a causal language model and its tokenizer, and check both.
 
     Parameters
     ----------
@@ -25,47 +27,51 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
     revision : str, optional
         A branch, tag or commit of the hub's repository, or a sub-folder of the local folder.
     device : str
-        ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` ...
+        As ``pick_device`` takes it.
     dtype : {"float32", "bfloat16", "float16"}
-        In which the weights are held and the model computes.
+        The type of the weights and of the model's computations.
     texts : sequence of str
-        What the model is to read; some of it is tokenised to check the tokenizer.
+        The texts that the model will read. Some of them are tokenized to check the tokenizer.
     log : callable
         Called with a line for the user.
 
     Returns
     -------
     model : transformers.PreTrainedModel
-        In evaluation mode, on the device. Code in the checkpoint is never run, and safetensors
-        are taken wherever the checkpoint has them.
+        In evaluation mode, on the device. Code in the checkpoint is never run. Safetensors are preferred.
     tokenizer : transformers.PreTrainedTokenizerFast
     checkpoint : dict
-        What was loaded, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the
-        ``commit`` of the hub or the local ``folder``; ``tokenizer`` where it is not the one that
-        AutoTokenizer loads.
+        The provenance, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the ``commit`` of the
+        hub or the local ``folder``; ``tokenizer`` where AutoTokenizer loads a different tokenizer.
 
     Raises
     ------
     InputError
-        It cannot be loaded, is no causal language model, or its tokenizer does not tell where tokens stand,
-        has no BOS that the model knows, or cannot follow tokenizer.json.
+        The checkpoint cannot be loaded or is not a causal language model. Or its tokenizer returns no offsets, has no
+        BOS in the model's embedding, or cannot follow tokenizer.json.
     """
-    logging.getLogger("transformers.models").setLevel(logging.ERROR)  # it warns of encoders, which are errors here
+    logging.getLogger("transformers.models").setLevel(logging.ERROR)  # its warnings on encoders are errors here
     network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
     if not tokenizer.is_fast:
-        raise InputError(f"checkpoint {model}: its tokenizer does not tell which characters its tokens cover")
-    try:
+        raise InputError(
+            f"checkpoint {model}: expected a fast tokenizer, which returns the characters of its tokens, got "
+            f"{type(tokenizer).__name__}. Add a tokenizer.json."
+        )
+    with add_context(f"checkpoint {model}"):
         tokenizer, note = tokenizer_checks.check_tokenizer(tokenizer, checkpoint.get("commit") or revision, texts, log)
         model_checks.check_model(network, tokenizer)
-    except InputError as error:
-        raise InputError(f"checkpoint {model}: {error}") from error
     return network, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
 def load_classifier(name, device="auto", texts=(), log=warnings.warn):
-    """Load a classifier of sentences: a name on the Hugging Face hub, or a local folder.
+    """Load a classifier of sentences and its tokenizer.
 
-    texts and say as ``load_checkpoint`` takes them.
+    Parameters
+    ----------
+    name : str
+        A name on the Hugging Face hub, or a local folder.
+    device, texts, log
+        As ``load_checkpoint`` takes them.
 
     Returns
     -------
@@ -73,44 +79,45 @@ def load_classifier(name, device="auto", texts=(), log=warnings.warn):
         In evaluation mode, in float32, on the device.
     tokenizer : transformers.PreTrainedTokenizerBase
     checkpoint : dict
-        What was loaded, for the record.
+        The provenance, for the record.
 
     Raises
     ------
     InputError
-        It cannot be loaded, is no classifier of sequences, or its tokenizer cannot fill up sentences or
-        follow tokenizer.json.
+        The checkpoint cannot be loaded or is not a classifier of sequences. Or its tokenizer has no padding token, or
+        cannot follow tokenizer.json.
     """
     model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
     if tokenizer.pad_token is None:
-        raise InputError(f"classifier {name}: its tokenizer has no token to fill up shorter sentences with")
+        raise InputError(
+            f"classifier {name}: expected a padding token in its tokenizer, got none. "
+            "Set pad_token in tokenizer_config.json."
+        )
     tokenizer, note = tokenizer_checks.check_tokenizer(tokenizer, None, texts, log)
     return model, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
 def _load(auto_model, name, revision, device, dtype):
-    """Model, tokenizer, and what was loaded, for the record."""
-    if not sys.stderr.isatty() or Path(name).is_dir():  # of a download one wants to know how long it takes
+    """Return a model, its tokenizer, and its provenance for the record."""
+    is_local = Path(name).is_dir()
+    if is_local or not sys.stderr.isatty():  # progress is only of interest for downloads
         transformers.utils.logging.disable_progress_bar()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # which tells of every attempt to reach the hub
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs every attempt to reach the hub
     source, arguments = name, {"revision": revision or "main"}
-    if Path(name).is_dir():
+    if is_local:
         source, arguments = Path(name, revision or ""), {"local_files_only": True}
-        if not (source / "config.json").is_file():
-            revisions = sorted(found.parent.name for found in Path(name).glob("*/config.json"))
-            there = f"--revision may be {', '.join(revisions[:6])}{' ...' * (len(revisions) > 6)}" if revisions else ""
-            raise InputError(f"{source} holds no checkpoint: there is no config.json in it; {there or 'name another'}")
+        _check_folder(source, name)
     elif name.count("/") > 1 or name.startswith((".", "/")):
-        raise InputError(f"--model {name}: there is no such folder, and a name on the hub is owner/name")
-    remedy = "it cannot be loaded; get it again"
-    if not Path(name).is_dir():
-        remedy = "it cannot be loaded; is that its name on the hub, and can the hub be reached?"
+        raise InputError(f"--model {name}: expected a folder or a name on the hub (owner/name), got a missing folder.")
+    remedy = "it cannot be loaded; is that its name on the hub, and can the hub be reached?"
+    if is_local:
+        remedy = "it cannot be loaded; get it again"
     with explain_errors(f"checkpoint {source}", remedy):
-        if not Path(name).is_dir():
-            # One commit for all files, whatever happens to the branch while they are downloaded.
+        if not is_local:
+            # All files are of one commit, even if the branch moves during the download.
             config = transformers.utils.cached_file(name, "config.json", **arguments)
             if config is None:
-                raise ValueError("there is no config.json in it")
+                raise ValueError("it has no config.json")
             snapshot = Path(config).parent
             arguments["revision"] = snapshot.name
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
@@ -119,36 +126,58 @@ def _load(auto_model, name, revision, device, dtype):
         )
         if not tokenizer("a word", add_special_tokens=False)["input_ids"]:
             raise ValueError("its tokenizer reads no text; are the tokenizer's files in it?")
-        n_known = network.get_input_embeddings().num_embeddings
-        if tokenizer.vocab_size > n_known:  # tokens that were added later may lack a place in the model
-            raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, of which the model knows {n_known}")
+        n_rows = network.get_input_embeddings().num_embeddings
+        if tokenizer.vocab_size > n_rows:  # only tokens that were added later may lack a row in the model
+            raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, its model's embedding only {n_rows}")
     if loading["missing_keys"]:
         raise InputError(
-            f"checkpoint {source}: it lacks {min(loading['missing_keys'])}; it is no {auto_model.__name__}"
+            f"checkpoint {source}: expected an {auto_model.__name__}, got a checkpoint without "
+            f"{min(loading['missing_keys'])}. Use another model."
         )
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
-    if Path(name).is_dir():
+    if is_local:
         checkpoint |= {"folder": str(Path(name).resolve()), "files": weights.compute_checksums(source)}
     else:
         checkpoint |= {"commit": snapshot.name, "files": weights.compute_checksums(snapshot)}
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
 
 
+def _check_folder(folder, model):
+    """Check that a local folder contains a checkpoint."""
+    if (folder / "config.json").is_file():
+        return
+    revisions = sorted(path.parent.name for path in Path(model).glob("*/config.json"))
+    remedy = "Use another model."
+    if revisions:
+        more = " ..." if len(revisions) > MOST_REVISIONS_SHOWN else "."
+        remedy = f"--revision may be {', '.join(revisions[:MOST_REVISIONS_SHOWN])}{more}"
+    raise InputError(f"{folder} holds no checkpoint: expected a config.json, got none. {remedy}")
+
+
 def limit_threads(n_threads):
-    """Compute with so many threads of the CPU; with all where None is given."""
+    """Limit the threads of the CPU. None sets no limit."""
     if n_threads is not None:
         torch.set_num_threads(n_threads)
         threadpool_limits(n_threads)  # NumPy's and SciPy's
-        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # those of the tokenizers
+        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # the tokenizers' threads
 
 
 def pick_device(name):
-    """``auto`` is CUDA where there is one, else the CPU; any other name as PyTorch knows it.
+    """Return a device of PyTorch, after a test that it computes.
+
+    Parameters
+    ----------
+    name : str
+        ``auto`` (CUDA where it is available, else the CPU), or a name of PyTorch: ``cpu``, ``cuda``, ``cuda:1`` ...
+
+    Returns
+    -------
+    torch.device
 
     Raises
     ------
     InputError
-        There is no such device, or it cannot be used.
+        The device does not exist or cannot be used.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -156,5 +185,5 @@ def pick_device(name):
         torch.zeros(1, device=name).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--device {name} cannot be used here ({reason}): --device cpu always works") from error
+        raise InputError(f"--device {name} cannot be used here ({reason}). Use --device cpu.") from error
     return torch.device(name)

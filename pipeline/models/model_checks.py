@@ -1,7 +1,6 @@
 """Check a loaded model and its tokenizer before anything is computed with them.
 
-Two mistakes give numbers that look right: an encoder (BERT, RoBERTa), in which every position sees
-the word that it is to predict, and a tokenizer that does not split text as its own file describes.
+An encoder (BERT, RoBERTa) gives numbers that look right, though every position sees the word that it predicts.
 """
 
 import torch
@@ -11,16 +10,16 @@ from pipeline.models.batches import explain_model_errors, is_out_of_memory
 from pipeline.models.tokenization import check_special_tokens, encode_usual_text
 
 N_SAME, N_CHANGED = 8, 8  # tokens at the beginning of both texts, and tokens after them that differ
-# Differences up to this share of the logits are rounding: the beginnings are read with the same shapes,
-# so that in most models they agree to the last bit.
+# Differences up to this share of the logits are rounding. Both beginnings have the same shapes, so that most models
+# give exactly equal logits.
 ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-12}
-# Beyond this share, no rounding explains a difference, in float32 and in half precision.
+# Rounding does not explain differences above this share, in float32 and in half precision.
 MOST_ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-6}
 MOST_ROUNDING_IN_HALF = 0.25
 
 
 def check_model(model, tokenizer):
-    """Check that a model is causal, and that its tokenizer's BOS and EOS are tokens of the model.
+    """Check that a model is causal, and that BOS and EOS of its tokenizer have a row in its embedding.
 
     Parameters
     ----------
@@ -31,19 +30,19 @@ def check_model(model, tokenizer):
     Raises
     ------
     InputError
-        It is not so, or the model cannot read a text.
+        The model is not causal, lacks BOS or EOS, or cannot read a text.
     """
     check_special_tokens(model, tokenizer)
     check_causal(model)
 
 
 def check_causal(model):
-    """Check that a model's predictions do not depend on what follows.
+    """Check that a model's predictions do not depend on later tokens.
 
-    The model reads two rows of tokens, which begin with the same tokens and end with other ones. The
-    logits of the beginning must be equal. Where they differ, rounding may be the reason (in a mixture
-    of experts, tokens that share an expert are added up together): then the derivative of these logits
-    by the embeddings of what follows decides, which is exactly 0 in a causal model, in any precision.
+    The model reads two rows of tokens with the same beginning and different ends. The logits of the beginning must be
+    equal. Rounding may make them differ: in a mixture of experts, tokens that share an expert are summed together. Then
+    the derivative of these logits with respect to the later embeddings decides. It is exactly 0 in a causal model, in
+    any precision.
 
     Parameters
     ----------
@@ -53,7 +52,7 @@ def check_causal(model):
     Raises
     ------
     InputError
-        The predictions depend on what follows, or the model cannot read a text.
+        The predictions depend on later tokens, or the model cannot read a text.
     """
     ids = encode_usual_text(model, N_SAME + 2 * N_CHANGED)
     same, first, second = ids[:N_SAME], ids[N_SAME : N_SAME + N_CHANGED], ids[N_SAME + N_CHANGED :]
@@ -62,13 +61,13 @@ def check_causal(model):
         with torch.inference_mode():
             logits = model(input_ids=rows, use_cache=False).logits[:, :N_SAME].float()
         difference = ((logits[0] - logits[1]).norm() / logits[0].norm()).item()
-    # Logits that are not finite numbers are an error of their own, wherever they are used.
+    # Every use of the logits checks that they are finite.
     if not difference > ROUNDING.get(model.dtype, 0):
         return
     if _depends_on_later_tokens(model, rows[:1], difference):
         raise InputError(
             f"{type(model).__name__}: expected a causal language model, got one whose predictions change with the "
-            f"words that follow (by {difference:.1g} of their size), as those of an encoder do. "
+            f"words that follow (by {difference:.1g} of their size), as in an encoder. "
             "Use a model that was trained to predict the next word."
         )
 
@@ -81,7 +80,7 @@ def _depends_on_later_tokens(model, row, difference):
     model : transformers.PreTrainedModel
     row : int tensor of shape (1, n_tokens)
     difference : float
-        By which share of their size the logits changed with the later tokens.
+        Change of the logits with the later tokens, as a share of their size.
     """
     if difference > MOST_ROUNDING.get(model.dtype, MOST_ROUNDING_IN_HALF):
         return True
@@ -99,14 +98,14 @@ def _depends_on_later_tokens(model, row, difference):
         with torch.enable_grad():
             logits = model(input_ids=row, use_cache=False).logits[0, :N_SAME].float()
             signs = torch.ones_like(logits)
-            signs[:, ::2] = -1  # so that nothing cancels out, as a sum over all logits may
+            signs[:, ::2] = -1  # derivatives may cancel out in a plain sum over all logits
             (derivative,) = torch.autograd.grad((logits * signs).sum(), embeddings[:1])
-        of_tokens = derivative.reshape(row.shape[1], -1)  # in XLNet, tokens come before texts
-        return bool((of_tokens[N_SAME:] != 0).any())
+        by_token = derivative.reshape(row.shape[1], -1)  # in XLNet, tokens are the first axis
+        return bool((by_token[N_SAME:] != 0).any())
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        return False  # no derivative can be had: a difference as small as this is taken for rounding
+        return False  # without a derivative, so small a difference counts as rounding
     finally:
         hook.remove()
         for parameter, is_needed in needed:

@@ -1,12 +1,11 @@
-"""Log-probabilities of sentences that begin alike, with no beginning read twice.
+"""Compute log-probabilities of sentences as trees of shared beginnings, each of which the model reads once.
 
-The sentences of a benchmark share their beginnings: ``The cats that meow are``, ``The cats that meow
-is``. A causal language model reads a beginning in the same way whatever follows, so beginnings are
-laid as a tree: each node is a token, and a beginning is a path from BOS, the root. A row of the
-model's input holds as many beginnings as fit, node after node; its attention mask shows each node
-only those on the path to it, and its position is its depth.
+The sentences of a benchmark share their beginnings: ``The cats that meow are``, ``The cats that meow is``. A causal
+language model reads a beginning in the same way whatever follows. So beginnings form a tree: each node is a token, and
+each beginning is a path from the root, BOS. A row of the model's input contains as many beginnings as fit. Its
+attention mask lets each node see only the nodes on its path. The position of a node is its depth.
 
-A node's row and slot are told as one number, its place: row * n_slots + slot.
+The address of a node is row * n_slots + slot.
 """
 
 import inspect
@@ -14,40 +13,40 @@ import inspect
 import numpy as np
 import torch
 
-from pipeline.models.tokenization import find_context_length, get_text_config
+from pipeline.models.tokenization import get_text_config
 
-# Nodes in a row: longer rows share more, and cost more attention and memory. On BLiMP, Pythia-14M and
-# Pythia-160M are about as fast with 96 as with 256.
+# Nodes of a row: longer rows share more, but need more attention and memory. On BLiMP, Pythia-14M and Pythia-160M are
+# about as fast with 96 as with 256.
 ROW_TOKENS = 192
-# How much of the output layer's work is done at once: nodes, and logits in all. A processor is fastest
-# when the logits stay in its cache, a GPU when there are many of them.
+# Block size of the output layer: nodes, and logits in all. A CPU is fastest when the logits stay in its cache, a GPU
+# when the blocks are large.
 NODES_AT_ONCE = {"cpu": 512, "gpu": 1024}
 LOGITS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
-N_COMPARED = 32  # logits of each block that are looked at to tell what was subtracted from all
+N_COMPARED = 32  # logits of each block from which its log-sum is computed
 
 
 def pack_trees(beginnings, max_slots):
-    """Lay token sequences as trees into rows.
+    """Pack token sequences as trees into rows.
 
-    They are taken in sorted order. One adds to a row what it does not share with the one before it;
-    where the row would become too long, it begins a new row, with a BOS of its own. There are as few
-    rows as that takes, and they are as short as that allows.
+    Sequences are taken in sorted order. Each adds the nodes to a row that it does not share with the sequence before.
+    Where the row would become too long, a new row begins with a new BOS. The number of rows is as small as this order
+    allows, and the rows are as short as their number allows.
 
     Parameters
     ----------
     beginnings : list of n_beginnings lists of int
-        Token ids, each list beginning with BOS.
+        Token ids. Each list begins with BOS.
     max_slots : int
-        Nodes in a row, at most; no beginning may be longer.
+        Most nodes of a row. No beginning may be longer.
 
     Returns
     -------
     ids : int array of shape (n_rows, n_slots)
-        The token of each node; 0 in slots that the row does not need.
+        The token of each node, 0 in empty slots.
     depths : int array of shape (n_rows, n_slots)
-        How many tokens stand before each node; 0 in slots that the row does not need.
+        The number of tokens before each node, 0 in empty slots.
     paths : int array of shape (n_beginnings, longest)
-        The places of each beginning's nodes, then -1.
+        The addresses of each beginning's nodes, then -1.
     """
     order = sorted(range(len(beginnings)), key=beginnings.__getitem__)
     lengths = np.array([len(beginnings[index]) for index in order])
@@ -56,57 +55,57 @@ def pack_trees(beginnings, max_slots):
     tokens = np.full(is_token.shape, -1)
     tokens[is_token] = np.concatenate([beginnings[index] for index in order])
     same = (tokens[1:] == tokens[:-1]) & is_token[1:]
-    shared = np.append(0, np.logical_and.accumulate(same, axis=1).sum(axis=1))  # with the one before
+    shared = np.append(0, np.logical_and.accumulate(same, axis=1).sum(axis=1))  # with the sequence before
 
-    n_rows = _fill(lengths, shared, max_slots)[0][-1] + 1
+    n_rows = _fill_rows(lengths, shared, max_slots)[0][-1] + 1
     for n_slots in range(max(lengths.max(), -(-(lengths - shared).sum() // n_rows)), max_slots + 1):
-        rows, first_slots = _fill(lengths, shared, n_slots)
+        rows, first_slots = _fill_rows(lengths, shared, n_slots)
         if rows[-1] < n_rows:
             break
-    shared[first_slots == 0] = 0  # nothing stands before a row's first
+    shared[first_slots == 0] = 0  # the first sequence of a row shares nothing
 
     slots = first_slots[:, None] + depth - shared[:, None]
     is_new = (depth >= shared[:, None]) & is_token
     n_slots = slots[is_new].max() + 1
-    places = rows[:, None] * n_slots + slots
-    # A node that is not new is the last new one of its depth: places grow from one to the next.
-    paths = np.maximum.accumulate(np.where(is_new, places, -1), axis=0)
+    addresses = rows[:, None] * n_slots + slots
+    # A shared node is the last new node of its depth, which has the largest address so far.
+    paths = np.maximum.accumulate(np.where(is_new, addresses, -1), axis=0)
     paths[~is_token] = -1
 
     ids, depths = np.zeros((2, n_rows, n_slots), dtype=int)
-    ids.ravel()[places[is_new]] = tokens[is_new]
-    depths.ravel()[places[is_new]] = np.broadcast_to(depth, is_new.shape)[is_new]
-    as_given = np.empty_like(paths)
-    as_given[order] = paths
-    return ids, depths, as_given
+    ids.ravel()[addresses[is_new]] = tokens[is_new]
+    depths.ravel()[addresses[is_new]] = np.broadcast_to(depth, is_new.shape)[is_new]
+    unsorted_paths = np.empty_like(paths)
+    unsorted_paths[order] = paths
+    return ids, depths, unsorted_paths
 
 
-def _fill(lengths, shared, n_slots):
-    """Row of each beginning, and the slot of the first node that it adds, int arrays."""
+def _fill_rows(lengths, shared, n_slots):
+    """Return the row of each beginning, and the slot of its first new node, int arrays."""
     rows, first_slots = np.empty((2, len(lengths)), dtype=int)
     row, used = -1, n_slots
-    for index, (length, of_before) in enumerate(zip(lengths.tolist(), shared.tolist(), strict=True)):
-        if used + length - of_before > n_slots or row < 0:
-            row, used, of_before = row + 1, 0, 0
+    for index, (length, n_shared) in enumerate(zip(lengths.tolist(), shared.tolist(), strict=True)):
+        if used + length - n_shared > n_slots or row < 0:
+            row, used, n_shared = row + 1, 0, 0
         rows[index], first_slots[index] = row, used
-        used += length - of_before
+        used += length - n_shared
     return rows, first_slots
 
 
 def make_attention_mask(paths, n_rows, n_slots):
-    """Which nodes each node sees: itself and those before it on its path.
+    """Return the attention mask, in which each node sees itself and the nodes before it on its path.
 
     Parameters
     ----------
     paths : int array of shape (n_beginnings, longest)
-        As ``pack`` returns them.
+        As ``pack_trees`` returns them.
     n_rows, n_slots : int
 
     Returns
     -------
     bool array of shape (n_rows, n_slots, n_slots)
-        ``[row, one, other]``: whether one sees the other. A slot without a node sees itself, since no
-        softmax can be taken over nothing.
+        ``[row, query, key]`` is True where the query sees the key. An empty slot sees itself, since softmax needs a
+        key.
     """
     sees = np.zeros((n_rows * n_slots, n_slots), dtype=bool)
     for depth, nodes in enumerate(paths.T):
@@ -119,28 +118,29 @@ def make_attention_mask(paths, n_rows, n_slots):
     return sees
 
 
-def score_trees(tokens_of, model):
-    """Log-probabilities of a few sentences, read as trees.
+def score_trees(token_ids, model, context=None):
+    """Return the log-probabilities of sentences, read as trees.
 
     Parameters
     ----------
-    tokens_of : list of n_sentences lists of int
-        Token ids, each list beginning with BOS and having another token.
+    token_ids : list of n_sentences lists of int
+        Each list has two tokens or more, of which the first is BOS.
     model : transformers.PreTrainedModel
-        A causal language model, in evaluation mode, whose attention takes any mask, and whose logits
-        are those of a linear layer at the states that its last layer leaves.
+        A causal language model, in evaluation mode. Its attention takes any mask. Its logits are a linear function of
+        its last hidden states.
+    context : int, optional
+        The model's context, as ``find_context_length`` returns it.
 
     Returns
     -------
     float64 array of shape (n_sentences,), nats
     """
-    beginnings = [tokens[:-1] for tokens in tokens_of]  # nothing follows the last token
-    context = find_context_length(model) or ROW_TOKENS
-    ids, depths, paths = pack_trees(beginnings, max(min(ROW_TOKENS, context), *map(len, beginnings)))
-    sees = torch.from_numpy(make_attention_mask(paths, *ids.shape)).to(model.device)[
-        :, None
-    ]  # (n_rows, 1, n_slots, n_slots)
-    # As numbers to add to attention: not every way of computing it understands a mask of bools.
+    beginnings = [tokens[:-1] for tokens in token_ids]  # no token follows the last
+    max_slots = max(min(ROW_TOKENS, context or ROW_TOKENS), *map(len, beginnings))
+    ids, depths, paths = pack_trees(beginnings, max_slots)
+    sees = torch.from_numpy(make_attention_mask(paths, *ids.shape)).to(model.device)
+    sees = sees[:, None]  # (n_rows, 1, n_slots, n_slots)
+    # Some attention implementations do not take bools, so the mask contains numbers that are added to attention.
     mask = torch.zeros(sees.shape, dtype=model.dtype, device=model.device)
     mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
     states = model.base_model(
@@ -150,22 +150,22 @@ def score_trees(tokens_of, model):
         use_cache=False,
     ).last_hidden_state.flatten(0, 1)  # (n_rows * n_slots, n_units)
 
-    # A row for each node, and a node and the token after it for each token but BOS.
+    # The addresses of all nodes; then the node before each token of each sentence, and the token.
     is_node = paths >= 0
-    arrays = *np.unique(paths[is_node], return_inverse=True), np.concatenate([tokens[1:] for tokens in tokens_of])
-    nodes, node_of, followers = (torch.from_numpy(array).to(model.device) for array in arrays)
+    arrays = *np.unique(paths[is_node], return_inverse=True), np.concatenate([tokens[1:] for tokens in token_ids])
+    addresses, nodes, followers = (torch.from_numpy(array).to(model.device) for array in arrays)
     layer = model.get_output_embeddings()
-    states = states[nodes]
-    of_tokens = _logits(states, node_of, followers, layer) - _log_sums(states, layer)[node_of]
+    states = states[addresses]
+    log_probabilities = _compute_logits(states, nodes, followers, layer) - _compute_log_sums(states, layer)[nodes]
     scores = np.zeros(is_node.shape)
-    scores[is_node] = of_tokens.cpu().numpy()
+    scores[is_node] = log_probabilities.cpu().numpy()
     return scores.sum(axis=1)
 
 
 def reason_unsupported(model, longest):
-    """What a model's kind tells of why it cannot read trees, or None: where numbers need not tell.
+    """Return why a model's architecture cannot read trees, or None.
 
-    In half precision, and with weights that are hardly trained, rounding hides what is wrong.
+    A comparison of scores may not show it: in half precision, and with hardly trained weights, rounding hides errors.
 
     Parameters
     ----------
@@ -187,12 +187,12 @@ def reason_unsupported(model, longest):
 
 
 def has_linear_logits(tokens, model):
-    """Whether a model's logits are what its output layer makes of its last states, not scaled or capped.
+    """Return whether a model's logits are those of its output layer, neither scaled nor capped.
 
     Parameters
     ----------
     tokens : list of int
-        A sentence's token ids.
+        The token ids of a sentence.
     model : transformers.PreTrainedModel
 
     Returns
@@ -203,33 +203,33 @@ def has_linear_logits(tokens, model):
     logits = model(input_ids=ids, use_cache=False).logits.float()
     states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     linear = model.get_output_embeddings()(states).float()
-    # The same operations on the same numbers, so that what differs is no rounding.
+    # Both are the same operations on the same numbers, so that rounding explains no difference.
     return bool((logits - linear).norm() <= 1e-3 * logits.norm())
 
 
-def _logits(states, node_of, tokens, layer):
-    """Logit of each token at its node, float64 tensor of shape (n_tokens,)."""
-    # As the layer computes it: summed in float32, and rounded to the model's dtype.
-    logits = (states[node_of].float() * layer.weight[tokens].float()).sum(dim=1)
+def _compute_logits(states, nodes, tokens, layer):
+    """Return the logit of each token after its node, a float64 tensor of shape (n_tokens,)."""
+    # The layer sums in float32, and rounds to the model's dtype.
+    logits = (states[nodes].float() * layer.weight[tokens].float()).sum(dim=1)
     if layer.bias is not None:
         logits += layer.bias[tokens].float()
     return logits.to(states.dtype).double()
 
 
-def _log_sums(states, layer):
-    """Log of the summed exponentials of all logits at each node, float64 tensor of shape (n_nodes,)."""
+def _compute_log_sums(states, layer):
+    """Return the log-sum-exp of all logits at each node, a float64 tensor of shape (n_nodes,)."""
     kind = "cpu" if states.device.type == "cpu" else "gpu"
     n_nodes, n_logits = NODES_AT_ONCE[kind], LOGITS_AT_ONCE[kind] // NODES_AT_ONCE[kind]
     weights = layer.weight.split(n_logits)
     biases = [None] * len(weights) if layer.bias is None else layer.bias.split(n_logits)
     sums = []
-    for some in states.split(n_nodes):
-        of_blocks = []
+    for block_states in states.split(n_nodes):
+        block_sums = []
         for weight, bias in zip(weights, biases, strict=True):
-            logits = torch.nn.functional.linear(some, weight, bias).float()  # (n_nodes, n_logits)
-            # What log_softmax subtracts from each; logsumexp computes the same in twice the time. It can be
-            # told from any logit, and loses least where the logit is large: the largest of a few will do.
+            logits = torch.nn.functional.linear(block_states, weight, bias).float()  # (n_nodes, n_logits)
+            # log_softmax subtracts the log-sum from each logit, in half the time of logsumexp. The difference for a
+            # large logit has the least rounding: the largest of a few logits is enough.
             few = slice(N_COMPARED)
-            of_blocks.append(logits[:, few].amax(dim=1) - logits.log_softmax(dim=1)[:, few].amax(dim=1))
-        sums.append(torch.stack(of_blocks).double().logsumexp(dim=0))
+            block_sums.append(logits[:, few].amax(dim=1) - logits.log_softmax(dim=1)[:, few].amax(dim=1))
+        sums.append(torch.stack(block_sums).double().logsumexp(dim=0))
     return torch.cat(sums)

@@ -1,6 +1,7 @@
 """Compute log-probabilities of sentences under a language model."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,14 +9,14 @@ import torch
 from pipeline.errors import InputError
 from pipeline.models import prefix_trees
 from pipeline.models.batches import explain_model_errors, work_in_batches
-from pipeline.models.tokenization import encode_after_bos, find_context_length
+from pipeline.models.tokenization import check_context_length, check_finite, encode_after_bos, find_context_length
 
-# About how many sentences are read in both ways to find out.
+# About the number of sentences that are scored both as trees and as plain batches, to compare the scores.
 N_TRIED = 32
 
-# How far both may be apart: the root mean square as a share of the scores'. Random models of 4 to 32
-# layers stayed below 3e-7, 7e-4 and 4e-3 where they could read trees. With weights that are hardly trained
-# and in half precision, so do some that cannot: hence what ``prefix_trees.why_not`` asks beforehand.
+# Largest difference between both scores: its root mean square as a share of the scores'. Random models of 4 to 32
+# layers stayed below 3e-7, 7e-4 and 4e-3 where they could read trees. With hardly trained weights and in half
+# precision, some models that cannot read trees stay below as well: see ``prefix_trees.reason_unsupported``.
 ROUNDING = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 5e-3}
 
 
@@ -23,24 +24,24 @@ ROUNDING = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 5e-3}
 def compute_log_probabilities(
     sentences, model, tokenizer, batch_size=64, progress=None, log=warnings.warn, known=None, keep=None
 ):
-    """Log-probability of each sentence: the sum over its tokens of log P(token | BOS and before).
+    """Return the log-probability of each sentence: the sum over its tokens of log P(token | BOS and tokens before).
 
     Parameters
     ----------
     sentences : sequence of n_sentences str
     model : transformers.PreTrainedModel
-        A causal language model, in evaluation mode. Probabilities are normalised over its whole
-        output vocabulary, in float32.
+        A causal language model, in evaluation mode. Probabilities are normalized over its whole output vocabulary, in
+        float32.
     tokenizer : transformers.PreTrainedTokenizerFast
-        Its BOS, or its EOS where it has none, stands before each sentence, once.
+        The model reads each sentence after one BOS, or one EOS where the tokenizer has no BOS.
     batch_size : int
-        Sentences that the model reads at once; fewer where the memory of its device is too small.
+        Sentences of a batch. Batches are halved where memory runs out.
     progress : callable, optional
-        Called after each batch with the indices of the sentences in it.
+        Called after each batch with the indices of its sentences.
     log : callable
-        Called with a line for the user when the model cannot read trees, or the batches become smaller.
+        Called with a line for the user when the model cannot read trees, or batches are halved.
     known : float64 array of shape (n_sentences,), optional
-        What ``keep`` was last called with when the same work was interrupted.
+        The last argument of ``keep`` before the same work was interrupted.
     keep : callable, optional
         Called after each batch with the log-probabilities so far, NaN where they are not known yet.
 
@@ -51,68 +52,71 @@ def compute_log_probabilities(
     Raises
     ------
     InputError
-        The tokenizer has neither BOS nor EOS, a sentence has no token or one that the model does not
-        know, it does not fit in the model's context or the memory, the model cannot read it, or a
+        The tokenizer has neither BOS nor EOS. A sentence has no token, a token without a row in the model, or more
+        tokens than the model's context. A sentence does not fit in memory, the model cannot read it, or its
         log-probability is not finite.
     """
-    tokens_of = encode_after_bos(sentences, model, tokenizer)
-    _check_lengths(sentences, tokens_of, find_context_length(model))
+    token_ids = encode_after_bos(sentences, model, tokenizer)
+    context = find_context_length(model)
+    _check_lengths(sentences, token_ids, context)
 
-    # Neighbours share a beginning; the last token of a sentence begins nothing.
-    order = sorted(range(len(tokens_of)), key=lambda index: tokens_of[index][:-1])
-    tried = _sentences_to_try(tokens_of, order)
-    plain = np.full(len(tokens_of), np.nan)
-    _score_all(tried, tokens_of, model, _score_batch, batch_size, log, plain)
-    _check_finite([sentences[index] for index in tried], plain[tried])
-    score_batch = _score_trees
-    if reason := _why_not_as_trees(plain, tried, tokens_of, model, batch_size, log):
+    # Neighbours share a beginning. No token follows the last token of a sentence, so it belongs to no beginning.
+    order = sorted(range(len(token_ids)), key=lambda index: token_ids[index][:-1])
+    tried = _select_tried(token_ids, order)
+    plain = np.full(len(token_ids), np.nan)
+    score_all = partial(_score_all, token_ids=token_ids, batch_size=batch_size, log=log)
+    score_all(tried, score_batch=partial(_score_batch, model=model), scores=plain)
+    _check_scores([sentences[index] for index in tried], plain[tried])
+    score_batch = partial(_score_trees, model=model, context=context)
+    if reason := _find_reason_against_trees(plain, tried, token_ids, model=model, context=context, score_all=score_all):
         log(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads plain batches, more slowly")
-        score_batch = _score_batch
-        order.sort(key=lambda index: -len(tokens_of[index]))  # of one length, so that there is little padding
+        score_batch = partial(_score_batch, model=model)
+        order.sort(key=lambda index: -len(token_ids[index]))  # similar lengths need little padding
 
-    scores = np.full(len(tokens_of), np.nan) if known is None else known.copy()
-    _score_all(order, tokens_of, model, score_batch, batch_size, log, scores, progress, keep)
-    _check_finite(sentences, scores)
+    scores = np.full(len(token_ids), np.nan) if known is None else known.copy()
+    score_all(order, score_batch=score_batch, scores=scores, progress=progress, keep=keep)
+    _check_scores(sentences, scores)
     return scores
 
 
-def _sentences_to_try(tokens_of, order):
-    """Indices of neighbours from all over the order, and of the longest sentence, whose ends are farthest apart."""
-    pairs = np.linspace(0, len(order) - 1, N_TRIED // 2).astype(int)
-    longest = max(order, key=lambda index: len(tokens_of[index]))
-    return sorted({longest, *(order[place] for first in pairs for place in (max(first - 1, 0), first))})
+def _select_tried(token_ids, order):
+    """Return indices of neighbours, evenly spaced in the order, and of the longest sentence."""
+    positions = np.linspace(0, len(order) - 1, N_TRIED // 2).astype(int)
+    longest = max(order, key=lambda index: len(token_ids[index]))
+    neighbours = (order[position] for first in positions for position in (max(first - 1, 0), first))
+    return sorted({longest, *neighbours})
 
 
-def _why_not_as_trees(plain, tried, tokens_of, model, batch_size, log):
-    """Why a model cannot read trees, or None where it scores the sentences that are tried as it did plainly."""
-    longest = max(map(len, tokens_of))
-    if reason := prefix_trees.reason_unsupported(model, longest):
+def _find_reason_against_trees(plain, tried, token_ids, model, context, score_all):
+    """Return why a model cannot read trees, or None where trees give the plain scores of the tried sentences."""
+    if reason := prefix_trees.reason_unsupported(model, max(map(len, token_ids))):
         return reason
+    as_trees = np.full(len(token_ids), np.nan)
+    score_trees = partial(prefix_trees.score_trees, model=model, context=context)
     try:
-        if not prefix_trees.has_linear_logits(tokens_of[tried[0]], model):
+        if not prefix_trees.has_linear_logits(token_ids[tried[0]], model):
             return "its logits are more than those of a linear layer"
-        as_trees = np.full(len(tokens_of), np.nan)
-        _score_all(tried, tokens_of, model, prefix_trees.score_trees, batch_size, log, as_trees)
-    except (InputError, torch.AcceleratorError):  # the memory is too small, or the device is lost
+        score_all(tried, score_batch=score_trees, scores=as_trees)
+    except (InputError, torch.AcceleratorError):  # too little memory, or a lost device
         raise
-    except Exception as error:  # models that do not expect such a mask stumble over it in many ways
+    except Exception as error:  # a model that does not support the mask can raise any exception
         reason = " ".join(str(error).split())
         return f"{type(error).__name__}: {reason[:80]}"
-    apart = np.sqrt(np.mean((as_trees - plain)[tried] ** 2) / np.mean(plain[tried] ** 2))
-    if apart <= ROUNDING[model.dtype]:
+    difference = np.sqrt(np.mean((as_trees - plain)[tried] ** 2) / np.mean(plain[tried] ** 2))
+    if difference <= ROUNDING[model.dtype]:
         return None
-    return f"log-probabilities would be off by {apart:.1g} of their size"
+    return f"log-probabilities would be off by {difference:.1g} of their size"
 
 
-def _score_all(indices, tokens_of, model, score_batch, batch_size, log, scores, progress=None, keep=None):
-    """Put log-probabilities of the sentences that the indices name in their places among the scores.
+def _score_all(indices, token_ids, score_batch, batch_size, log, scores, progress=None, keep=None):
+    """Write the log-probabilities of the sentences with the given indices into the scores.
 
-    Batches whose scores are all known are left out.
+    Batches whose scores are all known are not read.
     """
 
     def work(batch):
         if np.isnan(scores[batch]).any():
-            scores[batch] = score_batch([tokens_of[index] for index in batch], model)
+            scores[batch] = score_batch([token_ids[index] for index in batch])
             if keep is not None:
                 keep(scores)
         if progress is not None:
@@ -121,43 +125,39 @@ def _score_all(indices, tokens_of, model, score_batch, batch_size, log, scores, 
     work_in_batches(indices, batch_size, work, log)
 
 
-def _check_finite(sentences, scores):
-    if not np.isfinite(scores).all():
-        wrong = sentences[np.flatnonzero(~np.isfinite(scores))[0]]
-        raise InputError(
-            f"the log-probability of {wrong!r} is not a finite number: "
-            "the checkpoint is damaged, or its activations overflow this --dtype"
-        )
+def _check_scores(sentences, scores):
+    """Check that all log-probabilities are finite."""
+    first = int(np.argmin(np.isfinite(scores)))  # the first that is not finite, if any
+    check_finite(scores[first], f"log-probability of {sentences[first]!r}")
 
 
-def _check_lengths(sentences, tokens_of, context):
-    """Every sentence must have a token, and fit in the context."""
-    for sentence, tokens in zip(sentences, tokens_of, strict=True):
-        if len(tokens) < 2:
-            raise InputError(f"the sentence {sentence!r} has no token")
-        if context is not None and len(tokens) > context:
-            raise InputError(f"{len(tokens)} tokens do not fit in the model's context of {context}: {sentence[:80]!r}")
+def _check_lengths(sentences, token_ids, context):
+    """Check that every sentence has a token, and fits in the context."""
+    for sentence, ids in zip(sentences, token_ids, strict=True):
+        if len(ids) < 2:
+            raise InputError(f"sentence {sentence!r}: expected a token or more, got none. Remove the sentence.")
+        check_context_length(len(ids), context, source=f"sentence {sentence[:80]!r}", remedy="Shorten the sentence.")
 
 
-def _score_trees(tokens_of, model):
-    """Log-probabilities of a few sentences by a model that has read some as trees already."""
+def _score_trees(token_ids, model, context):
+    """Return the log-probabilities of sentences as trees, and explain errors."""
     with explain_model_errors(model, "read sentences"):
-        return prefix_trees.score_trees(tokens_of, model)
+        return prefix_trees.score_trees(token_ids, model, context)
 
 
-def _score_batch(tokens_of, model):
-    """Log-probabilities of a few sentences, given as token ids that start with BOS."""
-    n_tokens = max(map(len, tokens_of))
-    ids = torch.zeros(len(tokens_of), n_tokens, dtype=torch.long)
-    is_token = torch.zeros(len(tokens_of), n_tokens, dtype=torch.long)
-    for row, tokens in enumerate(tokens_of):
-        # Padding stands after the sentence, where no token of it looks.
+def _score_batch(token_ids, model):
+    """Return the log-probabilities of sentences, lists of token ids that begin with BOS, in one plain batch."""
+    n_tokens = max(map(len, token_ids))
+    ids = torch.zeros(len(token_ids), n_tokens, dtype=torch.long)
+    is_token = torch.zeros(len(token_ids), n_tokens, dtype=torch.long)
+    for row, tokens in enumerate(token_ids):
+        # Padding comes after the sentence, so that a causal model does not see it.
         ids[row, : len(tokens)] = torch.tensor(tokens)
         is_token[row, : len(tokens)] = 1
     ids, is_token = ids.to(model.device), is_token.to(model.device)  # (n_sentences, n_tokens)
     with explain_model_errors(model, "read sentences"):
         logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
-    of_tokens = -torch.nn.functional.cross_entropy(
+    log_probabilities = -torch.nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none"
     ).reshape(ids[:, 1:].shape)  # (n_sentences, n_tokens - 1)
-    return (of_tokens * is_token[:, 1:]).sum(dim=1, dtype=torch.float64).cpu().numpy()
+    return (log_probabilities * is_token[:, 1:]).sum(dim=1, dtype=torch.float64).cpu().numpy()

@@ -1,10 +1,8 @@
-"""From text to token ids, and the limits of what a model can read.
+"""Convert text to token ids, and check that a model can read them.
 
-A sentence or a prompt is read after one BOS, or after EOS where the tokenizer has no BOS. Every
-token id must have a row in the model's embedding, and every position one in its position table.
+A sentence or a prompt is read after one BOS, or after EOS where the tokenizer has no BOS. Every token id must have a
+row in the model's embedding. Every position must have a row in its table of positions.
 """
-
-import weakref
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -12,11 +10,10 @@ from torch.overrides import TorchFunctionMode
 from pipeline.errors import InputError
 from pipeline.models.batches import explain_model_errors
 
-# What configurations call the number of positions. Models without such a limit (ALiBi, recurrence) lack all of them.
+# Names of the number of positions in configurations. Models without a limit (ALiBi, recurrence) have none of them.
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_target_positions")
-N_READ = 4  # tokens that are read to find a model's position table
-
-_table_lengths: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # found once for each model
+N_READ = 4  # tokens that are read to find a model's table of positions
+DAMAGED_OR_OVERFLOW = "Get the checkpoint again, or use --dtype float32."
 
 
 def get_text_config(model):
@@ -48,24 +45,24 @@ def get_bos_id(tokenizer):
     Raises
     ------
     InputError
-        The tokenizer has neither, or its vocabulary lacks the token that it names.
+        The tokenizer has neither, or its vocabulary lacks the token.
     """
     for kind in ("bos", "eos"):
-        token, number = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
+        token, token_id = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
         if token is None:
             continue
-        # A token that the vocabulary lacks is silently read as the unknown token.
-        if number is None or tokenizer.convert_ids_to_tokens(number) != str(token):
+        # Transformers silently reads a token that the vocabulary lacks as the unknown token.
+        if token_id is None or tokenizer.convert_ids_to_tokens(token_id) != str(token):
             raise InputError(
-                f"tokenizer: expected its {kind.upper()} {str(token)!r} in the vocabulary, got no such token. "
-                f"Correct {kind}_token in tokenizer_config.json."
+                f"tokenizer: expected its {kind.upper()} {str(token)!r} in the vocabulary, got a vocabulary without "
+                f"it. Correct {kind}_token in tokenizer_config.json."
             )
-        return number
-    raise InputError("the tokenizer has neither BOS nor EOS to start a sentence with")
+        return token_id
+    raise InputError("tokenizer: expected a BOS or an EOS, got neither BOS nor EOS. Add one to tokenizer_config.json.")
 
 
 def count_rows(layer):
-    """Return the number of tokens that an embedding or an output layer knows, or None where it has no weights."""
+    """Return the number of tokens in an embedding or an output layer, or None where the layer has no weights."""
     weight = getattr(layer, "weight", None)
     return None if weight is None else len(weight)
 
@@ -76,15 +73,15 @@ def check_special_tokens(model, tokenizer):
     Raises
     ------
     InputError
-        One lies outside.
+        BOS or EOS has no row.
     """
-    n_known = count_rows(model.get_input_embeddings())
+    n_rows = count_rows(model.get_input_embeddings())
     for kind in ("bos", "eos"):
-        number = getattr(tokenizer, f"{kind}_token_id")
-        if n_known is not None and number is not None and number >= n_known:
+        token_id = getattr(tokenizer, f"{kind}_token_id")
+        if n_rows is not None and token_id is not None and token_id >= n_rows:
             raise InputError(
-                f"tokenizer: expected its {kind.upper()} {getattr(tokenizer, f'{kind}_token')!r} among the {n_known} "
-                f"tokens of the model's embedding, got number {number}. Use the tokenizer that belongs to the model."
+                f"tokenizer: expected its {kind.upper()} {getattr(tokenizer, f'{kind}_token')!r} among the {n_rows} "
+                f"tokens of the model's embedding, got number {token_id}. Use the tokenizer of the model."
             )
 
 
@@ -99,23 +96,23 @@ def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
     model : transformers.PreTrainedModel
     tokenizer : transformers.PreTrainedTokenizerBase
     layers : tuple of {"input", "output"}
-        ``output`` where tokens are also predicted.
+        Add ``output`` where tokens are also predicted.
 
     Raises
     ------
     InputError
-        A token has none: it was added to the tokenizer, and the model does not know it.
+        A token has no row: it was added to the tokenizer, but not to the model.
     """
     if len(token_ids) == 0:
         return
     largest = max(token_ids)
     for layer in layers:
-        n_known = count_rows(getattr(model, f"get_{layer}_embeddings")())
-        if n_known is not None and largest >= n_known:
+        n_rows = count_rows(getattr(model, f"get_{layer}_embeddings")())
+        if n_rows is not None and largest >= n_rows:
             token = tokenizer.convert_ids_to_tokens(int(largest))
             raise InputError(
-                f"the text {text[:60]!r}: expected tokens of the model, got {token!r}, number {largest}, where its "
-                f"{layer} embedding has {n_known}. Take the token out of the text, or out of the tokenizer."
+                f"the text {text[:60]!r}: expected tokens of the model, got {token!r}, number {largest}, while its "
+                f"{layer} embedding has {n_rows}. Remove the token from the text or from the tokenizer."
             )
 
 
@@ -125,7 +122,7 @@ def encode_after_bos(texts, model, tokenizer):
     Parameters
     ----------
     texts : sequence of n_texts str
-        A text that is written with BOS is not given another one.
+        A text that begins with BOS gets no second BOS.
     model : transformers.PreTrainedModel
     tokenizer : transformers.PreTrainedTokenizerFast
 
@@ -136,7 +133,7 @@ def encode_after_bos(texts, model, tokenizer):
     Raises
     ------
     InputError
-        The tokenizer has neither BOS nor EOS, or the model does not know a token.
+        The tokenizer has neither BOS nor EOS, or a token has no row in the model.
     """
     bos, texts = get_bos_id(tokenizer), list(texts)
     ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
@@ -146,7 +143,7 @@ def encode_after_bos(texts, model, tokenizer):
 
 
 def encode_usual_text(model, n_tokens):
-    """Return different token ids from all over a model's vocabulary, none of which its configuration calls special.
+    """Return distinct token ids from the whole vocabulary of a model, without its special tokens.
 
     Parameters
     ----------
@@ -156,20 +153,20 @@ def encode_usual_text(model, n_tokens):
     Returns
     -------
     list of n_tokens int
-        In no order.
+        Not sorted.
 
     Raises
     ------
     InputError
         The vocabulary is too small.
     """
-    n_known = count_rows(model.get_input_embeddings()) or get_text_config(model).vocab_size
+    n_rows = count_rows(model.get_input_embeddings()) or get_text_config(model).vocab_size
     special: set[int] = set()
     for config in (model.config, get_text_config(model)):
         for name, value in config.to_dict().items():
             if name.endswith(("_token_id", "_token_index", "_index")) and value is not None:
                 special.update(value if isinstance(value, list | tuple) else [value])
-    usual = [number for number in range(n_known) if number not in special]
+    usual = [token_id for token_id in range(n_rows) if token_id not in special]
     if len(usual) < n_tokens:
         raise InputError(f"{type(model).__name__}: expected {n_tokens} tokens or more, got {len(usual)}.")
     spread = usual[:: len(usual) // n_tokens][:n_tokens]
@@ -179,8 +176,10 @@ def encode_usual_text(model, n_tokens):
 def find_context_length(model):
     """Return the number of tokens that a model can read at once, BOS included.
 
-    The configuration's number, or the rows of the model's table of learned positions where they are
-    fewer: RoBERTa's 514 rows hold 512 positions, since the first two are not used.
+    This is the number in the configuration, or the usable rows of the model's table of learned positions where they
+    are fewer. RoBERTa's 514 rows contain 512 positions, since the first two are not used.
+
+    The model reads a few tokens to find the table: call this once for each piece of work.
 
     Parameters
     ----------
@@ -192,17 +191,52 @@ def find_context_length(model):
         None for a model without a limit (ALiBi, recurrent models).
     """
     config = get_text_config(model)
-    named = [getattr(config, name, None) for name in CONTEXT_NAMES]
-    limits = [number for number in named if isinstance(number, int) and number > 0]  # XLNet has -1
-    if model not in _table_lengths:
-        _table_lengths[model] = _n_learned_positions(model)
-    if (n_positions := _table_lengths[model]) is not None:
-        limits.append(n_positions)
-    return min(limits, default=None)
+    configured = [getattr(config, name, None) for name in CONTEXT_NAMES]
+    limits = [limit for limit in configured if isinstance(limit, int) and limit > 0]  # XLNet has -1
+    return min([*limits, *_find_position_table_lengths(model)], default=None)
+
+
+def check_context_length(n_tokens, context, source, remedy):
+    """Check that tokens fit in a model's context.
+
+    Parameters
+    ----------
+    n_tokens : int
+        BOS included.
+    context : int or None
+        As ``find_context_length`` returns it.
+    source, remedy : str
+        The text or option, and the last sentence, of the error.
+
+    Raises
+    ------
+    InputError
+        There are more tokens than the context has.
+    """
+    if context is not None and n_tokens > context:
+        raise InputError(f"{source}: expected {context} tokens at most, the model's context, got {n_tokens}. {remedy}")
+
+
+def check_finite(values, source, remedy=DAMAGED_OR_OVERFLOW):
+    """Check that all numbers that a model computed are finite.
+
+    Parameters
+    ----------
+    values : array or tensor
+    source, remedy : str
+        The name of the numbers, and the last sentence, of the error.
+
+    Raises
+    ------
+    InputError
+        A number is NaN or infinite.
+    """
+    if not torch.isfinite(torch.as_tensor(values)).all():
+        raise InputError(f"{source}: expected finite numbers, got NaN or infinity. {remedy}")
 
 
 class _PositionTables(TorchFunctionMode):
-    """Note the tables that are looked up at consecutive places, as only positions are."""
+    """Record the lengths of tables that are read at consecutive rows, as only tables of positions are."""
 
     def __init__(self):
         super().__init__()
@@ -210,18 +244,18 @@ class _PositionTables(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is torch.nn.functional.embedding and len(args) >= 2:
-            places, table = args[:2]
-            if places.ndim and places.shape[-1] == N_READ:
-                first = places.flatten()[0]
-                if bool((places == first + torch.arange(N_READ, device=places.device)).all()):
+            rows, table = args[:2]
+            if rows.ndim and rows.shape[-1] == N_READ:
+                first = rows.flatten()[0]
+                if bool((rows == first + torch.arange(N_READ, device=rows.device)).all()):
                     self.lengths.append(len(table) - int(first))
         return function(*args, **(kwargs or {}))
 
 
-def _n_learned_positions(model):
-    """Return the positions that a model's own table has, or None for a model without a table."""
+def _find_position_table_lengths(model):
+    """Return the numbers of positions in a model's tables of learned positions, an empty list without a table."""
     ids = torch.tensor([encode_usual_text(model, N_READ)], device=model.device)
     tables = _PositionTables()
     with explain_model_errors(model, "read a text"), tables, torch.inference_mode():
         model(input_ids=ids)
-    return min(tables.lengths, default=None)
+    return tables.lengths

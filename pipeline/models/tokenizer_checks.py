@@ -1,8 +1,8 @@
 """Check that a checkpoint's tokenizer splits text as its tokenizer.json describes.
 
-Transformers 5 builds some tokenizers from the class that tokenizer_config.json names, and takes only
-the vocabulary from tokenizer.json: a normaliser or a way of splitting that a model was trained with
-is then left out, and every number is that of other tokens.
+Transformers 5 builds some tokenizers from the class in tokenizer_config.json, and takes only the vocabulary from
+tokenizer.json. The normalizer or pre-tokenizer that the model was trained with is then missing, and the model reads
+different tokens.
 """
 
 import json
@@ -15,19 +15,19 @@ from transformers.utils import cached_file
 
 from pipeline.errors import InputError, explain_errors
 
-N_TEXTS = 200  # of the user's own that are compared
-N_TEXTS_IF_BUILT_OTHERWISE = 5000
-# A few tokens may be named otherwise ([unused0], <extra_id_0>); more are another vocabulary.
-MOST_OTHER_TOKENS = 0.05
-# Options that tokenizer_config.json may set on purpose: their names there, and the steps in tokenizer.json.
+N_TEXTS = 200  # texts of the user that are compared
+N_TEXTS_IF_BUILT_DIFFERENTLY = 5000
+# Two files of one vocabulary may differ in the names of a few tokens ([unused0], <extra_id_0>).
+MOST_DIFFERENT_TOKENS = 0.05
+# Options that tokenizer_config.json may set on purpose: (name there, step of tokenizer.json, name in the step).
 OPTIONS = (
     ("add_prefix_space", "ByteLevel", "add_prefix_space"),
     ("add_prefix_space", "Metaspace", "prepend_scheme"),
     ("do_lower_case", "BertNormalizer", "lowercase"),
     ("strip_accents", "BertNormalizer", "strip_accents"),
 )
-# What tokenizers treat differently: capitals, accents (composed and not), digits, spaces, line breaks, quotes,
-# contractions, ligatures, other scripts, emoji, symbols.
+# Tokenizers differ in capitals, accents (composed and decomposed), digits, spaces, line breaks, quotes, contractions,
+# ligatures, scripts, emoji and symbols.
 TEXTS = (
     "The King's 3 daughters didn't see O'Brien; they'LL ask him at 12:45, or in 1984.",
     "  Two spaces   three\tand a tab \n\n a line\r\nand another.  ",
@@ -49,61 +49,67 @@ def check_tokenizer(tokenizer, revision, texts, log):
     tokenizer : transformers.PreTrainedTokenizerBase
         As AutoTokenizer loads it.
     revision : str or None
-        Of a checkpoint on the hub.
+        The revision of a checkpoint on the hub.
     texts : sequence of str
-        The user's own, some of which are tokenised in both ways.
+        Texts of the user. Some of them are tokenized with both tokenizers.
     log : callable
-        Called with one line for the user if another tokenizer is used.
+        Called with a line for the user where the tokenizer is replaced.
 
     Returns
     -------
     tokenizer : transformers.PreTrainedTokenizerBase
-        The one that was given, where it makes the same tokens or there is no tokenizer.json.
+        The same tokenizer, where it makes the described tokens or the checkpoint has no tokenizer.json.
     note : str or None
-        For the record, if another one is used.
+        A note for the record where the tokenizer is replaced.
 
     Raises
     ------
     InputError
-        tokenizer.json is damaged, or cannot be followed.
+        tokenizer.json is damaged, or Transformers cannot follow it.
     """
-    path = _cached_file(tokenizer.name_or_path, "tokenizer.json", revision)
+    path = _find_file(tokenizer.name_or_path, "tokenizer.json", revision)
     if path is None or not tokenizer.is_fast:
         return tokenizer, None
-    config = _read_config(_cached_file(tokenizer.name_or_path, "tokenizer_config.json", revision))
+    config = _read_config(_find_file(tokenizer.name_or_path, "tokenizer_config.json", revision))
     with explain_errors(path, "get the checkpoint again"):
         described = Tokenizer.from_file(str(path))
         described.no_truncation()
         described.no_padding()
-        as_configured = _as_configured(described, path, config)
+        configured = _configure(described, path, config)
     _check_vocabulary(described, tokenizer.name_or_path, revision, log)
-    few, many = (_texts_to_compare(tokenizer, described, texts, n) for n in (N_TEXTS, N_TEXTS_IF_BUILT_OTHERWISE))
-    differing = _first_difference(tokenizer, as_configured, few, config)
-    if differing is None and not _is_built_same(tokenizer, as_configured):
-        differing = _first_difference(tokenizer, as_configured, many, config)
-    if differing is None:
+    few = _select_texts(tokenizer, described, texts, N_TEXTS)
+    difference = _find_difference(tokenizer, configured, few, config)
+    if difference is None and not _is_built_same(tokenizer, configured):
+        many = _select_texts(tokenizer, described, texts, N_TEXTS_IF_BUILT_DIFFERENTLY)
+        difference = _find_difference(tokenizer, configured, many, config)
+    if difference is None:
         return tokenizer, None
-    few = [differing, *few]
-    if as_configured is not described and _first_difference(tokenizer, described, few, config) is None:
+    few = [difference, *few]
+    if configured is not described and _find_difference(tokenizer, described, few, config) is None:
         return tokenizer, None
 
-    arguments = {} if Path(tokenizer.name_or_path).is_dir() else {"revision": revision, "local_files_only": True}
-    plain = transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer.name_or_path, **arguments)
     name = type(tokenizer).__name__
-    if (text := _first_difference(plain, as_configured, few, config)) is not None:
+    plain = _load_plain(tokenizer.name_or_path, revision)
+    if (text := _find_difference(plain, configured, few, config)) is not None:
         raise InputError(
             f"{path}: expected a tokenizer that Transformers can follow, got other tokens for {text[:60]!r} "
             f"(class {name}). Save it as PreTrainedTokenizerFast."
         )
     log(
-        f"the tokens are those of tokenizer.json: the class {name} that tokenizer_config.json names makes others, "
-        f"as of {differing[:40]!r}"
+        f"the tokens are those of tokenizer.json: the class {name} in tokenizer_config.json makes other tokens, "
+        f"for example of {difference[:40]!r}"
     )
     return plain, f"tokenizer.json, since {name} makes other tokens"
 
 
-def _cached_file(source, name, revision):
-    """Return the path of a file of a checkpoint that has been loaded, or None where it has none."""
+def _load_plain(source, revision):
+    """Return a tokenizer that follows tokenizer.json without a class of its own."""
+    arguments = {} if Path(source).is_dir() else {"revision": revision, "local_files_only": True}
+    return transformers.PreTrainedTokenizerFast.from_pretrained(source, **arguments)
+
+
+def _find_file(source, name, revision):
+    """Return the path of a file of a loaded checkpoint, or None."""
     if Path(source).is_dir():
         return path if (path := Path(source, name)).is_file() else None
     path = cached_file(
@@ -118,7 +124,7 @@ def _cached_file(source, name, revision):
 
 
 def _read_config(path):
-    """Return what tokenizer_config.json sets, empty where there is none."""
+    """Return the contents of tokenizer_config.json, an empty dict where the checkpoint has none."""
     if path is None:
         return {}
     with explain_errors(path, "get the checkpoint again"):
@@ -126,76 +132,76 @@ def _read_config(path):
 
 
 def _check_vocabulary(described, source, revision, log):
-    """Say where an older vocabulary file numbers the tokens otherwise: one of both files is not the model's."""
+    """Log where an older vocabulary file has different token ids: one of the files belongs to another model."""
     for name in ("vocab.json", "vocab.txt"):
-        if (path := _cached_file(source, name, revision)) is None:
+        if (path := _find_file(source, name, revision)) is None:
             continue
         with explain_errors(path, "get the checkpoint again"):
             content = path.read_text(encoding="utf-8")
-            numbers = json.loads(content) if name == "vocab.json" else _numbers_of_lines(content)
-            known = described.get_vocab(with_added_tokens=True)
-            other = [token for token, number in numbers.items() if known.get(token) != number]
-        if len(other) > MOST_OTHER_TOKENS * len(numbers):
+            ids = json.loads(content) if name == "vocab.json" else _number_lines(content)
+            described_ids = described.get_vocab(with_added_tokens=True)
+            different = [token for token, token_id in ids.items() if described_ids.get(token) != token_id]
+        if len(different) > MOST_DIFFERENT_TOKENS * len(ids):
             log(
-                f"tokenizer.json is used, though {name} numbers {len(other)} of its {len(numbers)} tokens otherwise: "
+                f"tokenizer.json is used, though {name} numbers {len(different)} of its {len(ids)} tokens differently: "
                 "make sure that the model was trained with tokenizer.json"
             )
 
 
-def _numbers_of_lines(content):
-    """Return the number of each token in a file with a token a line."""
-    return {token: number for number, token in enumerate(content.split("\n")) if token}
+def _number_lines(content):
+    """Return the id of each token in a file with one token a line."""
+    return {token: token_id for token_id, token in enumerate(content.split("\n")) if token}
 
 
-def _as_configured(described, path, config):
-    """Return the tokenizer of tokenizer.json with the options that tokenizer_config.json sets, too."""
+def _configure(described, path, config):
+    """Return the tokenizer of tokenizer.json with the options of tokenizer_config.json."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    is_other = False
-    for part in _parts(content.get("pre_tokenizer")) + _parts(content.get("normalizer")):
+    is_changed = False
+    for part in _list_steps(content.get("pre_tokenizer")) + _list_steps(content.get("normalizer")):
         for option, kind, key in OPTIONS:
             value = config.get(option)
             if part["type"] != kind or not isinstance(value, bool):
                 continue
             if key == "prepend_scheme":
                 value = part[key] if (part[key] != "never") == value else "first" if value else "never"
-            is_other |= part.get(key) != value
+            is_changed |= part.get(key) != value
             part[key] = value
-    if not is_other:
+    if not is_changed:
         return described
     return Tokenizer.from_str(json.dumps(content | {"truncation": None, "padding": None}))
 
 
-def _parts(description):
-    """Return the steps that a normaliser or a pre-tokenizer consists of, each a dict."""
+def _list_steps(description):
+    """Return the steps of a normalizer or a pre-tokenizer, a list of dict."""
     if description is None:
         return []
     return description.get("normalizers") or description.get("pretokenizers") or [description]
 
 
-def _texts_to_compare(tokenizer, described, texts, n_texts):
-    """Return our own texts and some of the user's, evenly spaced."""
-    places = np.linspace(0, len(texts) - 1, min(len(texts), n_texts)).astype(int)
-    # Tokens that were added in tokenizer_config.json are right, though tokenizer.json lacks them.
+def _select_texts(tokenizer, described, texts, n_texts):
+    """Return ``TEXTS`` and some texts of the user, evenly spaced."""
+    indices = np.linspace(0, len(texts) - 1, min(len(texts), n_texts)).astype(int)
+    # tokenizer.json may lack tokens that tokenizer_config.json adds.
     added = [token for token in tokenizer.get_added_vocab() if described.token_to_id(token) is None]
-    some = [*TEXTS, *(texts[place] for place in places)]
-    return [text for text in some if not any(token in text for token in added)]
+    selected = [*TEXTS, *(texts[index] for index in indices)]
+    return [text for text in selected if not any(token in text for token in added)]
 
 
 def _is_built_same(tokenizer, described):
-    """Return whether two tokenizers normalise and split a text in the same way."""
+    """Return whether two tokenizers have the same normalizer and pre-tokenizer."""
     built = tokenizer.backend_tokenizer
     parts = ("normalizer", "pre_tokenizer")
-    return all(_state(getattr(built, part)) == _state(getattr(described, part)) for part in parts)
+    return all(_get_state(getattr(built, part)) == _get_state(getattr(described, part)) for part in parts)
 
 
-def _state(part):
+def _get_state(part):
     return None if part is None else part.__getstate__()
 
 
-def _first_difference(tokenizer, described, texts, config):
-    """Return the first text of which a tokenizer makes other tokens than those described, or None.
+def _find_difference(tokenizer, described, texts, config):
+    """Return the first text that a tokenizer does not split as described, or None.
 
-    Special tokens around a text are compared unless tokenizer_config.json says which there are.
+    Special tokens around a text are compared, unless tokenizer_config.json sets them.
     """
     specials = not {"add_bos_token", "add_eos_token"} & {key for key in config if config[key] is not None}
     ids_of_texts = tokenizer(texts, add_special_tokens=specials, verbose=False)["input_ids"]

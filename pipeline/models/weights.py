@@ -1,7 +1,7 @@
-"""What identifies the weights of a checkpoint: commits, checksums of files, outputs equal to the last bit.
+"""Identify the weights of a checkpoint by commits, checksums of files, and outputs that are exactly equal.
 
-A checkpoint on record is a dict. ``files`` holds the SHA-256 of its files by name. ``commit`` is the hub's, and
-``folder`` is where a local model was. Older records lack some of them.
+A recorded checkpoint is a dict. ``files`` contains the SHA-256 of its files by name. ``commit`` is its commit on the
+hub, ``folder`` the folder of a local model. Older records lack some of these.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.checksums import compute_sha256
 
-# What from_pretrained reads, in its order of preference. The first pattern that matches any file counts.
+# Files that from_pretrained reads, in its order of preference. The first pattern that matches a file decides.
 WEIGHTS = (
     r"model\.safetensors",
     r"model.*-of-\d+\.safetensors",
@@ -23,13 +23,13 @@ WEIGHTS = (
     r"pytorch_model.*-of-\d+\.bin",
     r"(?!optimizer|scheduler|scaler|rng_state|random_states|training_args|tokenizer).*\.(safetensors|bin|pt|pth|h5)",
 )
-# Configuration and tokenizer: what else changes the numbers. Logs, licences, generation_config.json, chat templates and
-# the like do not.
+# Files of configuration and tokenizer. Other files, such as logs, licences, generation_config.json and chat templates,
+# do not change the numbers.
 CONFIGURATION = re.compile(
     r"config\.json|tokenizer(_config)?\.json|(special_tokens_map|added_tokens)\.json|merges\.txt|.*vocab.*\.(json|txt)"
     r"|.*\.(model|tiktoken|spm)"
 )
-# Loading from the hub asks for these. A record without one means that the hub had none.
+# Files that are always requested from the hub. If a record lacks such a file, the hub did not have it.
 ALWAYS_ASKED_FOR = {"config.json", "tokenizer.json", "tokenizer_config.json"}
 
 
@@ -37,17 +37,16 @@ ALWAYS_ASKED_FOR = {"config.json", "tokenizer.json", "tokenizer_config.json"}
 
 
 def list_checkpoint_files(folder):
-    """Return the files that make up a checkpoint in a folder, tokenizer included."""
+    """Return the files of a checkpoint in a folder, tokenizer included."""
     return sorted(
         path for path in folder.iterdir() if path.is_file() and path.suffix != ".md" and path.name[0] not in "._"
     )
 
 
 def compute_checksums(folder):
-    """Return the SHA-256 of the files that make up a checkpoint in a folder, by name.
+    """Return the SHA-256 of the files of a checkpoint in a folder, by name.
 
-    In the hub's cache, a large file is a link to a file that is named by the SHA-256 that the hub states. That
-    one is not read.
+    In the hub's cache, the name of a large file's link target is its SHA-256, so that the file need not be read.
     """
     return {path.name: read_hub_sha256(path) or compute_sha256(path) for path in list_checkpoint_files(folder)}
 
@@ -57,14 +56,14 @@ def read_hub_sha256(path):
     path = Path(os.path.abspath(path))
     if not path.is_symlink() or path.parent.parent.name != "snapshots":
         return None
-    # One step only: a blob can be a link itself, to a file that is named by another kind of checksum.
+    # Only the first link is followed: a blob can be a link to a file with another kind of checksum as its name.
     blob = Path(os.path.normpath(path.parent / os.readlink(path)))
     is_blob = blob.parent == path.parent.parent.parent / "blobs"
     return blob.name if is_blob and re.fullmatch("[0-9a-f]{64}", blob.name) else None
 
 
 def select_weights(files):
-    """Return those of a checkpoint's files that its weights are loaded from, a dict of SHA-256 by name."""
+    """Return the weight files of a checkpoint, a dict of SHA-256 by name."""
     for pattern in WEIGHTS:
         if weights := {name: checksum for name, checksum in files.items() if re.fullmatch(pattern, name)}:
             return weights
@@ -72,32 +71,32 @@ def select_weights(files):
 
 
 def select_other_files(files):
-    """Return configuration and tokenizer of a checkpoint, a dict of SHA-256 by name."""
+    """Return the files of configuration and tokenizer of a checkpoint, a dict of SHA-256 by name."""
     return {name: checksum for name, checksum in files.items() if CONFIGURATION.fullmatch(name)}
 
 
 def identify(checkpoint):
-    """Return what identifies a checkpoint on record, for a key: names and checksums of the files that are loaded."""
+    """Return a key of a recorded checkpoint: names and checksums of the loaded files, or the commit."""
     files = checkpoint.get("files") or {}
     return sorted((select_weights(files) | select_other_files(files)).items()) or checkpoint.get("commit")
 
 
 def is_same(before, now):
-    """Return whether two checkpoints on record are the same one.
+    """Return whether two recorded checkpoints are the same.
 
-    They are if the commit is the same, or if weights, configuration and tokenizer are. The hub's cache holds only
-    what was needed so far. There, a file that only one of both has does not count, unless loading always asks
-    for it.
+    They are the same if their commits are equal, or if their weights, configurations and tokenizers are. The hub's
+    cache contains only files that were requested. So a file that only one checkpoint has does not count there, unless
+    it is always requested.
 
     Parameters
     ----------
     before, now : dict
-        ``before`` as ``load_checkpoint`` returns it. ``now`` too, or what is in the hub's cache.
+        As ``load_checkpoint`` returns them. ``now`` may be from the hub's cache.
 
     Returns
     -------
     bool or None
-        None where the files do not show it: one is an old record, or not all files are in the cache.
+        None where it is unknown: a record is old, or the cache lacks files.
     """
     if before.get("commit") and before["commit"] == now.get("commit"):
         return True
@@ -107,7 +106,7 @@ def is_same(before, now):
     weights = select_weights(before["files"])
     old_weights, new_weights = Counter(weights.values()), Counter(select_weights(now["files"]).values())
     if weights and all(now["files"].get(name) == checksum for name, checksum in weights.items()):
-        new_weights = old_weights  # the same weights have come in another format, too
+        new_weights = old_weights  # the hub has added the same weights in another format
     if not (before.get("commit") or now.get("commit")):
         return (old, old_weights) == (new, new_weights)
     added = (new.keys() - old.keys()) & ALWAYS_ASKED_FOR
@@ -118,7 +117,7 @@ def is_same(before, now):
 
 
 def describe_checkpoint(checkpoint):
-    """Return what a checkpoint on record is, in a few words: its commit, its folder, or its name."""
+    """Return a recorded checkpoint in a few words: its commit, its folder, or its name."""
     if checkpoint.get("commit"):
         return f"commit {checkpoint['commit'][:10]}"
     return checkpoint.get("folder") or checkpoint["model"]
@@ -128,26 +127,26 @@ def describe_checkpoint(checkpoint):
 
 
 def make_fingerprints(checkpoints, checksums_of_outputs, correlations=None):
-    """Return everything by which the weights of a checkpoint can be recognised.
+    """Return the fingerprints of a checkpoint.
 
-    Two checkpoints of which one fingerprint is the same have the same weights, or a file of one was copied.
+    Two checkpoints that share a fingerprint have the same weights, or an output of one was copied.
 
     Parameters
     ----------
     checkpoints : list of dict
-        The checkpoint on record of each of its outputs.
+        The recorded checkpoint of each output.
     checksums_of_outputs : dict of str to str
-        SHA-256 of outputs that no two checkpoints have in common, by what they are (``blimp``).
+        SHA-256 of outputs that differ between any two checkpoints, by kind of output (``blimp``).
     correlations : float array of shape (n_layers, n_runs, n_voxels), optional
-        Of the fit.
+        The correlations of the fit.
 
     Returns
     -------
-    set of (what, checksum)
+    set of (kind, checksum)
     """
     marks = {("weights", " ".join(checksums)) for checksums in map(select_weight_checksums, checkpoints) if checksums}
     marks |= set(checksums_of_outputs.items())
-    if correlations is not None and any(map(is_telling, correlations)):  # of most, the first layer is enough
+    if correlations is not None and any(map(has_different_values, correlations)):
         checksum = hashlib.sha256(f"{correlations.shape} {correlations.dtype.str}".encode())
         checksum.update(np.ascontiguousarray(correlations).data)
         marks.add(("correlations", checksum.hexdigest()))
@@ -155,18 +154,18 @@ def make_fingerprints(checkpoints, checksums_of_outputs, correlations=None):
 
 
 def select_weight_checksums(checkpoint):
-    """Return the SHA-256 of the weight files of a checkpoint on record, sorted, whatever the files are called."""
+    """Return the SHA-256 of the weight files of a recorded checkpoint, sorted, without their names."""
     return sorted(select_weights(checkpoint.get("files") or {}).values())
 
 
-def is_telling(values):
-    """Return whether some of an array's values are finite numbers that differ from each other."""
+def has_different_values(values):
+    """Return whether an array contains two different finite numbers."""
     finite = values[np.isfinite(values)]
     return finite.size > 0 and bool((finite != finite[0]).any())
 
 
 def group_by_fingerprint(marks):
-    """Return groups of what has a mark in common, directly or through others.
+    """Return groups of names that share a mark, directly or through members of the group.
 
     Parameters
     ----------
@@ -175,26 +174,26 @@ def group_by_fingerprint(marks):
     Returns
     -------
     list of list of str
-        In the order of ``marks``. What shares no mark is a group of its own.
+        In the order of ``marks``. A name that shares no mark is alone in its group.
     """
-    together: list[tuple[list[str], set]] = []
+    groups: list[tuple[list[str], set]] = []
     for name, own in marks.items():
-        joined = [group for group in together if group[1] & own]
+        joined = [group for group in groups if group[1] & own]
         names = [*itertools.chain.from_iterable(group[0] for group in joined), name]
-        together = [group for group in together if group not in joined]
-        together.append((names, set.union(own, *(group[1] for group in joined))))
+        groups = [group for group in groups if group not in joined]
+        groups.append((names, set.union(own, *(group[1] for group in joined))))
     order = {name: position for position, name in enumerate(marks)}
-    sorted_names = [sorted(names, key=order.__getitem__) for names, _ in together]
+    sorted_names = [sorted(names, key=order.__getitem__) for names, _ in groups]
     return sorted(sorted_names, key=lambda names: order[names[0]])
 
 
 def join_names(words):
-    """Return words as one enumeration: ``a``, ``a and b``, ``a, b and c``."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    """Return words as an enumeration: ``a``, ``a and b``, ``a, b and c``."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-# ---------------------------------------------------------------- in sentences
+# ---------------------------------------------------------------- sentences
 
 
 def describe_same(names, on_record, stems, unfitted):
@@ -203,29 +202,30 @@ def describe_same(names, on_record, stems, unfitted):
     Parameters
     ----------
     names : dict of str to str
-        How each checkpoint is called, by stem.
+        The name of each checkpoint, by stem.
     on_record : dict of str to dict
-        By stem, the checkpoint on record of each output.
+        The recorded checkpoint of each output, by stem.
     stems : list of str
-        Those that have the same weights.
+        The checkpoints that have the same weights.
     unfitted : list of str
-        How others are called that have these weights, too, and no place in the table.
+        Names of checkpoints with the same weights that are not in the table.
     """
-    recorded = [{tuple(select_weight_checksums(one)) for one in on_record[stem].values()} - {()} for stem in stems]
+    recorded = [set(map(tuple, map(select_weight_checksums, on_record[stem].values()))) - {()} for stem in stems]
     is_on_record = bool(set.intersection(*recorded))
     doubt = "" if is_on_record else " (or outputs of one were copied: they are equal to the last bit)"
     return (
         f"{join_names([*map(names.get, stems), *unfitted])} have the same weights{doubt}: they are drawn hollow and "
-        "left out of every fit over training, since nobody knows which step they are"
+        "left out of every fit over training, since their step is unknown"
     )
 
 
 def describe_shared(names, on_record):
-    """Return a sentence for every weight file that several checkpoints have, if other weight files differ."""
+    """Return a sentence for every weight file that checkpoints share, if other weight files differ."""
     weights: dict[str, dict[str, str]] = {}
     for stem, records in on_record.items():
-        for files in (one["files"] for one in records.values() if one.get("files")):
-            weights[stem] = select_weights(files)
+        for checkpoint in records.values():
+            if checkpoint.get("files"):
+                weights[stem] = select_weights(checkpoint["files"])
     users: dict[str, list[str]] = {}
     for stem, files in weights.items():
         for checksum in set(files.values()):
@@ -243,13 +243,13 @@ def describe_shared(names, on_record):
 
 
 def describe_mixed(names, on_record):
-    """Return a sentence for every checkpoint of which outputs were made of different weights."""
+    """Return a sentence for every checkpoint whose outputs were made of different weights."""
     sentences = []
     for stem, records in on_record.items():
-        for (path, first), (other_path, other) in itertools.combinations(records.items(), 2):
-            if is_same(first, other) is False:
+        for (path_a, checkpoint_a), (path_b, checkpoint_b) in itertools.combinations(records.items(), 2):
+            if is_same(checkpoint_a, checkpoint_b) is False:
                 sentences.append(
-                    f"{path.name} and {other_path.name} of {names[stem]} were made of different weights, configuration "
+                    f"{path_a.name} and {path_b.name} of {names[stem]} were made of different weights, configuration "
                     "or tokenizer: make the older one again with --overwrite"
                 )
                 break
@@ -257,12 +257,12 @@ def describe_mixed(names, on_record):
 
 
 def describe_folders(on_record):
-    """Return a sentence if checkpoints come from several folders that may be different models of one name.
+    """Return a sentence if checkpoints come from several folders, which may contain different models of one name.
 
-    Two folders from which outputs of one checkpoint were made are the same model, which was moved.
+    Two folders with outputs of the same checkpoint belong to one model that was moved.
     """
     origins = {
-        stem: {folder for one in records.values() if (folder := get_model_folder(one))}
+        stem: {folder for folder in map(get_model_folder, records.values()) if folder}
         for stem, records in on_record.items()
     }
     moved = group_by_fingerprint({stem: folders for stem, folders in origins.items() if folders})
@@ -275,7 +275,7 @@ def describe_folders(on_record):
 
 
 def get_model_folder(checkpoint):
-    """Return the folder of the model of a checkpoint on record, or its name on the hub; None where it is not known."""
+    """Return the model's folder of a recorded checkpoint, or its name on the hub; None where it is unknown."""
     if checkpoint.get("commit") or checkpoint.get("folder"):
         return checkpoint.get("folder") or checkpoint["model"]
     is_absolute = os.path.isabs(checkpoint["model"])  # an older record

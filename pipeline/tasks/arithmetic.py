@@ -1,8 +1,7 @@
-"""Minimal pairs of arithmetic: ``12 + 7 = 19`` is right, ``12 + 7 = 18`` is wrong.
+"""Make minimal pairs of arithmetic: ``12 + 7 = 19`` is right, ``12 + 7 = 18`` is wrong.
 
-Problems come in twos whose answers are close to each other, and each has the other's answer as
-its foil. So every number is a foil exactly as often as it is an answer, and a model that only
-knows which numbers are frequent is right in one pair of two.
+Two problems with close answers form a match: the answer of each is the foil of its partner. So every number is a foil
+as often as an answer, and a model that only knows the frequencies of numbers has an accuracy of one half.
 """
 
 import random
@@ -12,19 +11,18 @@ import pandas as pd
 OPERATIONS = {"addition": "+", "subtraction": "-", "multiplication": "*"}
 DIGITS = (1, 2, 3)
 N_PAIRS = 1000
-FURTHEST = 9  # between an answer and its foil
+MOST_DIFFERENCE = 9  # between an answer and its foil
 
 
 def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
-    """Pairs of every operation with operands of one, two and three digits.
+    """Return pairs of every operation with operands of one, two and three digits.
 
     Parameters
     ----------
     seed : int
         The same seed makes the same pairs on every machine and with every version of Python.
     n_pairs : int
-        Of each paradigm, an even number; where there are not as many problems, as many as can be
-        matched.
+        Pairs of each paradigm, an even number. A paradigm with too few problems has fewer pairs.
 
     Returns
     -------
@@ -34,8 +32,9 @@ def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
     for operation, sign in OPERATIONS.items():
         for digits in DIGITS:
             paradigm = f"{operation}_{digits}_digit{'s' if digits > 1 else ''}"
-            twos = match_problems(make_problems(operation, digits), n_pairs // 2, random.Random(f"{seed} {paradigm}"))
-            pairs = [pair for one, other in twos for pair in [(one, other), (other, one)]]
+            problems = make_problems(operation, digits)
+            matches = match_problems(problems, n_pairs // 2, random.Random(f"{seed} {paradigm}"))
+            pairs = [pair for match in matches for pair in (match, match[::-1])]
             for number, ((a, b, answer), (_, _, foil)) in enumerate(pairs):
                 good, bad = f"{a} {sign} {b} = {answer}", f"{a} {sign} {b} = {foil}"
                 rows.append((paradigm, operation, number, good, bad))
@@ -43,7 +42,7 @@ def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
 
 
 def make_problems(operation, digits):
-    """All problems with two operands of so many digits and an answer that is not negative.
+    """Return all problems whose two operands have the given digits and whose answer is not negative.
 
     Parameters
     ----------
@@ -63,36 +62,36 @@ def make_problems(operation, digits):
     return [(a, b, a * b) for a in operands for b in operands]
 
 
-def match_problems(all_problems, n_twos, rng):
-    """Draw problems in twos whose answers differ by 1 to 9 and have as many digits.
+def match_problems(all_problems, n_matches, rng):
+    """Draw pairs of problems whose answers differ by 1 to 9 and have the same number of digits.
 
     Parameters
     ----------
     all_problems : list of (operand, operand, answer)
-    n_twos : int
+    n_matches : int
     rng : random.Random
 
     Returns
     -------
-    list of at most n_twos (problem, problem); no problem occurs twice
+    list of at most n_matches (problem, problem); no problem occurs twice
     """
-    # Only random() is promised to be the same in every version of Python.
+    # Python guarantees the same numbers in every version for random() only.
     in_random_order = sorted(all_problems, key=lambda problem: rng.random())
-    unused: dict[int, list] = {}  # answer: its problems
+    unused: dict[int, list] = {}  # by answer
     for problem in in_random_order:
         unused.setdefault(problem[2], []).append(problem)
-    twos = []
+    matches = []
     for problem in in_random_order:
         answer = problem[2]
         near = [
             foil
-            for foil in range(answer - FURTHEST, answer + FURTHEST + 1)
+            for foil in range(answer - MOST_DIFFERENCE, answer + MOST_DIFFERENCE + 1)
             if foil != answer and len(str(foil)) == len(str(answer)) and unused.get(foil)
         ]
         if problem in unused[answer] and near:
             unused[answer].remove(problem)
             foil = near[int(rng.random() * len(near))]
-            twos.append((problem, unused[foil].pop()))
-        if len(twos) == n_twos:
+            matches.append((problem, unused[foil].pop()))
+        if len(matches) == n_matches:
             break
-    return twos
+    return matches

@@ -1,18 +1,18 @@
-"""Minimal pairs of Dyck languages: well-formed strings of brackets against spoilt ones.
+"""Make minimal pairs of Dyck languages: well-formed and ill-formed strings of brackets.
 
-A good string, such as ``( [ ] ) ( )``, is made ill-formed by one change of a named kind:
+One change makes a good string, such as ``( [ ] ) ( )``, ill-formed. There are three kinds of change:
 
-- wrong_kind: a closing bracket becomes one of another kind
-- exchanged: two opening or two closing brackets of different kinds, which do not touch, change places
-- turned: an opening bracket becomes the closing one of its kind, or the other way round
+- wrong_kind: a closing bracket becomes a closing bracket of another kind
+- exchanged: two opening or two closing brackets of different kinds, which are not adjacent, are exchanged
+- turned: an opening bracket becomes the closing bracket of its kind, or the reverse
 
-Pairs come in twos that undo each other: where one puts ``]`` for ``)`` between two neighbours, the
-other puts ``)`` for ``]`` between the same two. So whatever is known of neighbouring brackets, and
-nothing more, is right in one pair of two: only the memory of what is still open tells.
+For each pair there is a pair with the opposite change: where the first puts ``]`` for ``)`` between two neighbours, the
+second puts ``)`` for ``]`` between the same two. So a model of neighbouring brackets has an accuracy of one half. A
+better model must remember which brackets are open.
 
-With one kind of brackets, only turning is left. To exchange an opening bracket and a closing one makes
-a string ill-formed only if it moves the opening one to the right, so that a model has all pairs right,
-or all wrong, whose liking for one of them merely grows along the string.
+With one kind of brackets, only ``turned`` is used. An exchange of an opening and a closing bracket makes a string
+ill-formed only if the opening bracket moves to the right. A model with a preference that only grows along the string
+would have all of these pairs right, or all wrong.
 """
 
 import random
@@ -30,14 +30,14 @@ OPENING = {closing: opening for opening, closing in BRACKETS}
 
 
 def make_dyck_pairs(seed, n_pairs=N_PAIRS):
-    """Pairs of Dyck-1, Dyck-2 and Dyck-3, spoilt in every way that makes a string ill-formed.
+    """Return pairs of Dyck-1, Dyck-2 and Dyck-3 with every kind of change.
 
     Parameters
     ----------
     seed : int
         The same seed makes the same pairs on every machine and with every version of Python.
     n_pairs : int
-        Of each paradigm, an even number.
+        Pairs of each paradigm, an even number.
 
     Returns
     -------
@@ -57,12 +57,12 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
 
 
 def make_balanced_pairs(n_kinds, change, n_pairs, rng):
-    """Distinct pairs (good, bad), two by two with opposite changes between the same neighbours.
+    """Return distinct pairs (good, bad), of which each two have opposite changes between the same neighbours.
 
     Parameters
     ----------
     n_kinds : int
-        How many kinds of brackets there are, 1 to 3.
+        Kinds of brackets, 1 to 3.
     change : str
         One of CHANGES.
     n_pairs : int
@@ -73,12 +73,12 @@ def make_balanced_pairs(n_kinds, change, n_pairs, rng):
     -------
     list of n_pairs (good, bad), each a str of brackets without spaces
     """
-    waiting: dict[tuple, list] = {}  # changes between their neighbours: pairs that still lack their opposite
+    waiting: dict[tuple, list] = {}  # pairs without an opposite yet, by their local changes
     seen: set[tuple[str, str]] = set()
     pairs: list[tuple[str, str]] = []
     while len(pairs) < n_pairs:
         good = make_well_formed(pick(LENGTHS, rng), pick(DEPTHS, rng), n_kinds, rng)
-        bad = spoil(good, change, n_kinds, rng)
+        bad = change_string(good, change, n_kinds, rng)
         if is_well_formed(bad) or (good, bad) in seen:
             continue
         seen.add((good, bad))
@@ -91,7 +91,7 @@ def make_balanced_pairs(n_kinds, change, n_pairs, rng):
 
 
 def make_well_formed(length, depth, n_kinds, rng):
-    """A random well-formed string of an even length with at most so many brackets open at once."""
+    """Return a random well-formed string of an even length, with at most ``depth`` brackets open at once."""
     string = ""
     still_open: list[str] = []
     while len(string) < length:
@@ -105,7 +105,7 @@ def make_well_formed(length, depth, n_kinds, rng):
 
 
 def is_well_formed(string):
-    """Whether every bracket is closed by one of its kind, the last one opened first."""
+    """Return whether brackets are closed in the reverse order of opening, each by a bracket of its kind."""
     still_open = []
     for bracket in string:
         if bracket in CLOSING:
@@ -115,25 +115,25 @@ def is_well_formed(string):
     return not still_open
 
 
-def spoil(string, change, n_kinds, rng):
-    """Make one change of a kind at random; what comes out need not be ill-formed."""
+def change_string(string, change, n_kinds, rng):
+    """Return a string with a random change of a kind. The result may be well-formed."""
     brackets = list(string)
-    place = int(rng.random() * len(brackets))
+    first = int(rng.random() * len(brackets))
     if change == "exchanged":
-        other = int(rng.random() * len(brackets))
-        alike = (brackets[place] in OPENING) == (brackets[other] in OPENING)
-        if alike and abs(place - other) > 1:
-            brackets[place], brackets[other] = brackets[other], brackets[place]
+        second = int(rng.random() * len(brackets))
+        is_same_side = (brackets[first] in OPENING) == (brackets[second] in OPENING)
+        if is_same_side and abs(first - second) > 1:
+            brackets[first], brackets[second] = brackets[second], brackets[first]
     elif change == "turned":
-        brackets[place] = (CLOSING | OPENING)[brackets[place]]
-    elif brackets[place] in OPENING:
-        kinds = [closing for _, closing in BRACKETS[:n_kinds] if closing != brackets[place]]
-        brackets[place] = pick(kinds, rng)
+        brackets[first] = (CLOSING | OPENING)[brackets[first]]
+    elif brackets[first] in OPENING:
+        kinds = [closing for _, closing in BRACKETS[:n_kinds] if closing != brackets[first]]
+        brackets[first] = pick(kinds, rng)
     return "".join(brackets)
 
 
 def make_local_changes(before, after):
-    """What changed between which neighbours: a sorted tuple of (left, before, after, right)."""
+    """Return the changes with their neighbours, a sorted tuple of (left, before, after, right)."""
     left, right = "^" + before, before[1:] + "$"
     return tuple(
         sorted(change for change in zip(left[:-1], before, after, right, strict=True) if change[1] != change[2])
@@ -141,5 +141,5 @@ def make_local_changes(before, after):
 
 
 def pick(choices, rng):
-    """One of several; only random() is promised to be the same in every version of Python."""
+    """Return a random choice. Python guarantees the same numbers in every version for random() only."""
     return choices[int(rng.random() * len(choices))]

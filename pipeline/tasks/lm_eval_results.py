@@ -1,7 +1,7 @@
-"""Choose from the results of the ``lm_eval`` command those that make one curve over training.
+"""Choose the results of the ``lm_eval`` command that make one curve over training.
 
-Runs differ in the model's arguments, prompts, shots and metrics. What ``pipeline.lm_eval_files`` reads has a row for
-each run; a curve has one value for each checkpoint, all measured in the same way.
+Runs differ in the model's arguments, prompts, shots and metrics. The results have a row for each run. A curve has one
+value for each checkpoint, all measured in the same way.
 """
 
 import json
@@ -11,63 +11,63 @@ import pandas as pd
 
 from pipeline.tasks import lm_eval_settings
 
-# Metrics that lie between 0 and 1, as the command writes them.
+# Metrics between 0 and 1, as the command names them.
 SHARES = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "em", "f1", "mc1", "mc2"}
 
 
 def choose_curves(results):
     """Choose for each task the results that make one curve.
 
-    These are the results with the settings that most checkpoints have. Where two settings are equally frequent, those
-    without an adapter, quantisation, chat template and the like are chosen, then the newest.
+    These are the results with the settings of most checkpoints. Where two settings are equally frequent, settings
+    without an adapter, quantization or chat template are preferred, then the newest.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        As ``read_folder`` returns it, of one model, at the checkpoints of the curve.
+        The results of one model at the checkpoints of the curve, as ``study.inputs.lm_eval`` reads them.
 
     Returns
     -------
     curves : pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
-        A row per task, checkpoint and metric: of several runs, the newest that has the metric. Runs with
-        ``--limit`` are left out.
+        A row per task, checkpoint and metric, of the newest run with this metric. Runs with ``--limit`` are excluded.
     sentences : list of str
-        For each task, what was left out at which checkpoints, and how it differs; and versions that differ.
+        For each task, the excluded runs, their checkpoints and their settings; and differences in version.
     """
     kept, sentences = [], []
     for task, rows in results[~results["is_limited"].astype(bool)].groupby("task"):
-        rows, assumed = _settle_dtype(rows)
-        if assumed:
-            sentences.append(f"{task}: {assumed}")
-        settings = _usual_settings(rows)
+        rows, assumption = _assume_dtype(rows)
+        if assumption:
+            sentences.append(f"{task}: {assumption}")
+        settings = _find_usual_settings(rows)
         chosen = select_newest(rows[rows["settings"] == settings])
         kept.append(chosen)
-        sentences += _what_was_left_out(task, rows, settings, chosen)
+        sentences += _describe_excluded(task, rows, settings, chosen)
     columns = ["revision", "task", "metric", "value", "stderr", "n_shots"]
     curves = pd.concat(kept, ignore_index=True) if kept else results[:0]
     return curves[columns].reset_index(drop=True), sentences
 
 
-def _settle_dtype(rows):
-    """Return results in which an unrecorded dtype is that of most others, and a sentence on it, or the empty str.
+def _assume_dtype(rows):
+    """Return results in which an unrecorded dtype is the usual dtype, and a sentence on it, or the empty str.
 
-    Some versions do not record the dtype that ``auto`` led to. Such results are not another kind.
+    Some versions of lm_eval record ``auto`` instead of the dtype.
     """
     settings = [json.loads(text) for text in rows["settings"]]
-    known = [one["dtype"] for one in settings if one.get("dtype") not in (None, "auto")]
-    is_unknown = np.array([one.get("dtype") == "auto" for one in settings])
+    known = [values["dtype"] for values in settings if values.get("dtype") not in (None, "auto")]
+    is_unknown = np.array([values.get("dtype") == "auto" for values in settings])
     if not known or not is_unknown.any():
         return rows, ""
     usual = max(sorted(set(known)), key=known.count)
-    settled = [
-        json.dumps(one | ({"dtype": usual} if one.get("dtype") == "auto" else {}), sort_keys=True) for one in settings
+    completed = [
+        json.dumps(values | ({"dtype": usual} if values.get("dtype") == "auto" else {}), sort_keys=True)
+        for values in settings
     ]
-    sentence = f"dtype {usual} is assumed, since it is not recorded, at {_some(rows['revision'][is_unknown])}"
-    return rows.assign(settings=settled), sentence
+    sentence = f"dtype {usual} is assumed, since it is not recorded, at {_join_first(rows['revision'][is_unknown])}"
+    return rows.assign(settings=completed), sentence
 
 
-def _usual_settings(rows):
-    """Return the settings that most checkpoints have."""
+def _find_usual_settings(rows):
+    """Return the settings of most checkpoints."""
 
     def rank(settings):
         same = rows[rows["settings"] == settings]
@@ -78,7 +78,7 @@ def _usual_settings(rows):
 
 
 def find_tasks_without_bounds(results):
-    """Return the tasks of curves whose metric is not a share (bits per byte, Brier score): no plateau at 0 or 1.
+    """Return the tasks whose metric is not a share (bits per byte, Brier score), so that it is not bounded by 0 and 1.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def select_newest(results):
     Parameters
     ----------
     results : pandas.DataFrame
-        Of one model, with columns revision, task, metric, date and file.
+        The results of one model, with columns revision, task, metric, date and file.
 
     Returns
     -------
@@ -108,46 +108,48 @@ def select_newest(results):
     return by_date.drop_duplicates(["revision", "task", "metric"], keep="last").sort_index().reset_index(drop=True)
 
 
-def _what_was_left_out(task, rows, settings, chosen):
-    """Yield a sentence about other settings and metrics of a task, and one about its versions."""
+def _describe_excluded(task, rows, settings, chosen):
+    """Yield sentences on the excluded settings and metrics of a task, and on its versions."""
     words = []
-    for other, same in rows[rows["settings"] != settings].groupby("settings"):
-        difference = lm_eval_settings.describe_difference(json.loads(other), json.loads(settings))
-        words.append(f"runs with {difference} at {_some(same['revision'])}")
+    for excluded_settings, excluded in rows[rows["settings"] != settings].groupby("settings"):
+        difference = lm_eval_settings.describe_difference(json.loads(excluded_settings), json.loads(settings))
+        words.append(f"runs with {difference} at {_join_first(excluded['revision'])}")
     metric = choose_metric(chosen)
     measured = chosen[chosen["metric"] == metric]
     lacking = chosen[~chosen["revision"].isin(measured["revision"])]
     if len(lacking):
-        words.append(f"{' and '.join(lacking['metric'].unique())} without {metric} at {_some(lacking['revision'])}")
+        words.append(
+            f"{' and '.join(lacking['metric'].unique())} without {metric} at {_join_first(lacking['revision'])}"
+        )
     last = select_newest(rows[rows["settings"] == settings].assign(metric=""))  # the newest run of each checkpoint
     outdated = measured[~measured["file"].isin(last["file"])]
     if len(outdated):
-        words.append(f"newer runs without {metric} at {_some(outdated['revision'])}")
+        words.append(f"newer runs without {metric} at {_join_first(outdated['revision'])}")
     if words:
         yield f"{task}: its curve is {metric}; left out are {'; '.join(words)}"
     if items := json.loads(settings).get("items"):
         yield f"{task} has a part of its items, {items}"
     versions = measured[measured["version"] != ""].groupby("version")["revision"]
     if versions.ngroups > 1:
-        yield f"{task}: its curve has {' and '.join(f'version {name} at {_some(at)}' for name, at in versions)}"
+        yield f"{task}: its curve has {' and '.join(f'version {name} at {_join_first(at)}' for name, at in versions)}"
 
 
-def _some(revisions, most=6):
-    """Return the first few names in words."""
+def _join_first(revisions, most=6):
+    """Return the first names in words, and the number of the rest."""
     names = list(dict.fromkeys(revisions))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def choose_metric(rows):
-    """Return the metric of a task's curve: acc_norm if most checkpoints have it, else acc, else the first.
+    """Return the metric of a task's curve: acc_norm if most checkpoints have it, else acc, else the first metric.
 
     acc_norm divides the log-probability of an answer by its length in bytes.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Of one task and one kind of settings, with columns revision and metric.
+        The results of a task with the same settings, with columns revision and metric.
 
     Returns
     -------
@@ -163,7 +165,7 @@ def choose_metric(rows):
 
 
 def select_headline(curves):
-    """Return one score for each task and checkpoint, of the same metric at all checkpoints (see ``choose_metric``).
+    """Return one score for each task and checkpoint, of the metric that ``choose_metric`` returns.
 
     Parameters
     ----------

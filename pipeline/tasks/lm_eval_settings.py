@@ -1,13 +1,13 @@
-"""How a result of the ``lm_eval`` command was made, as far as that changes its value.
+"""Read the settings that change the value of a result of the ``lm_eval`` command.
 
-The command records the arguments of the model (``--model_args``) in several forms, and more about the prompts in
-other places of its file. Two results with different settings are two measurements, not two points of one curve.
+The command records the arguments of the model (``--model_args``) in several forms, and the prompts in several places of
+its file. Two results with different settings are two measurements, not two points of one curve.
 """
 
 import hashlib
 import json
 
-# Where and how fast a model computes, or where it is stored. All other arguments count as settings.
+# Arguments that only change device, speed or storage. All other arguments are settings.
 HARMLESS = frozenset(
     (
         "pretrained revision batch_size max_batch_size device devices device_map device_map_option parallelize "
@@ -20,7 +20,7 @@ HARMLESS = frozenset(
     ).split()
 )
 UNSET = frozenset(["", "None", "False", "auto", "default"])
-# Arguments for which other values mean that nothing was set.
+# Arguments whose default has other names.
 DEFAULTS = {
     "use_fast_tokenizer": {"", "None", "True"},
     "add_bos_token": {"", "None"},
@@ -30,11 +30,11 @@ DEFAULTS = {
     "truncation_side": UNSET | {"left"},
 }
 DTYPES = {"half": "float16", "fp16": "float16", "bf16": "bfloat16", "float": "float32", "double": "float64"}
-NEUTRAL = frozenset(["model type", "dtype", "shots", "prompt"])  # which every run has
+NEUTRAL = frozenset(["model type", "dtype", "shots", "prompt"])  # settings of every run
 USUAL_SEED = 1234
 MOST_SHOWN = 60  # characters of a value in a sentence
-SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")  # tasks in which nothing is generated
-# What the prompts of a task are made of: a task of the same name may be another one.
+SCORED = ("multiple_choice", "loglikelihood", "loglikelihood_rolling")  # types of tasks that generate no text
+# Everything that makes the prompts of a task. Tasks of the same name can have different prompts.
 PROMPT_KEYS = ("dataset_path", "dataset_name", "description", "doc_to_text", "doc_to_target", "doc_to_choice")
 
 
@@ -44,8 +44,8 @@ def parse_model_args(model_args):
     Parameters
     ----------
     model_args : object
-        A dict; a str such as ``pretrained=me/lm,dtype=float16,``; or a str with a JSON object. Anything else
-        counts as no arguments.
+        A dict; a str such as ``pretrained=me/lm,dtype=float16,``; or a str with a JSON object. Any other type means
+        that there are no arguments.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def parse_model_args(model_args):
 
 
 def _text(value):
-    """Return a value as text, the same for the value itself and for how it is typed on a command line."""
+    """Return a value as text, the same for a value in JSON and on a command line."""
     if isinstance(value, dict | list):
         return json.dumps(value, sort_keys=True)
     text = "" if value is None else str(value).strip()
@@ -88,7 +88,7 @@ def read_model_settings(content, arguments):
     Returns
     -------
     dict from str to str
-        ``model type`` (``hf``, ``vllm`` ...) and ``dtype`` always; everything else where it is set.
+        ``model type`` (``hf``, ``vllm`` ...) and ``dtype`` always, and all settings that are set.
     """
     config = content["config"]
     model_type = _text(config.get("model")) or "hf"
@@ -103,35 +103,35 @@ def read_model_settings(content, arguments):
     for name in ("chat_template", "system_instruction"):
         if checksum := _checksum(content.get(f"{name}_sha"), content.get(name)):
             settings[name.replace("_", " ")] = checksum
-    # Without a chat template, the command refuses this option; other callers record it though it has no effect.
+    # Without a chat template, the command rejects this option. Other callers record it, though it has no effect.
     if "chat template" in settings and content.get("fewshot_as_multiturn"):
         settings["fewshot_as_multiturn"] = "True"
     return settings
 
 
 def _checksum(recorded, text):
-    """Return the beginning of the recorded checksum, or of the text's own; the empty str without a text."""
+    """Return the beginning of the recorded checksum, or of the text's checksum; the empty str without a text."""
     if recorded:
         return str(recorded)[:8]
     return hashlib.sha256(str(text).encode()).hexdigest()[:8] if text else ""
 
 
 def read_task_settings(content, task):
-    """Return the settings of one task: shots, how texts are generated, and which part of the items was used.
+    """Return the settings of one task: prompt, shots, generation of texts, and used items.
 
     Parameters
     ----------
     content : dict
         A file of the lm_eval command.
     task : str
-        A task or a group of tasks. A group has the settings of its tasks: versions of lm_eval differ in what
-        they record for the group itself.
+        A task or a group of tasks. A group has the settings of its tasks, since versions of lm_eval differ in the
+        records of groups.
 
     Returns
     -------
     settings : dict from str to str
     n_shots : int or None
-        None where it is unknown, or where the tasks of a group differ.
+        None where the number is unknown, or where the tasks of a group differ.
     """
     config, settings = content["config"], {}
     tasks = list_tasks(content, task)
@@ -146,22 +146,22 @@ def read_task_settings(content, task):
     if is_generated and config.get("gen_kwargs"):
         settings["gen_kwargs"] = json.dumps(parse_model_args(config["gen_kwargs"]), sort_keys=True)
     for name in tasks:  # --samples, and tasks that have no score for some items
-        n_used, n_all = (_get(content, "n-samples", name, which) for which in ("effective", "original"))
+        n_used, n_all = (_get(content, "n-samples", name, count) for count in ("effective", "original"))
         if isinstance(n_used, int) and isinstance(n_all, int) and n_used < n_all:
             settings["items"] = f"{n_used} of {n_all}"
     return settings, shots[0] if len(shots) == 1 else None
 
 
 def _describe_prompt(content, tasks):
-    """Return the beginning of a checksum of what the prompts of some tasks are made of, the empty str if unknown."""
+    """Return the beginning of a checksum of the prompts of some tasks, the empty str if they are unknown."""
     parts = [[name, key, _get(content, "configs", name, key)] for name in tasks for key in PROMPT_KEYS]
-    # Older versions write functions by their place in memory.
+    # Older versions write functions with their address in memory.
     parts = [part for part in parts if part[2] not in (None, "") and " at 0x" not in str(part[2])]
     return _checksum(None, json.dumps(parts, sort_keys=True)) if parts else ""
 
 
 def list_tasks(content, task):
-    """Return the tasks of a group, also those of groups in it; of a task, itself alone."""
+    """Return the tasks of a group and of its groups, sorted; for a task, the task itself."""
     tasks, seen, waiting = [], set(), [task]
     while waiting:
         name = waiting.pop()
@@ -185,18 +185,18 @@ def _count_shots(content, task):
 
 
 def _get(content, *names):
-    """Return what stands under these names, one in the other, or None."""
+    """Return the value at nested names of a dict, or None."""
     for name in names:
         content = content.get(name) if isinstance(content, dict) else None
     return content
 
 
-def describe_difference(settings, others):
-    """Return in words how settings differ from others.
+def describe_difference(settings, reference):
+    """Return in words how settings differ from reference settings.
 
     Parameters
     ----------
-    settings, others : dict from str to str
+    settings, reference : dict from str to str
 
     Returns
     -------
@@ -204,11 +204,11 @@ def describe_difference(settings, others):
         For example ``dtype float16 instead of float32, load_in_4bit, no peft instead of me/adapter``.
     """
     words = []
-    for name in sorted(set(settings) | set(others)):
-        value, other = settings.get(name), others.get(name)
-        if value == other:
+    for name in sorted(set(settings) | set(reference)):
+        value, expected = settings.get(name), reference.get(name)
+        if value == expected:
             continue
-        value, other = (text and " ".join(text.split())[:MOST_SHOWN] for text in (value, other))
-        instead = f" instead of {other}" if other not in (None, "True") else ""
+        value, expected = (text and " ".join(text.split())[:MOST_SHOWN] for text in (value, expected))
+        instead = f" instead of {expected}" if expected not in (None, "True") else ""
         words.append(f"no {name}{instead}" if value is None else f"{name} {value}".removesuffix(" True") + instead)
     return ", ".join(words)

@@ -1,4 +1,4 @@
-"""What is particular to a language; a new language is one row here."""
+"""Define the languages of the stories; a new language is one row here."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ class Language(NamedTuple):
     """A language of a story."""
 
     name: str
-    digits: tuple[str, ...]  # from zero to nine: numbers are read out digit by digit in the annotations
+    digits: tuple[str, ...]  # the names of 0 to 9: annotations spell numbers digit by digit
 
 
 LANGUAGES = {
@@ -15,6 +15,6 @@ LANGUAGES = {
     "fr": Language("French", tuple("zero un deux trois quatre cinq six sept huit neuf".split())),
 }
 
-# Letters that Unicode does not decompose, though annotators write them as two.
+# Letters that Unicode does not decompose, though annotators write two letters.
 LIGATURES = {"œ": "oe", "æ": "ae"}
 APOSTROPHES = "'’ʼ＇"

@@ -6,28 +6,27 @@ from pipeline.errors import InputError
 
 
 def assign_tokens(spans, offsets, text):
-    """Which tokens make up each word.
+    """Return the range of tokens of each word.
 
-    A token stands where its first letter or digit is, or, if it has none, its first character
-    that is no space: the token ``’histoire`` belongs to the word ``histoire``. A word's tokens
-    are those that stand from its first character up to the next word's, so that punctuation
-    counts to the word before it. A word in which no token stands (``homme`` in a token
-    ``l'homme``) has the token that covers its first character as well; a word that the text lacks
-    has the last token before it.
+    The place of a token is its first letter or digit, or, if it has none, its first character that is not a space: the
+    token ``’histoire`` belongs to the word ``histoire``. The tokens of a word are at its first character or after it,
+    and before the next word. So punctuation counts to the word before it. A word without such a token (``homme`` in a
+    token ``l'homme``) also gets the token that covers its first character. A word that the text lacks gets the last
+    token before it.
 
     Parameters
     ----------
     spans : int array of shape (n_words, 2)
-        Start and end character of each word, in order (see ``alignment.align``).
+        Start and end character of each word, in order, as ``alignment.align`` returns them.
     offsets : int array of shape (n_tokens, 2)
         Start and end character of each token, as a fast tokenizer returns them.
     text : str
-        What the spans and the offsets point into.
+        The text of the spans and the offsets.
 
     Returns
     -------
     ranges : int array of shape (n_words, 2)
-        First token of each word and one past its last; never empty.
+        First token of each word, and the end of its tokens (exclusive). Never empty.
 
     Raises
     ------
@@ -35,18 +34,18 @@ def assign_tokens(spans, offsets, text):
         There are no tokens.
     """
     if len(offsets) == 0:
-        raise InputError("the text of a run is empty")
+        raise InputError("expected text in a run, got an empty text")
     # Byte-level tokens of one character share its offsets.
-    places = np.maximum.accumulate([_place(text, *offset) for offset in offsets])
+    places = np.maximum.accumulate([_find_place(text, *offset) for offset in offsets])
     is_written = spans[:, 1] > spans[:, 0]
     starts, ends = spans[is_written].T
 
     written = np.empty((len(starts), 2), dtype=int)
     written[:, 0] = np.searchsorted(places, starts, side="left")
     written[:, 1] = np.searchsorted(places, np.append(starts[1:], len(text) + 1), side="left")
-    standing = np.append(places, len(text) + 1)[written[:, 0]]  # the first token at or after a word's start
-    lacks = standing >= np.minimum(ends, np.append(starts[1:], len(text) + 1))
-    written[lacks, 0] = np.searchsorted(places, starts[lacks], side="right") - 1
+    first_places = np.append(places, len(text) + 1)[written[:, 0]]  # of the first token at or after a word's start
+    has_none = first_places >= np.minimum(ends, np.append(starts[1:], len(text) + 1))
+    written[has_none, 0] = np.searchsorted(places, starts[has_none], side="right") - 1
 
     ranges = np.empty_like(spans)
     ranges[is_written] = written
@@ -57,11 +56,10 @@ def assign_tokens(spans, offsets, text):
     return ranges
 
 
-def _place(text, start, end):
-    """The character where a token stands: its first letter or digit, or else its first visible one.
+def _find_place(text, start, end):
+    """Return the index of a token's first letter or digit, or else of its first visible character.
 
-    Byte-level tokenizers trim spaces off the offsets, so that a token of nothing but spaces covers
-    no character, and seems to begin where the next word does.
+    Byte-level tokenizers trim spaces off the offsets: a token of spaces has empty offsets where the next word begins.
     """
     if start == end and start > 0 and text[start - 1].isspace():
         return start - 1

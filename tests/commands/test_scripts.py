@@ -462,12 +462,12 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ("extract_llm_activations", ["--model", "x", "--lang", "de"], r"invalid choice: 'de' \(choose from .*en.*fr"),
         ("extract_llm_activations", ["--model", "x", "--lang", "de"], "CONTRIBUTING.md explains how to add a language"),
         ("extract_llm_activations", [], "required: --model"),
-        ("extract_llm_activations", ["--model", "/nowhere/at/all"], "--model /nowhere/at/all: there is no such folder"),
+        ("extract_llm_activations", ["--model", "/nowhere/at/all"], "--model /nowhere/at/all: expected a folder"),
         ("fit_average_subject", ["--model", "x", "--lang", "zz"], "invalid choice: 'zz'"),
         ("extract_llm_activations", ["--model", "x\ny"], "argument --model: .* is no name"),
         ("extract_llm_activations", ["--model", "x\0"], r"argument --model: .* is no name"),
         ("extract_llm_activations", ["--model", " "], "argument --model: ' ' is no name"),
-        ("extract_llm_activations", ["--model", "../../x"], r"--model \.\./\.\./x: there is no such folder"),
+        ("extract_llm_activations", ["--model", "../../x"], r"--model \.\./\.\./x: expected a folder"),
         ("extract_llm_activations", ["--model", "x", "--revision", "../../y"], "leads out of the model's folder"),
         ("extract_llm_activations", ["--model", "x", "--revision", "/y"], "leads out of the model's folder"),
         ("generate_texts", ["--model", "x", "--revision", "y/../../z"], "leads out of the model's folder"),
@@ -582,7 +582,7 @@ def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
 
 
 def test_a_context_beyond_the_model_s_is_named(tiny_study, extract):
-    refuses(tiny_study, extract, "--max_length 129 is beyond the model's context of 128", "--max_length", 129)
+    refuses(tiny_study, extract, "--max_length 129: expected 128 tokens at most", "--max_length", 129)
 
 
 def test_nothing_happens_when_a_script_is_imported(study_folder):

@@ -1,4 +1,4 @@
-"""Generated texts against sampling done plainly, and what a judge says of them."""
+"""Compare generated texts with a slow reference, and test their acceptability."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def writer(request):
 
 
 def plain_text(model, tokenizer, prompt, seed, n_tokens, temperature):
-    """One text, one token at a time, with nothing kept between tokens."""
+    """Return a text that is sampled one token at a time, without a cache."""
     generator = torch.Generator().manual_seed(seed)
     ids = [0, *tokenizer.convert_tokens_to_ids(tokenizer.tokenize(prompt))]
     start = len(ids)
@@ -52,12 +52,12 @@ def test_texts_are_those_of_plain_sampling_whatever_is_written_with_them(writer,
     expected = [plain_text(*writer, *text, 30, temperature) for text in zip(prompts, seeds, strict=True)]
     assert len(set(expected)) == len(prompts)
     assert continue_prompts(*writer, prompts, seeds, 30, temperature) == expected
-    for one in range(0, len(prompts), 5):
-        assert continue_prompts(*writer, [prompts[one]], [seeds[one]], 30, temperature) == [expected[one]]
+    for text in range(0, len(prompts), 5):
+        assert continue_prompts(*writer, [prompts[text]], [seeds[text]], 30, temperature) == [expected[text]]
 
 
 def test_close_choices_are_made_by_the_text_alone(writer, monkeypatch):
-    """With every choice called close, the batch decides nothing at all; the texts are the same."""
+    """If every choice is close, the batch decides nothing, and the texts are the same."""
     prompts, seeds = OPENINGS * 2, list(range(6))
     texts = continue_prompts(*writer, prompts, seeds, 15)
     monkeypatch.setattr("pipeline.models.generation.CLOSE_CHOICE", 1e9)
@@ -65,7 +65,7 @@ def test_close_choices_are_made_by_the_text_alone(writer, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "what"),
+    ("architecture", "line"),
     [
         ("gpt2", None),
         ("mamba", None),
@@ -75,18 +75,18 @@ def test_close_choices_are_made_by_the_text_alone(writer, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("scale", [1.0, 0.3])
-def test_texts_of_models_that_ignore_the_padding_do_not_depend_on_the_batch(architecture, what, scale):
+def test_texts_of_models_that_ignore_the_padding_do_not_depend_on_the_batch(architecture, line, scale):
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = tiny_model(architecture, len(tokenizer))
     for parameter in model.parameters():
         if parameter.ndim > 1:
             parameter.data *= scale
-    prompts, seeds, said, n_written = [*OPENINGS, *OPENINGS[:2]], list(range(5)), [], []
+    prompts, seeds, lines, n_written = [*OPENINGS, *OPENINGS[:2]], list(range(5)), [], []
     expected = [plain_text(model, tokenizer, *text, 12, 1.0) for text in zip(prompts, seeds, strict=True)]
-    assert continue_prompts(model, tokenizer, prompts, seeds, 12, 1.0, n_written.append, said.append) == expected
-    again = continue_prompts(model, tokenizer, prompts[::-1], seeds[::-1], 12, 1.0, None, said.append)
-    assert again[::-1] == expected
-    assert [line.split("what it writes ")[1] for line in said] == ([] if what is None else [what])  # once
+    assert continue_prompts(model, tokenizer, prompts, seeds, 12, 1.0, n_written.append, lines.append) == expected
+    reverse = continue_prompts(model, tokenizer, prompts[::-1], seeds[::-1], 12, 1.0, None, lines.append)
+    assert reverse[::-1] == expected
+    assert [text.split("what it writes ")[1] for text in lines] == ([] if line is None else [line])  # once
     assert sum(n_written) <= 12 * 5
 
 
@@ -96,7 +96,7 @@ def test_in_half_precision_texts_are_kept_apart_where_padding_counts(monkeypatch
     for dtype in (torch.bfloat16, torch.float16):
         for architecture, n_groups in (("gpt2", 1), ("bart", 3), ("rwkv", 3)):
             model = tiny_model(architecture, len(tokenizer)).to(dtype)
-            groups = generation._texts_to_write_together(model, starts, lambda line: None)
+            groups = generation._group_into_batches(model, starts, lambda line: None)
             assert sorted(text for group in groups for text in group) == [0, 1, 2]
             assert len(groups) == n_groups
 
@@ -126,7 +126,7 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_model(writer):
         assert np.mean([text == end for text in texts]) == pytest.approx(p, abs=4.5 * np.sqrt(p * (1 - p) / n))
 
 
-def test_a_text_ends_with_eos_and_habits_of_the_checkpoint_do_not_act(writer):
+def test_a_text_ends_with_eos_and_generation_settings_of_the_checkpoint_have_no_effect(writer):
     model, tokenizer = writer
     model.generation_config = transformers.GenerationConfig(repetition_penalty=5.0, max_length=3, min_new_tokens=9)
     assert continue_prompts(model, tokenizer, ["It is"], [1], 20) == [plain_text(model, tokenizer, "It is", 1, 20, 1.0)]
@@ -140,10 +140,10 @@ def test_a_text_ends_with_eos_and_habits_of_the_checkpoint_do_not_act(writer):
 
 def test_texts_that_cannot_be_written_are_errors(writer):
     model, tokenizer = writer
-    with pytest.raises(InputError, match="--max_new_tokens 200 do not fit in the model's context of 128"):
+    with pytest.raises(InputError, match="--max_new_tokens 200: expected 128 tokens at most, the model's context"):
         continue_prompts(model, tokenizer, ["a"], [1], 200)
     handle = model.get_output_embeddings().register_forward_hook(lambda _, __, logits: logits * torch.nan)
-    with pytest.raises(InputError, match="not finite"):
+    with pytest.raises(InputError, match="expected finite numbers, got NaN or infinity"):
         continue_prompts(model, tokenizer, ["a"], [1], 5)
     handle.remove()
 
@@ -180,9 +180,9 @@ def test_texts_do_not_depend_on_batches_interruptions_or_how_many_there_are(
     assert record["parameters"]["prompt"] == "It was “lonely”."
     assert record["seed"] == 12345
 
-    other = study_folder / "other"
-    assert call("generate_texts", *options, "--batch_size", "2", "--output_folder", other)[0] == 0
-    assert texts_in(other) == texts
+    elsewhere = study_folder / "elsewhere"
+    assert call("generate_texts", *options, "--batch_size", "2", "--output_folder", elsewhere)[0] == 0
+    assert texts_in(elsewhere) == texts
     (folder / "tiny-pythia_step8_gen_0_2.txt").unlink()
     assert "6 texts, 1 of them new" in call("generate_texts", *options)[1]
     assert texts_in(folder) == texts
@@ -232,7 +232,7 @@ def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
     sentences = [f"It is {'very ' * k}good." for k in range(9)]
     model, tokenizer, _ = load_classifier(str(judges / "one"), "cpu")
     expected, expected_accepted = judge_sentences(sentences, model, tokenizer, 1)
-    n_sentences_of_calls, said = [], []
+    n_sentences_of_calls, lines = [], []
 
     def scarce(**encoded):
         if len(encoded["input_ids"]) > 2:
@@ -242,11 +242,11 @@ def test_judging_goes_on_with_fewer_sentences_where_memory_ends(judges):
 
     scarce.config, scarce.device = model.config, model.device
     scarce.get_input_embeddings = model.get_input_embeddings
-    probabilities, accepted = judge_sentences(sentences, scarce, tokenizer, 1, batch_size=9, log=said.append)
+    probabilities, accepted = judge_sentences(sentences, scarce, tokenizer, 1, batch_size=9, log=lines.append)
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     np.testing.assert_array_equal(accepted, expected_accepted)
-    assert n_sentences_of_calls == [1, 2, 2, 2, 2, 1]  # the first shows how many tokens it can read
-    assert [line.split()[-1] for line in said] == ["4", "2"]
+    assert n_sentences_of_calls == [1, 2, 2, 2, 2, 1]  # the first call finds the context length
+    assert [line.split()[-1] for line in lines] == ["4", "2"]
 
 
 def test_default_prompts_are_whole_sentences():
@@ -259,11 +259,11 @@ def test_default_prompts_are_whole_sentences():
     [
         (["--temperature", "0"], "--temperature 0: it must be above 0"),
         (["--n_samples", "0"], "0 is less than 1"),
-        (["--max_new_tokens", "500"], "do not fit in the model's context of 128"),
+        (["--max_new_tokens", "500"], "--max_new_tokens 500: expected 128 tokens at most, the model's context, got "),
         (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file, or it is no text in UTF-8"),
     ],
 )
-def test_what_cannot_be_written_is_told_in_one_line(study_folder, call, tiny_checkpoint, options, message):
+def test_texts_that_cannot_be_written_are_errors_in_one_line(study_folder, call, tiny_checkpoint, options, message):
     status, _, err = call("generate_texts", "--model", tiny_checkpoint, *OPTIONS, *options)
     assert status == 2
     assert message in err
@@ -312,7 +312,7 @@ def test_the_label_that_means_acceptable():
 
 @pytest.fixture(scope="module")
 def judges(tmp_path_factory):
-    """Two classifiers with random weights, whose labels stand in opposite order."""
+    """Save two classifiers with random weights, whose labels are in opposite order."""
     folder, tokenizer = tmp_path_factory.mktemp("judges"), byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     tokenizer.pad_token = "<bos>"
     for seed, (name, labels) in enumerate(
@@ -329,8 +329,8 @@ def judges(tmp_path_factory):
     return folder
 
 
-def test_a_classifier_that_promises_more_positions_than_it_has_cuts_sentences_in_time():
-    """RoBERTa: 514 positions in its configuration, 512 that it can use."""
+def test_sentences_are_truncated_where_a_classifier_has_fewer_positions_than_configured():
+    """RoBERTa has 514 positions in its configuration, but can only use 512."""
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     tokenizer.pad_token = "<bos>"
     torch.manual_seed(0)
@@ -355,10 +355,10 @@ def test_a_classifier_judges_the_tokens_of_tokenizer_json(judges, tmp_path):
     ):
         content = json.loads((tmp_path / "judge" / name).read_text()) | values
         (tmp_path / "judge" / name).write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
-    said = []
-    _, tokenizer, checkpoint = load_classifier(str(tmp_path / "judge"), "cpu", ["It is."], said.append)
+    lines = []
+    _, tokenizer, checkpoint = load_classifier(str(tmp_path / "judge"), "cpu", ["It is."], lines.append)
     assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
-    assert len(said) == 1
+    assert len(lines) == 1
     assert checkpoint["tokenizer"].startswith("tokenizer.json")
 
 
@@ -406,9 +406,9 @@ def test_every_text_is_a_row_for_every_judge(study_folder, call, judges):
         assert rows.loc[("tokens70B", 0, 0, judge), "mean_probability"] == pytest.approx(
             np.mean(probabilities), abs=1e-5
         )
-    other = pd.read_csv(folder / "other_gen_cola.csv")
-    assert other["revision"].isna().all()
-    assert other["n_sentences"].tolist() == [1, 1]
+    table = pd.read_csv(folder / "other_gen_cola.csv")
+    assert table["revision"].isna().all()
+    assert table["n_sentences"].tolist() == [1, 1]
 
     before = all_files(folder)
     assert call("evaluate_linguistic_acceptability", *options)[1].count("is there already") == 2
@@ -419,10 +419,10 @@ def test_every_text_is_a_row_for_every_judge(study_folder, call, judges):
     assert set(json.loads(record.read_text())["checkpoint"]["classifiers"]) == {"one", "two"}
     record.write_text(json.dumps(json.loads(record.read_text()) | {"checkpoint": None}))  # as of an older version
     assert "10 texts, 4 of them new" in call("evaluate_linguistic_acceptability", *options)[1]
-    again = pd.read_csv(folder / "me_lm_gen_cola.csv").set_index(["revision", "prompt", "sample", "classifier"])
-    assert again.loc[("tokens5B", 1, 0, "one"), "n_sentences"] == 1
+    updated = pd.read_csv(folder / "me_lm_gen_cola.csv").set_index(["revision", "prompt", "sample", "classifier"])
+    assert updated.loc[("tokens5B", 1, 0, "one"), "n_sentences"] == 1
     unchanged = rows.index.drop([("tokens5B", 1, 0, "one"), ("tokens5B", 1, 0, "two")])
-    pd.testing.assert_frame_equal(again.loc[unchanged], rows.loc[unchanged])
+    pd.testing.assert_frame_equal(updated.loc[unchanged], rows.loc[unchanged])
 
 
 def test_another_classifier_of_the_same_name_is_not_taken_for_it(study_folder, call, judges, tmp_path):
@@ -456,10 +456,10 @@ def test_texts_of_someone_else_need_the_name_of_the_model(study_folder, call, ju
     )
 
 
-def test_a_model_that_is_no_classifier_is_an_error(study_folder, call, tiny_checkpoint):
+def test_a_model_that_is_not_a_classifier_is_an_error(study_folder, call, tiny_checkpoint):
     write_text(study_folder / "generated_texts", "me_lm_tokens5B_gen_0_0.txt", "P.", " It is.")
     options = ["--device", "cpu", "--classifier", tiny_checkpoint / "step8"]
     status, _, err = call("evaluate_linguistic_acceptability", *options)
     assert status == 2
-    assert "it is no AutoModelForSequenceClassification" in err.splitlines()[-1]
+    assert "expected an AutoModelForSequenceClassification, got a checkpoint without" in err.splitlines()[-1]
     assert acceptability_path("me_lm", study_folder / "generated_texts").exists() is False

@@ -1,4 +1,4 @@
-"""Ridge regression against the published method, followed plainly with scikit-learn."""
+"""Compare ridge regression with the published method, as a loop over scikit-learn's Ridge."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def cross_validate_runs(regressors, fmri, alphas=ALPHAS, **options):
 
 
 def simulated(n_units, n_scans_of_runs, n_voxels, signal, seed=0):
-    """Correlated units of slowly decaying variance, and voxels that some of them drive."""
+    """Return correlated units of slowly decaying variance, and voxels that are driven by the units."""
     rng = np.random.default_rng(seed)
     mixing = rng.standard_normal((n_units, n_units)) / np.arange(1, n_units + 1)[:, None] ** 0.7
     weights = rng.standard_normal((n_units, n_voxels))
@@ -37,7 +37,7 @@ def test_correlations_and_alphas_are_those_of_the_published_method(n_units, sign
     regressors, fmri = simulated(n_units, [41, 37, 44, 39, 47], 15, signal)
     expected, expected_alphas = published_method(regressors, fmri, ALPHAS)
     assert len(set(ALPHAS)) == 16
-    for device in (None, "cpu"):  # by NumPy, by PyTorch
+    for device in (None, "cpu"):  # NumPy, PyTorch
         correlations, alphas = cross_validate_runs(regressors, fmri, device=device)
         np.testing.assert_allclose(correlations, expected, atol=1e-4)
         np.testing.assert_array_equal(alphas, expected_alphas)
@@ -50,20 +50,20 @@ def test_one_voxel_and_three_runs(n_units):
     expected, expected_alphas = published_method(regressors, fmri, ALPHAS)
     correlations, alphas = cross_validate_runs(regressors, fmri)
     np.testing.assert_allclose(correlations, expected, atol=1e-4)
-    # With one unit, alpha only scales the prediction: all do equally well, and any may be chosen.
+    # With one unit, alpha only scales the prediction: all correlations are equal, and any alpha may be chosen.
     assert n_units == 1 or alphas.tolist() == expected_alphas.tolist()
 
 
-def plain_predictions(regressors, fmri, left_out, alpha):
-    """One run from all others that are not left out, by scikit-learn in float64."""
-    training = [run for run in range(len(regressors)) if run not in left_out]
+def plain_predictions(regressors, fmri, held_out, alpha):
+    """Predict the first held-out run from all runs that are not held out, by scikit-learn in float64."""
+    training = [run for run in range(len(regressors)) if run not in held_out]
     model = Ridge(alpha=alpha, fit_intercept=False)
-    model.fit(*(np.vstack([of_runs[run] for run in training]).astype(float) for of_runs in (regressors, fmri)))
-    return model.predict(regressors[left_out[0]].astype(float))
+    model.fit(*(np.vstack([arrays[run] for run in training]).astype(float) for arrays in (regressors, fmri)))
+    return model.predict(regressors[held_out[0]].astype(float))
 
 
 def plain_correlations(measured, predicted):
-    return [np.corrcoef(one, other)[0, 1] for one, other in zip(measured.T, predicted.T, strict=True)]
+    return [np.corrcoef(*columns)[0, 1] for columns in zip(measured.T, predicted.T, strict=True)]
 
 
 @pytest.mark.parametrize("device", [None, "cpu"], ids=["numpy", "torch"])
@@ -72,7 +72,7 @@ def plain_correlations(measured, predicted):
     ("n_units", "by_features"), [(500, True), (500, False), (1600, True), (1600, False), (4096, False)]
 )
 def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_features, alpha, device):
-    """Where alpha is small beside the largest eigenvalue, float32 alone would be wrong in the third digit."""
+    """Where alpha is much smaller than the largest eigenvalue, float32 would be wrong in the third digit."""
     regressors, fmri = simulated(n_units, [300] * 5, 5, 20.0)
     x, y = (as_float32(np.concat(arrays), device) for arrays in (regressors, fmri))
     parts = [slice(300 * run, 300 * (run + 1)) for run in range(5)]
@@ -88,7 +88,7 @@ def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_features
 
 @pytest.mark.parametrize("alpha", [1e-4, 1e-2, 1.0])
 def test_small_alphas_are_accurate_where_units_repeat_each_other(alpha):
-    """40 directions in 150 units: the sums over scans would lose to rounding what alpha decides."""
+    """With 40 directions in 150 units, rounding in the sums over scans would be larger than alpha."""
     rng = np.random.default_rng(0)
     mixing = rng.standard_normal((40, 150))
     regressors = [zscore(rng.standard_normal((100, 40)) @ mixing) for _ in range(4)]
@@ -106,29 +106,29 @@ def test_voxels_a_few_at_a_time(n_units, monkeypatch):
     np.testing.assert_allclose(cross_validate_runs(regressors, fmri)[0], expected, atol=1e-6)
 
 
-def test_an_alpha_that_drowns_in_rounding_is_an_error():
+def test_an_alpha_that_is_too_small_for_float64_is_an_error():
     regressors, fmri = simulated(200, [40] * 4, 6, 1.0)
-    repeated = [[np.repeat(run, 2, axis=0) for run in of_runs] for of_runs in (regressors, fmri)]
+    repeated = [[np.repeat(run, 2, axis=0) for run in arrays] for arrays in (regressors, fmri)]
     for device in (None, "cpu"):
         with pytest.raises(InputError, match="alpha 1e-30 is too small for these features"):
             cross_validate_runs(*repeated, [1e-30, 1.0], device=device)
 
 
 def test_held_out_runs_are_not_seen():
-    """The prediction of a run is made, and its alpha chosen, without what was measured in it."""
+    """Neither the prediction of a run nor its alpha depends on the measurements of the run."""
     regressors, fmri = simulated(20, [40] * 5, 6, 1.0)
     before, alphas = cross_validate_runs(regressors, fmri)
     rotation = np.linalg.qr(np.random.default_rng(1).standard_normal((6, 6)))[0].astype(np.float32)
-    for left_out in range(5):
-        # The same voxels, mixed, in this run alone: only the correlations of this run may be told apart from it.
-        other = [run @ rotation if number == left_out else run for number, run in enumerate(fmri)]
-        after, alphas_after = cross_validate_runs(regressors, other)
-        assert alphas[left_out] == alphas_after[left_out]
-        predicted = plain_predictions(regressors, fmri, (left_out,), alphas[left_out])
-        for measured, correlations in [(fmri, before), (other, after)]:
-            plain = plain_correlations(measured[left_out], predicted)
-            np.testing.assert_allclose(correlations[left_out], plain, atol=1e-5)
-        assert np.abs(before[left_out] - after[left_out]).max() > 0.05
+    for held_out in range(5):
+        # Voxels are mixed in this run only, which changes nothing but the correlations of this run.
+        mixed = [run @ rotation if number == held_out else run for number, run in enumerate(fmri)]
+        after, alphas_after = cross_validate_runs(regressors, mixed)
+        assert alphas[held_out] == alphas_after[held_out]
+        predicted = plain_predictions(regressors, fmri, (held_out,), alphas[held_out])
+        for measured, correlations in [(fmri, before), (mixed, after)]:
+            plain = plain_correlations(measured[held_out], predicted)
+            np.testing.assert_allclose(correlations[held_out], plain, atol=1e-5)
+        assert np.abs(before[held_out] - after[held_out]).max() > 0.05
 
 
 @pytest.mark.parametrize("n_units", [20, 300], ids=["few-units", "more-units-than-scans"])
@@ -177,7 +177,7 @@ SCHEMES = {
 @pytest.mark.parametrize("n_features", [15, 400], ids=["few-features", "more-features-than-samples"])
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_an_alpha_for_each_target_is_that_of_a_loop_over_targets(scheme, n_features, device, monkeypatch):
-    """Targets of very different signal: a single alpha would suit none of them."""
+    """The targets differ so much in signal that they need different alphas."""
     rng, some_folds = np.random.default_rng(0), SCHEMES[scheme]()
     features = rng.standard_normal((240, n_features)).astype(np.float32)
     signal = features @ rng.standard_normal((n_features, 11)) * np.geomspace(0.003, 3, 11)

@@ -1,4 +1,4 @@
-"""Folds: what is tested is never trained on."""
+"""Test folds: test samples are never training samples."""
 
 import numpy as np
 import pytest

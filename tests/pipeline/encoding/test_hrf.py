@@ -1,4 +1,4 @@
-"""Regressors against nilearn."""
+"""Compare regressors with nilearn."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from pipeline.errors import InputError
 
 
 def random_words(rng, n_words, seconds):
-    """Onsets and offsets with pauses, overlaps, and words of no duration."""
+    """Return onsets and offsets with pauses, overlaps, and words without duration."""
     onsets = np.sort(rng.uniform(0, seconds, n_words))
     durations = rng.exponential(0.3, n_words) * (rng.random(n_words) > 0.1)
     return onsets, onsets + durations
@@ -29,7 +29,7 @@ def test_the_hrf_matrix_is_nilearn_s_compute_regressor(n_scans, n_words, tr_s):
     )
     regressors = make_hrf_matrix(onsets, offsets, n_scans, tr_s) @ values
     assert np.abs(regressors - expected).max() < 1e-5 * np.abs(expected).max()
-    # The float32 product that the script uses is as good.
+    # The script uses the product in float32.
     product = make_hrf_matrix(onsets, offsets, n_scans, tr_s).astype(np.float32) @ values.astype(np.float32)
     assert np.abs(product - expected).max() < 1e-5 * np.abs(expected).max()
 
@@ -41,7 +41,7 @@ def test_the_hrf_matrix_is_nilearn_s_compute_regressor(n_scans, n_words, tr_s):
         ([0, 3, 4], [1, 2.5, 5], "word 2 .3 to 2.5 s. ends before it begins"),
         ([-1, 3, 4], [1, 3.5, 5], "word 1 .* begins before the run"),
         ([0, 3, 80], [1, 3.5, 81], "word 3 .* begins after the end of the 40 scans of 2 s"),
-        ([0, 3], [1, 3.5, 5], "two lists of equal length"),
+        ([0, 3], [1, 3.5, 5], "expected onsets and offsets of equal length"),
     ],
 )
 def test_times_that_cannot_be_are_errors(onsets, offsets, message):

@@ -1,4 +1,4 @@
-"""Trimming, z-scoring, regressors."""
+"""Test trimming, z-scoring and regressors."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def test_trimming_and_scaling():
     assert (zscore(constant)[:, 1:] == 0).all()
 
 
-def test_a_run_of_which_nothing_is_left_is_an_error():
+def test_a_run_without_scans_after_trimming_is_an_error():
     assert trim_and_zscore(np.arange(22.0)[:, None]).tolist() == [[-1], [1]]
     for n_scans in (0, 5, 20, 21):
         with pytest.raises(InputError, match=f"{n_scans} scans are too few: 10 are cut off at each end"):

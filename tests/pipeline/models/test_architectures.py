@@ -1,6 +1,6 @@
-"""Every causal architecture of Transformers, tiny and random, against a plain loop, or refused in one line.
+"""Compare every causal architecture of Transformers, tiny and random, with a plain loop, unless it is refused.
 
-``make test`` reads a selection; ``make architectures`` reads all, and prints what came out of each.
+``make test`` tests a selection. ``make architectures`` tests all, and prints the outcome of each.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from pipeline.models.sentence_scores import compute_log_probabilities
 from pipeline.words.tokens import assign_tokens
 from pipeline.words.vectors import compute_word_vectors
 
-# What each of the fast selection must do: numbers of a plain loop, or an error with these words.
+# Outcomes of the fast selection: the numbers of a plain loop, or an error with these words.
 SELECTION = {
     "gpt2": "equal",
     "gemma3": "equal",
@@ -46,32 +46,28 @@ def pytest_generate_tests(metafunc):
 
 
 def plain_log_probability(ids, model):
-    """The sentence alone, in one row."""
+    """Return the log-probability of a sentence that the model reads alone."""
     with torch.no_grad():
-        of_tokens = (
-            model(input_ids=torch.tensor([ids], device=model.device), use_cache=False)
-            .logits[0]
-            .double()
-            .log_softmax(dim=-1)
-        )
-    return sum(of_tokens[place, token].item() for place, token in enumerate(ids[1:]))
+        logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits[0]
+    log_probabilities = logits.double().log_softmax(dim=-1)
+    return sum(log_probabilities[position, token].item() for position, token in enumerate(ids[1:]))
 
 
 def plain_states(ids, model):
-    """The states that Transformers returns; of recurrent models it leaves out the embedding."""
+    """Return the states that Transformers returns, and the embedding of recurrent models."""
     ids, embeddings = torch.tensor([ids], device=model.device), []
     hook = model.get_input_embeddings().register_forward_hook(lambda _, __, output: embeddings.append(output[0]))
     with torch.no_grad():
         states = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
     hook.remove()
-    states = [of_layer[0] for of_layer in states]
+    states = [layer_states[0] for layer_states in states]
     if model.config.model_type in ("mamba", "mamba2", "falcon_mamba", "rwkv"):
         states = [embeddings[0], *states[:-2], states[-1]]
     return torch.stack(states).cpu().numpy()  # (n_layers, n_tokens, n_units)
 
 
 def plain_text(prompt, seed, model, tokenizer):
-    """Token by token, each time from the whole text, without a cache."""
+    """Return a text that is written token by token, each time from the whole text, without a cache."""
     start = tokenizer(prompt)["input_ids"]
     ids, generator = [0, *start], torch.Generator().manual_seed(seed)
     for _ in range(N_NEW):
@@ -111,15 +107,15 @@ def check_texts(model, tokenizer):
     assert together == expected
 
 
-def what_comes_out(architecture, tokenizer, folder):
-    """Load a tiny model as the scripts do, and hold it against the plain loops: "equal", or the errors in words."""
+def find_outcome(architecture, tokenizer, folder):
+    """Load a tiny model as the scripts do, and compare it with the plain loops: return "equal", or the errors."""
     try:
         config = tiny_config(architecture, len(tokenizer))
         model = tiny_model(architecture, len(tokenizer))
     except Exception as error:
         return f"cannot be built: {type(error).__name__}: {' '.join(str(error).split())[:120]}"
     model.save_pretrained(folder / architecture)
-    config.save_pretrained(folder / architecture)  # whole, as it is published: the model keeps the part for text
+    config.save_pretrained(folder / architecture)  # whole, as published: the model only keeps the part for text
     tokenizer.save_pretrained(folder / architecture)
     try:
         model, tokenizer, _ = load_checkpoint(str(folder / architecture), texts=SENTENCES)  # on a GPU if there is one
@@ -137,7 +133,7 @@ def what_comes_out(architecture, tokenizer, folder):
 def test_an_architecture_gives_the_numbers_of_a_plain_loop_or_one_line(
     architecture, tokenizer, tmp_path, record_property
 ):
-    outcome = what_comes_out(architecture, tokenizer, tmp_path)
+    outcome = find_outcome(architecture, tokenizer, tmp_path)
     record_property("outcome", f"{architecture}: {outcome}")
     if architecture in SELECTION:
         assert SELECTION[architecture] in outcome

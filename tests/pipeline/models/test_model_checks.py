@@ -1,4 +1,4 @@
-"""What is checked when a model is loaded: it is causal, and its tokenizer is the one that is described."""
+"""Test the checks of a loaded model: it is causal, and its tokenizer follows tokenizer.json."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def scaled(model, scale):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_rounding_that_depends_on_other_tokens_is_not_taken_for_an_encoder(dtype):
-    """As in a mixture of experts, where what is added up together depends on the other tokens."""
+    """As in a mixture of experts, where the order of sums depends on the other tokens."""
     model = tiny_model("gpt2", 320).to(dtype)
     size = 0.02 if dtype != torch.float32 else 1e-5
 
@@ -130,11 +130,11 @@ def test_an_added_token_that_no_text_has_is_no_error_on_loading(tmp_path):
     load_checkpoint(str(tmp_path / "lm"), None, "cpu")
 
 
-# ---------------------------------------------------------------- the tokenizer that is described
+# ---------------------------------------------------------------- tokenizer.json
 
 
 def saved_checkpoint(folder, tokenizer_class, **changes):
-    """A tiny model with a tokenizer of another class, and a tokenizer.json with changes."""
+    """Save a tiny model with a given tokenizer class and a changed tokenizer.json."""
     tokenizer = byte_level_tokenizer(ENGLISH + FRENCH + "He didn't, in 1984. " * 20, 420, adds_bos=False)
     random_model("gpt_neox", len(tokenizer), context=128).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -150,7 +150,7 @@ def change(path, **values):
 
 
 def split_at(pattern):
-    """A pre-tokenizer that splits at a pattern, and then as bytes do."""
+    """Return a pre-tokenizer that splits at a pattern, and then at bytes."""
     pieces = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
     as_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
     return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [pieces, as_bytes]}}
@@ -167,38 +167,38 @@ DESCRIPTIONS = {
 }
 
 
-@pytest.mark.parametrize("what", DESCRIPTIONS)
+@pytest.mark.parametrize("description", DESCRIPTIONS)
 @pytest.mark.parametrize("tokenizer_class", ["GPT2TokenizerFast", "TokenizersBackend"])
-def test_tokens_are_those_of_tokenizer_json(tokenizer_class, what, tmp_path):
-    folder = saved_checkpoint(tmp_path / "lm", tokenizer_class, **DESCRIPTIONS[what])
-    said = []
-    _, tokenizer, checkpoint = load_checkpoint(str(folder), None, "cpu", log=said.append)
+def test_tokens_are_those_of_tokenizer_json(tokenizer_class, description, tmp_path):
+    folder = saved_checkpoint(tmp_path / "lm", tokenizer_class, **DESCRIPTIONS[description])
+    lines = []
+    _, tokenizer, checkpoint = load_checkpoint(str(folder), None, "cpu", log=lines.append)
     described = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     for text in (ENGLISH, FRENCH, *tokenizer_checks.TEXTS, "He  didn't, in 1984 and “more”.", "J’ai été là."):
         assert tokenizer(text)["input_ids"] == described.encode(text).ids
-    is_other = tokenizer_class == "GPT2TokenizerFast"
-    assert ("tokenizer" in checkpoint) == is_other
-    assert len(said) == is_other
-    if is_other:
+    is_replaced = tokenizer_class == "GPT2TokenizerFast"
+    assert ("tokenizer" in checkpoint) == is_replaced
+    assert len(lines) == is_replaced
+    if is_replaced:
         assert checkpoint["tokenizer"] == "tokenizer.json, since GPT2Tokenizer makes other tokens"
-        assert "the tokens are those of tokenizer.json: the class GPT2Tokenizer" in said[0]
+        assert "the tokens are those of tokenizer.json: the class GPT2Tokenizer" in lines[0]
     assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (0, 0)
 
 
 def test_a_difference_that_only_the_user_s_sentences_show_is_seen(tmp_path):
     rare = {"normalizer": {"type": "Replace", "pattern": {"String": "serpent"}, "content": "snake"}}
     folder = saved_checkpoint(tmp_path / "lm", "GPT2TokenizerFast", **rare)
-    said = []
-    load_checkpoint(str(folder), None, "cpu", texts=["The snake."], log=said.append)
-    assert not said
+    lines = []
+    load_checkpoint(str(folder), None, "cpu", texts=["The snake."], log=lines.append)
+    assert not lines
     texts = [f"The {n} snakes." for n in range(1500)]
     texts[700] = "The serpent."
-    load_checkpoint(str(folder), None, "cpu", texts=texts, log=said.append)
-    assert "The serpent." in said[0]
+    load_checkpoint(str(folder), None, "cpu", texts=texts, log=lines.append)
+    assert "The serpent." in lines[0]
 
 
 def test_log_probabilities_are_of_the_described_tokens(study_folder, call, tmp_path):
-    """As case 5 of the odd inputs: for both classes, the sums over the tokens of tokenizer.json."""
+    """With both classes, they are sums over the tokens of tokenizer.json."""
     add_blimp(study_folder)
     pairs = {}
     for tokenizer_class in ("GPT2TokenizerFast", "TokenizersBackend"):
@@ -212,8 +212,8 @@ def test_log_probabilities_are_of_the_described_tokens(study_folder, call, tmp_p
     model = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     ids = [0, *described.encode("The prince of number one is here.").ids]
     with torch.no_grad():
-        of_tokens = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
-    expected = sum(of_tokens[place, token].item() for place, token in enumerate(ids[1:]))
+        log_probabilities = model(torch.tensor([ids])).logits[0].log_softmax(dim=-1)
+    expected = sum(log_probabilities[position, token].item() for position, token in enumerate(ids[1:]))
     np.testing.assert_allclose(pairs["GPT2TokenizerFast"]["logprob_good"][0], expected, rtol=1e-5)
 
 
@@ -223,10 +223,10 @@ def test_a_space_before_a_text_that_the_configuration_asks_for_is_no_mistake(in_
     as_bytes = {"type": "ByteLevel", "add_prefix_space": in_file, "trim_offsets": True, "use_regex": True}
     folder = saved_checkpoint(tmp_path / "lm", "GPT2TokenizerFast", pre_tokenizer=as_bytes)
     change(folder / "tokenizer_config.json", add_prefix_space=in_config)
-    said = []
-    _, tokenizer, checkpoint = load_checkpoint(str(folder), None, "cpu", log=said.append)
+    lines = []
+    _, tokenizer, checkpoint = load_checkpoint(str(folder), None, "cpu", log=lines.append)
     assert (tokenizer("the")["input_ids"] == tokenizer(" the")["input_ids"]) == in_config
-    assert not said
+    assert not lines
     assert "tokenizer" not in checkpoint
 
 
@@ -236,9 +236,9 @@ def test_truncation_and_padding_in_tokenizer_json_are_no_difference(tmp_path):
     described.enable_truncation(8)
     described.enable_padding(length=8, pad_token="<bos>")
     described.save(str(folder / "tokenizer.json"))
-    said = []
-    load_checkpoint(str(folder), None, "cpu", texts=[ENGLISH], log=said.append)
-    assert not said
+    lines = []
+    load_checkpoint(str(folder), None, "cpu", texts=[ENGLISH], log=lines.append)
+    assert not lines
 
 
 def test_bos_is_put_before_a_text_where_tokenizer_json_does(tmp_path):
@@ -259,9 +259,9 @@ def test_a_checkpoint_on_the_hub_is_compared_with_its_cached_file(tmp_path, monk
     (repository / "refs" / "step8").write_text("1" * 40)
     shutil.copytree(folder, repository / "snapshots" / ("1" * 40))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    said = []
-    _, tokenizer, _ = load_checkpoint("somebody/lm", "step8", "cpu", log=said.append)
-    assert len(said) == 1
+    lines = []
+    _, tokenizer, _ = load_checkpoint("somebody/lm", "step8", "cpu", log=lines.append)
+    assert len(lines) == 1
     assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
 
 
@@ -277,8 +277,8 @@ def test_a_checkpoint_without_tokenizer_json_is_taken_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "is_same"), [("vocab.json", True), ("vocab.json", False), ("vocab.txt", False)])
-def test_another_vocabulary_next_to_tokenizer_json_is_told(name, is_same, tmp_path):
-    """A tokenizer.json that was left from another model: one of both files is not this one's."""
+def test_a_different_vocabulary_next_to_tokenizer_json_is_logged(name, is_same, tmp_path):
+    """The tokenizer.json may be of another model."""
     folder = saved_checkpoint(tmp_path / "lm", "TokenizersBackend")
     numbers = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     tokens = sorted(numbers, key=numbers.get)
@@ -286,7 +286,7 @@ def test_another_vocabulary_next_to_tokenizer_json_is_told(name, is_same, tmp_pa
         tokens = tokens[::-1]
     as_json = json.dumps({token: number for number, token in enumerate(tokens)})
     (folder / name).write_text(as_json if name == "vocab.json" else "\n".join(tokens) + "\n")
-    said = []
-    load_checkpoint(str(folder), None, "cpu", log=said.append)
-    assert len(said) == (not is_same)
-    assert is_same or f"tokenizer.json is used, though {name} numbers 420 of its 420 tokens otherwise" in said[0]
+    lines = []
+    load_checkpoint(str(folder), None, "cpu", log=lines.append)
+    assert len(lines) == (not is_same)
+    assert is_same or f"tokenizer.json is used, though {name} numbers 420 of its 420 tokens differently" in lines[0]

@@ -1,4 +1,4 @@
-"""From text to token ids: BOS, tokens that a model does not know, and how many tokens it can read."""
+"""Test token ids: BOS, tokens without a row in the model, and the context length."""
 
 import itertools
 
@@ -73,7 +73,7 @@ def test_a_token_that_the_output_lacks_cannot_be_predicted(tokenizer):
     ("architecture", "settings", "expected"),
     [
         ("gpt2", {"n_positions": 40}, 40),  # a table of learned positions
-        ("gpt_neox", {"max_position_embeddings": 40}, 40),  # rotary positions: the configuration alone tells
+        ("gpt_neox", {"max_position_embeddings": 40}, 40),  # rotary positions: only the configuration has a limit
         ("roberta", {"max_position_embeddings": 42, "pad_token_id": 1, "is_decoder": True}, 40),  # RoBERTa: 514, 512
         ("xlm-roberta", {"max_position_embeddings": 42, "pad_token_id": 1, "is_decoder": True}, 40),
         ("bert", {"max_position_embeddings": 40, "is_decoder": True}, 40),
@@ -103,9 +103,9 @@ def test_a_table_that_is_shorter_than_promised_counts(tokenizer):
     model = tiny_model("gpt2", len(tokenizer), n_positions=40)
     model.transformer.wpe = torch.nn.Embedding(30, 32)
     assert tokenization.find_context_length(model) == 30
-    with pytest.raises(InputError, match="do not fit in the model's context of 30"):
+    with pytest.raises(InputError, match=r"^sentence 'the the .*: expected 30 tokens at most, the model's context"):
         compute_log_probabilities(["the " * 35], model, tokenizer)
-    with pytest.raises(InputError, match="--max_length 35 is beyond the model's context of 30"):
+    with pytest.raises(InputError, match="--max_length 35: expected 30 tokens at most, the model's context, got 35"):
         compute_word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH), max_length=35)
     compute_word_vectors(model, tokenizer, ENGLISH, words_in(ENGLISH))  # in windows that fit
 

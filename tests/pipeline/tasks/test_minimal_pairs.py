@@ -1,4 +1,4 @@
-"""Minimal pairs: log-probabilities against a plain reference and lm-eval, benchmarks, generators."""
+"""Test minimal pairs: log-probabilities against a slow reference and lm-eval, benchmarks, generators."""
 
 import hashlib
 import itertools
@@ -27,7 +27,7 @@ SENTENCES = ["The people are lonely.", "The people is lonely.", "a", " a", "“O
 
 
 def plain_log_probability(sentence, model, tokenizer):
-    """One sentence at a time, one token at a time, in float64 from the logits on."""
+    """Return the log-probability of a sentence with one forward pass for each token, in float64."""
     ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(sentence))
     total = 0.0
     for position, token in enumerate(ids):
@@ -46,7 +46,7 @@ def test_log_probabilities_are_those_of_a_plain_reference(architecture, adds_bos
     for batch_size in (1, 4, 64):
         scores = compute_log_probabilities(SENTENCES, model, tokenizer, batch_size)
         np.testing.assert_allclose(scores, expected, rtol=1e-5)
-    # EOS stands in for a BOS that there is not.
+    # Without BOS, EOS is used.
     tokenizer.bos_token = None
     np.testing.assert_allclose(compute_log_probabilities(SENTENCES, model, tokenizer), expected, rtol=1e-5)
     tokenizer.eos_token = None
@@ -58,13 +58,13 @@ def test_what_cannot_be_scored_is_named():
     tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
     model = random_model("gpt_neox", len(tokenizer), context=16)
     assert len(compute_log_probabilities(["a a a a a a a"], model, tokenizer)) == 1
-    with pytest.raises(InputError, match="do not fit in the model's context of 16: 'word word"):
+    with pytest.raises(InputError, match=r"sentence 'word word .*: expected 16 tokens at most"):
         compute_log_probabilities(["a", "word " * 20], model, tokenizer)
-    with pytest.raises(InputError, match="the sentence '' has no token"):
+    with pytest.raises(InputError, match="sentence '': expected a token or more, got none"):
         compute_log_probabilities(["a", ""], model, tokenizer)
     with torch.no_grad():
         model.get_output_embeddings().weight[5] = torch.inf
-    with pytest.raises(InputError, match="the log-probability of 'a' is not a finite number"):
+    with pytest.raises(InputError, match="log-probability of 'a': expected finite numbers"):
         compute_log_probabilities(["a"], model, tokenizer)
 
 
@@ -107,12 +107,12 @@ def test_with_a_leading_space_every_decision_and_sum_is_lm_eval_s(published, arc
         bootstrap_iters=0,
     )
     n_identical = 0
-    for paradigm, of_paradigm in ours.groupby("paradigm"):
+    for paradigm, our_pairs in ours.groupby("paradigm"):
         samples = sorted(results["samples"][f"local_{paradigm}"], key=lambda sample: sample["doc_id"])
         theirs = np.array([[response[0] for response in sample["filtered_resps"]] for sample in samples])
-        np.testing.assert_allclose(of_paradigm[["logprob_good", "logprob_bad"]], theirs, rtol=1e-3)
-        identical = (of_paradigm["good"] == of_paradigm["bad"]).to_numpy()
-        right = (of_paradigm["logprob_good"] > of_paradigm["logprob_bad"]).to_numpy()
+        np.testing.assert_allclose(our_pairs[["logprob_good", "logprob_bad"]], theirs, rtol=1e-3)
+        identical = (our_pairs["good"] == our_pairs["bad"]).to_numpy()
+        right = (our_pairs["logprob_good"] > our_pairs["logprob_bad"]).to_numpy()
         np.testing.assert_array_equal(right[~identical], (theirs[:, 0] > theirs[:, 1])[~identical])
         assert not right[identical].any()
         n_identical += identical.sum()
@@ -239,8 +239,8 @@ def test_a_model_that_only_knows_how_frequent_numbers_are_stays_at_half(arithmet
     for _, pairs in arithmetic_pairs.groupby("paradigm"):
         answers, foils = ([int(sentence.split(" = ")[1]) for sentence in pairs[side]] for side in ("good", "bad"))
         assert Counter(answers) == Counter(foils)
-        liking = dict(zip(set(answers), rng.random(len(set(answers))), strict=True))
-        right = [liking[answer] > liking[foil] for answer, foil in zip(answers, foils, strict=True)]
+        preference = dict(zip(set(answers), rng.random(len(set(answers))), strict=True))
+        right = [preference[answer] > preference[foil] for answer, foil in zip(answers, foils, strict=True)]
         assert np.mean(right) == 0.5
 
 
@@ -253,14 +253,14 @@ def dyck_pairs():
 
 
 def is_dyck(string):
-    """Well-formed strings are those that vanish when closed pairs are taken out again and again."""
+    """Return whether nothing remains of a string after all closed pairs are removed repeatedly."""
     string = string.replace(" ", "")
     while (shorter := re.sub(r"\(\)|\[\]|\{\}", "", string)) != string:
         string = shorter
     return string == ""
 
 
-def test_dyck_strings_are_well_formed_but_for_one_change(dyck_pairs):
+def test_dyck_strings_are_well_formed_except_for_one_change(dyck_pairs):
     assert dyck_pairs.groupby("paradigm", sort=False).size().to_dict() == {
         f"dyck{kinds}_{change}": 1000
         for kinds in (1, 2, 3)
@@ -276,16 +276,16 @@ def test_dyck_strings_are_well_formed_but_for_one_change(dyck_pairs):
         assert not is_dyck(row.bad)
         assert len(good) == len(bad)
         assert set(good) <= set("()[]{}"[: 2 * int(row.phenomenon[-1])])
-        changed = [(one, other) for one, other in zip(good, bad, strict=True) if one != other]
+        changed = [pair for pair in zip(good, bad, strict=True) if pair[0] != pair[1]]
         if row.paradigm.endswith("exchanged"):
             assert len(changed) == 2
             assert changed[0] == changed[1][::-1]
             assert changed[0][0].translate(shape) == changed[0][1].translate(shape)
         else:
-            ((one, other),) = changed
-            by = shape if row.paradigm.endswith("wrong_kind") else kind
-            assert one.translate(by) == other.translate(by)
-            assert row.paradigm.endswith("turned") or one in ")]}"
+            ((before, after),) = changed
+            unchanged = shape if row.paradigm.endswith("wrong_kind") else kind
+            assert before.translate(unchanged) == after.translate(unchanged)
+            assert row.paradigm.endswith("turned") or before in ")]}"
 
 
 def test_dyck_strings_are_of_several_lengths_and_depths(dyck_pairs):
@@ -295,24 +295,24 @@ def test_dyck_strings_are_of_several_lengths_and_depths(dyck_pairs):
         assert {2, 3, 4, 5, 6} <= set(depths)
 
 
-def test_a_liking_that_grows_along_the_string_does_not_tell_good_from_bad(dyck_pairs):
-    """As an untrained model may have it for one bracket or another."""
+def test_a_preference_that_grows_along_the_string_does_not_separate_good_from_bad(dyck_pairs):
+    """An untrained model may have such a preference for a bracket."""
     rng = np.random.default_rng(0)
     for paradigm, pairs in dyck_pairs.groupby("paradigm"):
         shares = []
         for _ in range(20):
-            liking, growth = (dict(zip("()[]{}", rng.standard_normal(6), strict=True)) for _ in range(2))
+            preference, growth = (dict(zip("()[]{}", rng.standard_normal(6), strict=True)) for _ in range(2))
 
-            def score(string, liking=liking, growth=growth):
-                return sum(liking[b] + growth[b] * np.sqrt(k) for k, b in enumerate(string.split(" ")))
+            def score(string, preference=preference, growth=growth):
+                return sum(preference[b] + growth[b] * np.sqrt(k) for k, b in enumerate(string.split(" ")))
 
             shares.append(np.mean([score(row.good) > score(row.bad) for row in pairs.itertuples()]))
         assert max(abs(share - 0.5) for share in shares) < 0.15, (paradigm, shares)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_bigrams_do_not_tell_good_from_bad(dyck_pairs, seed):
-    """Neither those counted in the well-formed strings, nor any others."""
+def test_bigrams_do_not_separate_good_from_bad(dyck_pairs, seed):
+    """Neither bigrams of the well-formed strings nor random bigrams do."""
 
     def bigrams(string):
         brackets = ["^", *string.split(" "), "$"]
@@ -344,7 +344,7 @@ def test_bigrams_do_not_tell_good_from_bad(dyck_pairs, seed):
     ],
 )
 def test_the_same_seed_makes_the_same_pairs(make, checksum):
-    """A change of this checksum is a change of the benchmark: results from before cannot be compared."""
+    """If this checksum changes, the benchmark has changed, and older results cannot be compared."""
     assert hashlib.sha256(make(12345).to_csv(index=False).encode()).hexdigest()[:16] == checksum
     assert not make(1).equals(make(12345))
 
@@ -353,7 +353,7 @@ def test_the_same_seed_makes_the_same_pairs(make, checksum):
 
 
 @pytest.mark.parametrize("benchmark", ["blimp", "zorro", "arithmetic", "dyck"])
-def test_the_scripts_write_what_they_say(study_folder, call, tiny_checkpoint, benchmark):
+def test_the_scripts_write_tables_and_records(study_folder, call, tiny_checkpoint, benchmark):
     (study_folder / "blimp" / "data").mkdir(parents=True)
     (study_folder / "blimp" / "data" / "p_1.jsonl").write_text((json.dumps(RECORD) + "\n") * 3)
     (study_folder / "Zorro" / "sentences" / "babyberta").mkdir(parents=True)
@@ -368,8 +368,8 @@ def test_the_scripts_write_what_they_say(study_folder, call, tiny_checkpoint, be
     assert list(table.columns) == columns + ["field"] * (benchmark == "blimp")
     pairs = pd.read_csv(path.with_name(f"tiny-pythia_step8_{benchmark}_pairs.csv.gz"))
     assert list(pairs.columns) == ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
-    again = (pairs["logprob_good"] > pairs["logprob_bad"]).groupby(pairs["paradigm"], sort=False).mean()
-    assert again.to_dict() == table.set_index("paradigm")["accuracy"].to_dict()
+    accuracies = (pairs["logprob_good"] > pairs["logprob_bad"]).groupby(pairs["paradigm"], sort=False).mean()
+    assert accuracies.to_dict() == table.set_index("paradigm")["accuracy"].to_dict()
     record = json.loads(record_path(path).read_text())
     assert record["parameters"]["revision"] == "step8"
     assert len(record["inputs"]) == (benchmark in ("blimp", "zorro"))
@@ -389,11 +389,11 @@ def test_the_scripts_write_what_they_say(study_folder, call, tiny_checkpoint, be
         status, _, err = call(script, *options)
         assert status == 2
         assert f"was made from another {source}, which has changed since" in err
-        source.unlink()  # whoever has the result needs the benchmark no more
+        source.unlink()  # an existing result does not need the benchmark
         assert "is there already" in call(script, *options)[1]
         source.write_bytes(before[source])
 
     elsewhere = study_folder / "elsewhere"
     assert call(script, *options, "--output_folder", elsewhere, "--batch_size", 7)[0] == 0
-    other = pd.read_csv(elsewhere / f"tiny-pythia_step8_{benchmark}_pairs.csv.gz")
-    np.testing.assert_allclose(other["logprob_good"], pairs["logprob_good"], rtol=1e-5)
+    copied = pd.read_csv(elsewhere / f"tiny-pythia_step8_{benchmark}_pairs.csv.gz")
+    np.testing.assert_allclose(copied["logprob_good"], pairs["logprob_good"], rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Words on characters: cases made by hand, and the real text with timings whose truth is known."""
+"""Test alignment with handmade cases, and with timings of the real text whose true spans are known."""
 
 import csv
 import subprocess
@@ -16,7 +16,7 @@ PASSWORD = b"lessentielestinvisiblepourlesyeux"
 
 
 def placed(words, text, lang="en"):
-    """What each word is in the text."""
+    """Return the characters of each word in the text."""
     return [text[start:end] for start, end in align(words, text, lang)]
 
 
@@ -52,7 +52,7 @@ def test_a_wrong_word_takes_the_place_of_the_right_one():
     assert placed([word if word != "quiet" else "the" for word in words], text) == words
 
 
-def test_words_that_the_text_lacks_get_the_empty_place_between_their_neighbours():
+def test_words_that_the_text_lacks_get_an_empty_span_between_their_neighbours():
     text = "It was, in short, a hat and he told them that it was a hat again and again and again."
     words = "it was in short oh a hat and he told them that it was a hat again and again and again".split()
     assert placed(words, text)[3:6] == ["short", "", "a"]
@@ -86,15 +86,15 @@ def test_the_language_must_be_known():
         align(["a"], "a", lang="cn")
 
 
-def texts_of(lang, published):
+def read_texts(lang, published):
     with zipfile.ZipFile(published / "lpp" / f"lpp_{lang}_text.zip") as archive:
         return [archive.read(f"lpp_{lang}_text/text_{lang}_run{run}.txt", PASSWORD).decode() for run in range(1, 10)]
 
 
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_the_texts_of_the_other_language_are_errors(lang, published):
-    own, other = texts_of(lang, published), texts_of("fr" if lang == "en" else "en", published)
-    for text, wrong in zip(own, other, strict=True):
+    texts, wrong_texts = read_texts(lang, published), read_texts("fr" if lang == "en" else "en", published)
+    for text, wrong in zip(texts, wrong_texts, strict=True):
         words = text.split()
         with pytest.raises(InputError, match="was heard where the text reads"):
             align(words, wrong, lang)
@@ -103,7 +103,7 @@ def test_the_texts_of_the_other_language_are_errors(lang, published):
 @pytest.mark.parametrize("lang", ["en", "fr"])
 @pytest.mark.parametrize("seed", range(100, 108))
 def test_words_land_on_their_characters_in_the_real_text(lang, seed, published, tmp_path):
-    """Timing files with twice the usual defects: 99.9 % of the rows that are in the text."""
+    """In timing files with twice the usual defects, 99.9 % of the rows that are in the text are placed correctly."""
     zip_path = published / "lpp" / f"lpp_{lang}_text.zip"
     tool = SHARED / "tools" / "make_word_timings.py"
     options = ["--text", zip_path, "--lang", lang, "--seed", seed, "--noise", 2, "--out", tmp_path]
@@ -117,12 +117,12 @@ def test_words_land_on_their_characters_in_the_real_text(lang, seed, published, 
     spans = np.vstack(
         [
             align([row["word"] for row in rows if int(row["section"]) == run], text, lang)
-            for run, text in enumerate(texts_of(lang, published), start=1)
+            for run, text in enumerate(read_texts(lang, published), start=1)
         ]
     )
     for run in range(1, 10):
-        of_run = spans[sections == run]
-        assert (of_run[:, 0] <= of_run[:, 1]).all()
-        assert (of_run[:-1, 1] <= of_run[1:, 0]).all()
+        run_spans = spans[sections == run]
+        assert (run_spans[:, 0] <= run_spans[:, 1]).all()
+        assert (run_spans[:-1, 1] <= run_spans[1:, 0]).all()
     in_text = truth[:, 0] >= 0
     assert np.mean((spans == truth).all(axis=1)[in_text]) >= 0.999

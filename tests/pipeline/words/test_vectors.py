@@ -1,4 +1,4 @@
-"""Word vectors of real architectures, against the definition followed token by token."""
+"""Compare word vectors of real architectures with a slow reference, token by token."""
 
 import math
 import re
@@ -9,6 +9,7 @@ import torch
 import transformers
 from helpers import ENGLISH, FRENCH, byte_level_tokenizer, random_model, words_in
 from tiny_models import tiny_model
+from tokenizers import processors
 
 from pipeline.errors import InputError
 from pipeline.models.hidden_states import find_layers, read_states
@@ -19,7 +20,7 @@ ARCHITECTURES = ["olmo2", "gpt_neox"]
 
 
 def plain_word_vectors(model, tokenizer, text, spans, context):
-    """The definition, followed to the letter: for every token, a forward pass of its own window."""
+    """Return word vectors with one forward pass for each token, as a slow reference."""
     encoded = tokenizer(text, return_offsets_mapping=True)
     prefix = [i for i in encoded["input_ids"][:1] if i == tokenizer.bos_token_id]
     ids = encoded["input_ids"][len(prefix) :]
@@ -36,7 +37,7 @@ def plain_word_vectors(model, tokenizer, text, spans, context):
         return np.array([layer[0, len(prefix) + token - start].numpy() for layer in states])
 
     def place(token):
-        """The first letter of a token, or else the first character of it that can be seen."""
+        """Return the index of a token's first letter, or else of its first visible character."""
         start, end = offsets[token]
         letters = re.search(r"[^\W_]", text[start:end]) or re.search(r"\S", text[start:end])
         return start + letters.start() if letters else end - 1
@@ -106,20 +107,20 @@ def test_states_are_those_that_transformers_returns(architecture):
     ids, states = np.arange(20), {}
     layout = find_layers(model, ids)
     assert layout.blocks is not None  # no need to hold all layers at once
-    read_states(model, ids, layout, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
+    read_states(model, ids, layout, lambda layer, layer_states: states.update({layer: layer_states.clone()}))
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
     assert list(states) == [0, 1, 2, 3]
-    for layer, of_layer in enumerate(expected):
-        torch.testing.assert_close(states[layer], of_layer[0])
+    for layer, layer_states in enumerate(expected):
+        torch.testing.assert_close(states[layer], layer_states[0])
 
 
-def states_of(model, ids):
-    """What is read, an array of shape (n_layers, n_tokens, n_units)."""
+def read_all_states(model, ids):
+    """Return the states of all layers, a tensor of shape (n_layers, n_tokens, n_units)."""
     layout, states = find_layers(model, ids), {}
-    read_states(model, ids, layout, lambda layer, of_layer: states.update({layer: of_layer.clone()}))
+    read_states(model, ids, layout, lambda layer, layer_states: states.update({layer: layer_states.clone()}))
     assert list(states) == list(range(layout.n_layers))
-    assert {tuple(of_layer.shape) for of_layer in states.values()} == {(len(ids), layout.n_units)}
+    assert {tuple(layer_states.shape) for layer_states in states.values()} == {(len(ids), layout.n_units)}
     return torch.stack(list(states.values()))
 
 
@@ -128,8 +129,8 @@ def test_the_last_layer_of_opt_350m_is_taken_before_its_projection():
     ids = np.arange(3, 40)
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
-    assert [of_layer.shape[-1] for of_layer in expected] == [32, 32, 32, 16]
-    states = states_of(model, ids)
+    assert [layer_states.shape[-1] for layer_states in expected] == [32, 32, 32, 16]
+    states = read_all_states(model, ids)
     torch.testing.assert_close(states[:3], torch.cat(expected[:3]))
     torch.testing.assert_close(model.model.decoder.project_out(states[3]), expected[3][0])
 
@@ -142,7 +143,7 @@ def test_layers_are_those_that_read_the_text_and_not_those_of_a_vision_tower():
     ids = np.arange(3, 40)
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
-    torch.testing.assert_close(states_of(model, ids), torch.cat(expected))
+    torch.testing.assert_close(read_all_states(model, ids), torch.cat(expected))
     assert find_layers(model, ids).blocks is model.base_model.language_model.layers
 
 
@@ -150,14 +151,14 @@ def test_layers_are_those_that_read_the_text_and_not_those_of_a_vision_tower():
 def test_the_decoder_s_number_of_layers_counts(architecture):
     """BART's num_hidden_layers is the encoder's."""
     settings = {"encoder_layers": 1, "decoder_layers": 2} if architecture == "bart" else {"n_layer": 2}
-    assert len(states_of(tiny_model(architecture, 300, **settings), np.arange(3, 40))) == 3
+    assert len(read_all_states(tiny_model(architecture, 300, **settings), np.arange(3, 40))) == 3
 
 
 @pytest.mark.parametrize("architecture", ["mamba", "rwkv"])
 def test_recurrent_models_begin_with_the_embedding(architecture):
-    """Of which Transformers returns none; and it returns the last layer with and without its normalisation."""
+    """Transformers does not return their embedding, and returns the last layer before and after normalization."""
     model, ids = tiny_model(architecture, 300), np.arange(3, 40)
-    states = states_of(model, ids)
+    states = read_all_states(model, ids)
     with torch.no_grad():
         returned = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
         embedding = model.get_input_embeddings()(torch.tensor(ids))
@@ -172,7 +173,7 @@ def test_where_layers_do_not_take_the_states_one_by_one_transformers_returns_the
     assert find_layers(model, ids).blocks is None
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], use_cache=False, output_hidden_states=True).hidden_states
-    torch.testing.assert_close(states_of(model, ids), torch.cat(expected))
+    torch.testing.assert_close(read_all_states(model, ids), torch.cat(expected))
 
 
 def test_states_of_other_shapes_are_one_line():
@@ -205,8 +206,6 @@ def test_random_states_are_an_error():
 
 
 def test_a_special_token_after_the_text_belongs_to_no_word():
-    from tokenizers import processors
-
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
     model, spans = random_model("gpt_neox", len(tokenizer), context=512), words_in(ENGLISH)
     before = compute_word_vectors(model, tokenizer, ENGLISH, spans)
@@ -222,7 +221,7 @@ def test_a_special_token_after_the_text_belongs_to_no_word():
         ([(0, 3), (4, 9)], [(0, 1), (1, 4)]),  # the comma counts to the word before
         ([(0, 1), (1, 3), (4, 9)], [(0, 1), (0, 1), (1, 4)]),  # two words in one token share it
         ([(0, 3), (3, 3), (4, 9)], [(0, 1), (0, 1), (1, 4)]),  # a word that the text lacks
-        ([(4, 9)], [(1, 4)]),  # what stands before the first word counts to none
+        ([(4, 9)], [(1, 4)]),  # tokens before the first word belong to no word
     ],
 )
 def test_tokens_of_words(spans, expected):
@@ -232,30 +231,30 @@ def test_tokens_of_words(spans, expected):
     assert assign_tokens(np.array(spans), offsets, text).tolist() == [list(pair) for pair in expected]
 
 
-def test_marks_before_a_word_that_are_in_its_token_do_not_take_it_away():
+def test_a_token_with_marks_before_a_word_belongs_to_the_word():
     text = "dit-il, l’histoire,\n“What?”"
     tokens = ["dit", "-il", ",", " l", "’histoire", ",\n", "“What", "?”"]
     ends = np.cumsum([len(token) for token in tokens])
     offsets = list(zip(ends - [len(token) for token in tokens], ends, strict=True))
     words = ["dit", "il", "l’", "histoire", "What"]
     spans = np.array([(text.index(word), text.index(word) + len(word)) for word in words])
-    found = ["|".join(tokens[first:end]) for first, end in assign_tokens(spans, offsets, text)]
-    assert found == ["dit", "-il|,", " l", "’histoire|,\n", "“What|?”"]
+    assigned = ["|".join(tokens[first:end]) for first, end in assign_tokens(spans, offsets, text)]
+    assert assigned == ["dit", "-il|,", " l", "’histoire|,\n", "“What|?”"]
     # A word that the text lacks, between the comma and the next word, leaves the comma to the word before.
     spans = np.array([spans[0], spans[1], (6, 6), spans[2]])
-    found = ["|".join(tokens[first:end]) for first, end in assign_tokens(spans, offsets, text)]
-    assert found[1:3] == ["-il|,", "-il"]
-    # Two words in one token share it, and the comma after it is the second one's.
-    found = assign_tokens(np.array([(0, 2), (2, 7)]), [(0, 7), (7, 8)], "l’homme,").tolist()
-    assert found == [[0, 1], [0, 2]]
+    assigned = ["|".join(tokens[first:end]) for first, end in assign_tokens(spans, offsets, text)]
+    assert assigned[1:3] == ["-il|,", "-il"]
+    # Two words share a token, and the comma after it belongs to the second word.
+    ranges = assign_tokens(np.array([(0, 2), (2, 7)]), [(0, 7), (7, 8)], "l’homme,").tolist()
+    assert ranges == [[0, 1], [0, 2]]
 
 
 @pytest.mark.parametrize(("n_tokens", "max_tokens"), [(1, 10), (10, 10), (11, 10), (700, 65), (700, 128), (700, 64)])
 def test_windows_keep_every_token_once_with_its_left_context(n_tokens, max_tokens):
-    found = split_windows(n_tokens, max_tokens)
-    assert [token for _, new, end in found for token in range(new, end)] == list(range(n_tokens))
+    windows = split_windows(n_tokens, max_tokens)
+    assert [token for _, new, end in windows for token in range(new, end)] == list(range(n_tokens))
     step = 64 if max_tokens > 64 else max_tokens // 2
-    for start, new, end in found:
+    for start, new, end in windows:
         assert end - start <= max_tokens
         assert new == 0 or new - start >= max_tokens - step
 
@@ -263,14 +262,14 @@ def test_windows_keep_every_token_once_with_its_left_context(n_tokens, max_token
 def test_what_cannot_be_read_out_is_an_error():
     tokenizer = byte_level_tokenizer(ENGLISH, 300, adds_bos=True)
     model, spans = random_model("olmo2", len(tokenizer), context=64), words_in(ENGLISH)
-    with pytest.raises(InputError, match="--max_length 65 is beyond the model's context of 64"):
+    with pytest.raises(InputError, match="--max_length 65: expected 64 tokens at most"):
         compute_word_vectors(model, tokenizer, ENGLISH, spans, max_length=65)
-    with pytest.raises(InputError, match="--max_length 1 leaves no room"):
+    with pytest.raises(InputError, match="--max_length 1: expected more than the 1 special tokens"):
         compute_word_vectors(model, tokenizer, ENGLISH, spans, max_length=1)
-    with pytest.raises(InputError, match="empty"):
+    with pytest.raises(InputError, match="expected text in a run, got an empty text"):
         compute_word_vectors(model, tokenizer, "", spans[:0])
     model.model.layers[1].mlp.down_proj.weight.data[:] = float("inf")
-    with pytest.raises(InputError, match=r"layer 2 are not finite.*--dtype"):
+    with pytest.raises(InputError, match=r"states of layer 2: expected finite numbers, got NaN or infinity\..*--dtype"):
         compute_word_vectors(model, tokenizer, ENGLISH, spans)
 
 

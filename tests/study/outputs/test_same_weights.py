@@ -67,7 +67,7 @@ def test_weights_of_the_same_checksums_are_marked(study_folder):
     assert column == {"step1": "step4", "step2": "", "step4": "step1", "step8": "step16", "step16": "step8"}
     consequence = "they are drawn hollow and left out of every fit over training"
     assert find_differences("me/pythia", table, "en") == [
-        f"{steps} have the same weights: {consequence}, since nobody knows which step they are"
+        f"{steps} have the same weights: {consequence}, since their step is unknown"
         for steps in ("step1 and step4", "step8 and step16")
     ]
 
