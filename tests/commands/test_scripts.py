@@ -225,10 +225,13 @@ def edit_timings(folder, change):
 
 
 EXTRACTION_FAULTS = {
-    "no text": (lambda folder: (folder / "lpp_en_text.zip").unlink(), r"lpp_en_text\.zip is missing: get it from http"),
+    "no text": (
+        lambda folder: (folder / "lpp_en_text.zip").unlink(),
+        r"lpp_en_text\.zip: expected a file, got none\. Get it from http",
+    ),
     "no timings": (
         lambda folder: (folder / "lppEN_word_information.csv").unlink(),
-        r"lppEN_word_information\.csv is missing: get it from .*ds003643.*annotation/EN/",
+        r"lppEN_word_information\.csv: expected a file, got none\. Get it from .*ds003643.*annotation/EN/",
     ),
     "no zip": (lambda folder: (folder / "lpp_en_text.zip").write_text("x"), r"lpp_en_text\.zip: download it again"),
     "a text of another story": (
@@ -323,11 +326,11 @@ def change_activations(change):
 FIT_FAULTS = {
     "no activations": (
         lambda folder: activations_path(STEM, "en").unlink(),
-        rf"{STEM}_en\.lz4 is missing: extract_llm_activations\.py makes it",
+        rf"{STEM}_en\.lz4: expected a file, got none; .*extract_llm_activations\.py makes it",
     ),
     "no fmri": (
         lambda folder: [average_subject_path("en", run).unlink() for run in range(4)],
-        r"average_subject_run-0\.gz is missing: get it from http",
+        r"average_subject_run-0\.gz: expected a file, got none\. Get it from http",
     ),
     "a run of fmri too few": (
         lambda folder: average_subject_path("en", 3).unlink(),
@@ -472,7 +475,7 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ("extract_llm_activations", ["--model", "x", "--revision", "/y"], "leads out of the model's folder"),
         ("generate_texts", ["--model", "x", "--revision", "y/../../z"], "leads out of the model's folder"),
         ("evaluate_llm_dyck", ["--model", "x", "--revision", "a\tb"], "is no name"),
-        ("fit_average_subject", ["--model", "../../x"], r"onsets_offsets_en\.lz4 is missing"),
+        ("fit_average_subject", ["--model", "../../x"], r"onsets_offsets_en\.lz4: expected a file, got none"),
         ("fit_average_subject", ["--model", "x", "--alphas", "7", "2", "16"], "--alphas 7 2 16: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "1.5"], "--alphas 2 7 1.5: give two exponents"),
         (
@@ -537,7 +540,7 @@ def test_activations_of_a_story_that_has_changed_since_are_not_fitted(tiny_study
     else:
         edit_timings(tiny_study, lambda rows: rows.assign(onset=rows["onset"] + 0.01))
     os.utime(story, later_than(activations_path(STEM, "en")))
-    said = rf"{STEM}_en\.lz4 was made from another .*{story.name}.*: extract_llm_activations\.py --overwrite makes it "
+    said = rf"{STEM}_en\.lz4: expected an output made from the current .*{story.name}, got .*\.py --overwrite"
     refuses(tiny_study, fit, said)
     assert extract("--overwrite")[0] == fit()[0] == 0
 
@@ -558,7 +561,7 @@ def test_a_study_folder_that_is_not_there_is_named(tmp_path, monkeypatch, call):
     for script in ("evaluate_llm_dyck", "fit_average_subject", "generate_texts"):
         status, _, err = call(script, "--model", "x")
         assert status == 2
-        assert "nowhere: there is no such folder; make it, or name another" in err
+        assert "nowhere: expected a folder, got none. Make it, or name another." in err
     assert not list(tmp_path.iterdir())
 
 

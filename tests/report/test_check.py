@@ -281,7 +281,7 @@ FAULTS = {
     ),
     "a mask that is a link to nothing": (
         lambda folder: (mask_path("en").unlink(), mask_path("en").symlink_to(folder / "nowhere")),
-        r"mask_lpp_en\.nii\.gz is missing: get it from",
+        r"mask_lpp_en\.nii\.gz: expected a file, got none\. Get it from",
     ),
     "sections that are not counted": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
@@ -380,4 +380,4 @@ def test_checkpoints_of_one_curve_that_do_not_go_together_are_told(fitting_study
     assert "warning: left out of curves, since their training tokens are not known: me_lm_step1, me_lm_step2" in printed
     tokens = fitting_study / "training_tokens.csv"
     tokens.write_text("model,revision,tokens\nme/lm,step1,5\nme/lm,step2,5\n")
-    assert "are trained on as many tokens" in check()[1]
+    assert "expected a number of training tokens for each checkpoint" in check()[1]
