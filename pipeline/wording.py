@@ -23,3 +23,8 @@ def shorten(names, n_shown=6):
     names = list(names)
     more = f" and {len(names) - n_shown} more" if len(names) > n_shown else ""
     return ", ".join(names[:n_shown]) + more or "none"
+
+
+def describe_array(value):
+    """Return data type and shape of an array, ``float32 of shape (3, 4)``, or the type of another value."""
+    return f"{value.dtype} of shape {value.shape}" if hasattr(value, "dtype") else type(value).__name__

@@ -231,7 +231,7 @@ EXTRACTION_FAULTS = {
     ),
     "no timings": (
         lambda folder: (folder / "lppEN_word_information.csv").unlink(),
-        r"lppEN_word_information\.csv: expected a file, got none\. Get it from .*ds003643.*annotation/EN/",
+        r"lppEN_word_information\.csv: expected a file, got none\. Get it from .*ds003643.*annotation/EN",
     ),
     "no zip": (lambda folder: (folder / "lpp_en_text.zip").write_text("x"), r"lpp_en_text\.zip: download it again"),
     "a text of another story": (
@@ -262,13 +262,13 @@ EXTRACTION_FAULTS = {
         lambda folder: edit_timings(
             folder, lambda rows: rows.assign(offset=rows["offset"] - 3 * (rows["onset"] == 4.5))
         ),
-        r"lppEN_word_information\.csv: line 5: a word from 4\.5 to ",
+        r"lppEN_word_information\.csv: line 5: expected an onset of 0 s or later and an offset after it, got 4\.5 and ",
     ),
     "a word at the end of time": (
         lambda folder: edit_timings(
             folder, lambda rows: rows.assign(offset=rows["offset"].where(rows["onset"] != 4.5, np.inf))
         ),
-        r"lppEN_word_information\.csv: line 5: a word from 4\.5 to inf s",
+        r"lppEN_word_information\.csv: line 5: expected an onset .* got 4\.5 and inf s",
     ),
     "sections without end": (
         lambda folder: edit_timings(
@@ -286,11 +286,11 @@ EXTRACTION_FAULTS = {
         lambda folder: (folder / "lpp_en_text.zip").write_bytes(
             (folder / "lpp_en_text.zip").read_bytes().replace(b"text_en", b"text_fr")
         ),
-        r"lpp_en_text\.zip: there is no lpp_en_text/text_en_run1\.txt in it",
+        r"lpp_en_text\.zip: expected lpp_en_text/text_en_run1\.txt in it",
     ),
     "timings of another edition": (
         lambda folder: write_arrays(onsets_offsets_path("en"), [(np.zeros(3), np.ones(3)) for _ in range(4)]),
-        r"onsets_offsets_en\.lz4 is of other word timings than .*lppEN_word_information\.csv",
+        r"onsets_offsets_en\.lz4: expected the word timings of .*lppEN_word_information\.csv",
     ),
 }
 
@@ -334,7 +334,7 @@ FIT_FAULTS = {
     ),
     "a run of fmri too few": (
         lambda folder: average_subject_path("en", 3).unlink(),
-        r"onsets_offsets_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
+        r"onsets_offsets_en\.lz4: expected 3 runs, as .*lpp_en_average_subject has, got 4",
     ),
     "a run shorter than the trimming": (
         lambda folder: write_arrays(average_subject_path("en", 2), np.random.rand(20, 24)),
@@ -365,19 +365,19 @@ FIT_FAULTS = {
     ),
     "fmri of another brain": (
         lambda folder: write_arrays(average_subject_path("en", 1), np.random.rand(60, 23)),
-        r"average_subject_run-1\.gz: 23 voxels, but 24 in run 0",
+        r"average_subject_run-1\.gz: expected 24 voxels, as in run 0, got 23",
     ),
     "fmri that is not finite": (
         lambda folder: write_arrays(average_subject_path("en", 1), np.full((60, 24), np.nan)),
-        r"average_subject_run-1\.gz: it holds values that are not finite",
+        r"average_subject_run-1\.gz: expected finite numbers",
     ),
     "fmri that is no array": (
         lambda folder: write_arrays(average_subject_path("en", 1), [1, 2, 3]),
-        r"average_subject_run-1\.gz: it holds no array of shape \(n_scans, n_voxels\)",
+        r"average_subject_run-1\.gz: expected an array of floats of shape \(n_scans, n_voxels\)",
     ),
     "fmri that does not vary": (
         lambda folder: write_arrays(average_subject_path("en", 1), np.ones((60, 24))),
-        r"average_subject_run-1\.gz: no voxel varies",
+        r"average_subject_run-1\.gz: expected voxels that vary",
     ),
     "truncated activations": (
         lambda folder: activations_path(STEM, "en").write_bytes(activations_path(STEM, "en").read_bytes()[:-100]),
@@ -410,7 +410,7 @@ FIT_FAULTS = {
     ),
     "activations with a value that is no number": (
         lambda folder: change_activations(lambda run, layer, values: values if run * layer != 1 else values + np.nan),
-        rf"{STEM}_en\.lz4: run 1, layer 1 holds values that are not finite numbers",
+        rf"{STEM}_en\.lz4: run 1, layer 1: values that are not finite numbers",
     ),
     "units that differ between runs": (
         lambda folder: change_activations(lambda run, layer, values: values[:, : 32 - (run == 2)]),
