@@ -1,6 +1,7 @@
 """List the inputs of a study: where they belong, whether they are usable, and how to get them."""
 
 from study.inputs.blimp_zorro import BLIMP, ZORRO
+from study.inputs.le_petit_prince import ANNOTATIONS, LATERALIZATION
 from study.paths import (
     atlas_path,
     average_subject_files,
@@ -14,8 +15,6 @@ from study.paths import (
     word_timings_path,
     zorro_files,
 )
-
-LPP, DS003643 = "https://github.com/l-bg/llms_brain_lateralization", "https://openneuro.org/datasets/ds003643"
 
 
 def find_inputs(lang):
@@ -34,22 +33,22 @@ def find_inputs(lang):
     folder, name = study_folder(), lang.upper()
     average_subject = average_subject_path(lang, 0).parent
     blimp, zorro = folder / "blimp" / "data", folder / "Zorro" / "sentences" / "babyberta"
-    clone = f"[ -d lpp_published ] || git clone --depth 1 {LPP} lpp_published"
+    clone = f"[ -d lpp_published ] || git clone --depth 1 {LATERALIZATION} lpp_published"
     timings = "https://s3.amazonaws.com/openneuro.org/ds003643/annotation"
     rows = [
-        ("text of the story", text_path(lang), LPP, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
+        ("text of the story", text_path(lang), LATERALIZATION, f"{clone}; cp lpp_published/lpp_{lang}_text.zip ."),
         (
             "word timings",
             word_timings_path(lang),
-            f"{DS003643} (annotation/{name})",
+            ANNOTATIONS.format(LANG=name),
             f"curl --fail -O {timings}/{name}/lpp{name}_word_information.csv",
         ),
-        ("brain mask", mask_path(lang), LPP, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
-        ("ISC", isc_path(lang), LPP, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
+        ("brain mask", mask_path(lang), LATERALIZATION, f"{clone}; cp lpp_published/mask_lpp_{lang}.nii.gz ."),
+        ("ISC", isc_path(lang), LATERALIZATION, f"{clone}; cp lpp_published/isc_10trials_{lang}.gz ."),
         (
             "average subject",
             average_subject,
-            LPP,
+            LATERALIZATION,
             f"{clone}; cp -r lpp_published/{average_subject.name} .  # or made by its compute_average_subject_fmri.py",
         ),
         ("BLiMP", blimp, BLIMP, "git clone --depth 1 https://github.com/alexwarstadt/blimp"),

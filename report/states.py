@@ -269,7 +269,7 @@ def mark_other_options(table, stage, lang):
                 table.loc[row, stage] = "damaged"
             elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
-            elif find_changed_input(path, list_inputs(stage, table.loc[row, "stem"], lang), or_copied=False):
+            elif find_changed_input(path, list_inputs(stage, table.loc[row, "stem"], lang), counts_copies=False):
                 table.loc[row, stage] = "outdated"
 
 

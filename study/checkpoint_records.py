@@ -11,17 +11,30 @@ from study.records import is_newer, read_record
 
 
 def is_same_checkpoint(checkpoint, model, path):
-    """Whether what an output was made of, as recorded, is this model, which may have been moved.
+    """Return whether the checkpoint on record of an output is a checkpoint of this model.
 
-    Files of a local one are read if it was moved, or if they are newer than the output. One of the hub is
-    compared with what the hub's cache holds now. Where files do not show it, the name counts.
+    The files of a local model are read if the model was moved, or if they are newer than the output. A model of the
+    hub is compared with the current files in the hub's cache. Where files are missing, names are compared.
+
+    Parameters
+    ----------
+    checkpoint : dict
+        On the record of the output.
+    model : str
+        As on the command line.
+    path : pathlib.Path
+        The output.
+
+    Returns
+    -------
+    bool
     """
     folder = Path(model, checkpoint.get("revision") or "")
     if not Path(model).is_dir():
         now = find_in_hub_cache(model, checkpoint)
         return checkpoint["model"] == model and weights.is_same(checkpoint, now) is not False
     if not checkpoint.get("files") or not folder.is_dir():
-        return checkpoint["model"] == model  # it may have been removed since
+        return checkpoint["model"] == model  # the folder may have been removed
     now = weights.list_checkpoint_files(folder)
     if checkpoint["model"] == model and not any(is_newer(file, path) for file in now):
         listed = dict.fromkeys((file.name for file in now), "")
@@ -30,13 +43,13 @@ def is_same_checkpoint(checkpoint, model, path):
 
 
 def find_in_hub_cache(model, checkpoint):
-    """Return what the hub's cache holds now of the revision of a checkpoint on record: commit and files, or {}."""
+    """Return the current commit and files of a revision in the hub's cache, or {} where the cache lacks them."""
     if not (checkpoint.get("commit") or checkpoint.get("files")):
-        return {}  # an old record, with which nothing can be compared
+        return {}  # an old record, which cannot be compared
     try:
         config = try_to_load_from_cache(model, "config.json", revision=checkpoint.get("revision") or "main")
     except errors.HFValidationError:
-        return {}  # no name on the hub
+        return {}  # not a name on the hub
     if not isinstance(config, str):
         return {}
     snapshot = Path(config).parent
@@ -46,7 +59,7 @@ def find_in_hub_cache(model, checkpoint):
 
 
 def describe_other_model(checkpoint, model):
-    """Say which model an output was made of, where that is another one now."""
+    """Describe the model on record of an output that was made from another model than the current one."""
     now = find_in_hub_cache(model, checkpoint)
     if not (checkpoint.get("commit") and now):
         return f"the model {checkpoint['model']}, which is another one"
@@ -56,29 +69,36 @@ def describe_other_model(checkpoint, model):
 
 
 def log_if_unsure(path, model):
-    """Tell the user where a branch of the hub has moved since, to a commit that cannot be compared."""
+    """Log a line if a branch of the hub has moved to a commit that cannot be compared with the record."""
     checkpoint = read_record(path).get("checkpoint") or {}
     now = {} if model is None or Path(model).is_dir() else find_in_hub_cache(model, checkpoint)
     if now and weights.is_same(checkpoint, now) is None:
         before, revision = weights.describe_checkpoint(checkpoint), checkpoint.get("revision") or "main"
         log(
-            f"{path} was made of {before}. {revision} is now of {weights.describe_checkpoint(now)}, which cannot be "
-            "compared: not all of its files are in the hub's cache"
+            f"{path} was made from {before}. {revision} is now {weights.describe_checkpoint(now)}, which cannot be "
+            "compared: some of its files are not in the hub's cache"
         )
 
 
 def check_same_weights(path, before, now):
-    """Check that an output was made of the checkpoint that has been loaded now, as far as records show it.
+    """Check that an output was made from the checkpoint that has been loaded, as far as records show it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The output.
+    before, now : dict or None
+        The checkpoint on record of the output, and the loaded one.
 
     Raises
     ------
     InputError
-        It was made of another one.
+        The output was made from another checkpoint.
     """
     if before and weights.is_same(before, now) is False:
         got, expected = weights.describe_checkpoint(before), weights.describe_checkpoint(now)
         raise InputError(
-            f"{path}: expected {expected}, got {got if got != expected else 'what was there before'}, which has other "
-            f"weights, configuration or tokenizer under the same name {before['model']}. --overwrite takes them as "
-            "they are now; then make the other outputs again, too"
+            f"{path}: expected {expected}, got {got if got != expected else 'an earlier version'}: weights, "
+            f"configuration or tokenizer of {before['model']} have changed. Use --overwrite for this output and all "
+            "others of the checkpoint."
         )

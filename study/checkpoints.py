@@ -1,4 +1,4 @@
-"""Find the checkpoints of a study, and how many tokens each was trained on."""
+"""Find the checkpoints of a study and their training tokens."""
 
 import glob
 import re
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
+from pipeline.wording import shorten
 from study.files.tables import parse_numbers, read_csv
 from study.paths import (
     checkpoint_stem,
@@ -21,26 +22,40 @@ PYTHIA_TOKENS_PER_STEP = 2_097_152
 
 
 def get_name_on_record(stem, checkpoint):
-    """The model's name as in file names: what comes before the revision in the stem of a checkpoint on record.
+    """Return the model's name as in file names: the stem of a checkpoint on record without its revision.
 
-    The model on record may be a path that was relative to another folder.
+    The model on record cannot be used: it may be a path that was relative to another folder.
     """
     revision = (checkpoint.get("revision") or "").replace("/", "_")
     return stem.removesuffix(f"_{revision}") if revision else stem
 
 
 def find_training_tokens(model, revision):
-    """Tokens that a checkpoint was trained on, as a float, or None where nothing tells.
+    """Find the number of tokens that a checkpoint was trained on.
 
-    A row of the study's ``training_tokens.csv`` (see ``read_tokens_table``) counts first;
-    then a revision that says so (``stage1-step150-tokens1B`` is 1e9; a second stage, as OLMo-2's, counts
-    its tokens anew, and so tells nothing); then, for a model with pythia in its name, ``step1000``, at
-    2,097,152 tokens a step.
+    Parameters
+    ----------
+    model : str
+        The model's name as in file names.
+    revision : str
+
+    Returns
+    -------
+    float or None
+        The first of these that exists: a row of ``training_tokens.csv`` (see ``read_tokens_table``); the number in
+        the revision (``stage1-step150-tokens1B`` is 1e9); for a model with pythia in its name, the number of
+        steps (``step1000``) times 2,097,152. A second stage, as OLMo-2's, counts its tokens from 0, so that its
+        revision gives None.
+
+    Raises
+    ------
+    InputError
+        The table is damaged, or contains several numbers for this checkpoint.
     """
     rows = read_tokens_table()
     rows = rows[(rows["model"] == model) & (rows["revision"] == revision)]
     if len(rows):
-        return _only_number_of_tokens(rows)
+        return _parse_tokens(rows)
     if re.match(r"stage[2-9]", revision):
         return None
     if match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision):
@@ -56,9 +71,9 @@ def read_tokens_table():
     Returns
     -------
     pandas.DataFrame of str with columns model, revision, tokens
-        A row per row of the table, with its line as index; without rows where there is no table. In the
-        table, ``model`` is the name on the hub (``allenai/OLMo-2-1124-7B``) or, for a local model, the
-        name of its folder. Here it is the name as in file names.
+        The index is the line of the file. A missing file is an empty table. In the file, ``model`` is the name on
+        the hub (``allenai/OLMo-2-1124-7B``) or, for a local model, the name of its folder. In the result, it is
+        the name as in file names.
 
     Raises
     ------
@@ -73,7 +88,7 @@ def read_tokens_table():
 
 
 def find_unused_token_rows(checkpoints):
-    """Return the rows of ``training_tokens.csv`` that are of no checkpoint of the study.
+    """Find the rows of ``training_tokens.csv`` that match no checkpoint of the study.
 
     Parameters
     ----------
@@ -85,13 +100,13 @@ def find_unused_token_rows(checkpoints):
     pandas.DataFrame with columns model, revision, tokens
         As ``read_tokens_table`` returns it: the index is the line of the file.
     """
-    rows, known = read_tokens_table(), set(checkpoints)
-    is_known = [key in known for key in zip(rows["model"], rows["revision"], strict=True)]
-    return rows[~np.array(is_known, dtype=bool)]
+    rows, checkpoints = read_tokens_table(), set(checkpoints)
+    is_used = [key in checkpoints for key in zip(rows["model"], rows["revision"], strict=True)]
+    return rows[~np.array(is_used, dtype=bool)]
 
 
-def _only_number_of_tokens(rows):
-    """Return the number in one or more equal rows of the table of training tokens."""
+def _parse_tokens(rows):
+    """Return the number of tokens in one or more equal rows of ``training_tokens.csv``."""
     path = tokens_table_path()
     tokens = parse_numbers(rows["tokens"], path)
     is_wrong = ~np.isfinite(tokens) | (tokens < 0)
@@ -109,7 +124,7 @@ def _only_number_of_tokens(rows):
 
 
 def find_fitted_checkpoints(model, lang):
-    """The checkpoints of a model whose brain correlations are in the study folder.
+    """Find the checkpoints of a model that have brain correlations in the study folder.
 
     Parameters
     ----------
@@ -119,15 +134,15 @@ def find_fitted_checkpoints(model, lang):
 
     Returns
     -------
-    pandas.DataFrame with columns stem, revision, tokens, by increasing tokens
-        Only checkpoints whose training tokens are known; see ``training_tokens``.
+    checkpoints : pandas.DataFrame with columns stem, revision, tokens, sorted by tokens
+        Checkpoints with known training tokens (see ``find_training_tokens``).
     left_out : list of str
-        Revisions of files whose training tokens nothing tells, or that may be of another model.
+        Revisions without known training tokens, or of files that may belong to another model.
 
     Raises
     ------
     InputError
-        No checkpoint's training tokens are known, or two were trained on as many.
+        No checkpoint has known training tokens, or two have the same number of training tokens.
     """
     name = checkpoint_stem(model)
     folder = layer_correlations_path("x", 0, lang).parent
@@ -137,32 +152,36 @@ def find_fitted_checkpoints(model, lang):
         revision = stem.removeprefix(f"{name}_")
         if checkpoint := read_record(run_correlations_path(stem, lang)).get("checkpoint"):
             if get_name_on_record(stem, checkpoint) != name:
-                continue  # of a model whose name begins like this one's
+                continue  # a model whose name begins like this model's name
             revision = checkpoint["revision"] or revision
         tokens = find_training_tokens(name, revision)
         if tokens is None or ("_" in revision and not checkpoint):
             left_out.append(revision)
         else:
             rows.append((stem, revision, tokens))
-    table = pd.DataFrame(rows, columns=["stem", "revision", "tokens"])
-    if table.empty:
-        others = sorted(path.name.replace("_layer-0_corr_", " ") for path in folder.glob("*_layer-0_corr_*.gz"))
+    checkpoints = pd.DataFrame(rows, columns=["stem", "revision", "tokens"]).sort_values("tokens", ignore_index=True)
+    _check_tokens(checkpoints, folder, model, lang)
+    return checkpoints, left_out
+
+
+def _check_tokens(checkpoints, folder, model, lang):
+    """Check that there are checkpoints, and that no two have the same training tokens."""
+    if checkpoints.empty:
+        fitted = sorted(path.stem.replace("_layer-0_corr_", " ") for path in folder.glob("*_layer-0_corr_*.gz"))
         raise InputError(
-            f"{folder} holds no checkpoint of {model} in {lang} whose training tokens are known; there are "
-            f"{', '.join(other.removesuffix('.gz') for other in others[:6]) or 'none'}{' ...' * (len(others) > 6)}: "
-            f"LTBA_MODEL and LTBA_LANG choose, fit_average_subject.py makes more ({describe_study_folder()})"
+            f"{folder}: expected fitted checkpoints of {model} in {lang} with known training tokens, got "
+            f"{shorten(fitted)}. Run fit_average_subject.py, or set LTBA_MODEL and LTBA_LANG "
+            f"({describe_study_folder()})."
         )
-    table = table.sort_values("tokens", ignore_index=True)
-    if (alike := table.duplicated("tokens", keep=False)).any():
-        one, other, *_ = table["revision"][alike]
+    if (is_duplicate := checkpoints.duplicated("tokens", keep=False)).any():
+        first, second, *_ = checkpoints["revision"][is_duplicate]
         raise InputError(
-            f"{folder}: {one} and {other} are trained on as many tokens, so that one curve cannot hold both: "
-            f"move the files of one away, or say in {tokens_table_path().name} what is right"
+            f"{folder}: expected a number of training tokens for each checkpoint, got the same for {first} and "
+            f"{second}. Move the files of one away, or correct the number in {tokens_table_path().name}."
         )
-    return table, left_out
 
 
 def name_checkpoints(checkpoints):
-    """Return how checkpoints are called in sentences, by stem: their revision, or the stem where there is none."""
+    """Return the names of checkpoints in sentences, a dict by stem: the revision, or the stem without a revision."""
     names = checkpoints["revision"].where(checkpoints["revision"].fillna("") != "", checkpoints["stem"])
     return dict(zip(checkpoints["stem"], names, strict=True))

@@ -1,7 +1,6 @@
 """Make an output once: skip it if it exists, lock it, cache its parts, finish it with a record."""
 
 import contextlib
-import json
 import os
 import shlex
 import sys
@@ -17,7 +16,7 @@ from study.files.atomic import lock
 from study.paths import record_path
 from study.program import ROOT, find_source_files
 from study.progress import log
-from study.records import find_changed_input, read_record, read_versions, write_record
+from study.records import describe_changed_parameters, find_changed_input, read_record, read_versions, write_record
 
 
 class Job:
@@ -206,9 +205,7 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
     if overwrite or not path.exists():
         return False
     record = read_record(path)
-    before, after = record.get("parameters", {}), json.loads(json.dumps(parameters))
-    keys = dict.fromkeys([*after, *before]) if before else {}
-    changed = [f"{key} {before.get(key)}" for key in keys if before.get(key) != after.get(key)]
+    changed = describe_changed_parameters(record, parameters)
     if model is not None and record.get("checkpoint"):
         checkpoint = record["checkpoint"]
         if not is_same_checkpoint(checkpoint, model, path):

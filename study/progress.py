@@ -1,4 +1,4 @@
-"""Show how far a script has come: a bar on a terminal, a line now and then in a log."""
+"""Show the progress of a script: a bar on a terminal, a line every minute in a log file."""
 
 import sys
 
@@ -8,37 +8,44 @@ SECONDS_BETWEEN_LINES = 60
 
 
 class _Lines:
-    """Standard error, where what tqdm draws over its last bar becomes a line of its own."""
+    """Write each bar that tqdm draws as a line of its own to standard error."""
 
     def __init__(self):
         self.last_line = ""
 
     def write(self, text):
+        """Write a bar, unless it is the same as the last one."""
         line = text.strip()
         if line and line != self.last_line:  # tqdm draws a full bar once more when it is closed
             sys.stderr.write(f"{line}\n")
             self.last_line = line
 
     def flush(self):
+        """Flush standard error."""
         sys.stderr.flush()
 
 
-def bar(total, what, unit):
-    """A tqdm bar with the time that is left, to be used in ``with``.
+def bar(total, label, unit):
+    """Make a tqdm bar with the remaining time, for ``with``.
 
     Parameters
     ----------
     total : int
-    what : str
-        Of what it tells, first in its line.
+        Number of units.
+    label : str
+        Beginning of the line.
     unit : str
-        What ``update`` counts, one of them.
+        What ``update`` counts, in the singular.
+
+    Returns
+    -------
+    tqdm.tqdm
     """
     if sys.stderr.isatty():
-        return tqdm(total=total, desc=what, unit=unit)
+        return tqdm(total=total, desc=label, unit=unit)
     return tqdm(
         total=total,
-        bar_format=f"{what}: {{percentage:.0f}} % of {{total_fmt}} {unit}s, {{remaining}} left",
+        bar_format=f"{label}: {{percentage:.0f}} % of {{total_fmt}} {unit}s, {{remaining}} left",
         file=_Lines(),
         mininterval=SECONDS_BETWEEN_LINES,
         maxinterval=SECONDS_BETWEEN_LINES,
@@ -48,5 +55,5 @@ def bar(total, what, unit):
 
 
 def log(line):
-    """Tell the user, at once, even where the output is not a terminal."""
+    """Print a line at once, even where standard output is not a terminal."""
     print(line, flush=True)

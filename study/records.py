@@ -1,4 +1,38 @@
-"""Write and read the record of how an output was made: ``{output}.json``."""
+"""Write, read and compare the record of how an output was made: ``{output}.json``.
+
+A record is one JSON object. Records before the given day lack the key.
+
+================  ==============================  ==========  =====================================================
+key               type                            since       content
+================  ==============================  ==========  =====================================================
+``command``       str                             2026-11-21  the command line
+``parameters``    object                          2026-11-21  all options that change the numbers
+``checkpoint``    object or null                  2026-11-21  the model; null where none was loaded
+``seed``          int or null                     2026-11-21  the seed of random numbers
+``inputs``        object of str                   2026-11-21  SHA-256 of each input, by file name
+``versions``      object of str                   2026-11-21  versions of Python and of packages
+``finished``      str                             2026-11-21  time in UTC, as ``2026-11-21T09:00:00Z``
+``seconds``       float                           2026-11-21  duration of the work
+``sha256``        object of str                   2026-11-21  SHA-256 of the files written together, by file name
+``program``       object                          2026-11-27  ``commit`` (str or null) and ``has_changes`` (bool or
+                                                              null): git commit of this project
+================  ==============================  ==========  =====================================================
+
+``checkpoint`` has these keys:
+
+================  ==============================  ==========  =====================================================
+``model``         str                             2026-11-21  as on the command line
+``revision``      str or null                     2026-11-21  as on the command line
+``dtype``         str                             2026-11-21  number format of the computation
+``files``         object of str                   2026-11-21  SHA-256 of each file of the checkpoint, by file name;
+                                                              of models of the hub since 2026-11-27
+``commit``        str or null                     2026-11-21  commit on the hub, only for models of the hub
+``folder``        str                             2026-11-27  absolute path, only for local models
+``tokenizer``     str                             2026-11-27  note on a tokenizer that was replaced
+``classifiers``   object of objects               2026-11-21  a checkpoint per classifier, by name; only for tables
+                                                              of acceptability, which have only ``model`` besides
+================  ==============================  ==========  =====================================================
+"""
 
 import functools
 import importlib.metadata
@@ -15,34 +49,23 @@ from study.paths import record_path
 from study.program import read_git_commit
 
 
-def find_changed_input(path, inputs, or_copied=True):
-    """The first of some files that an output was made from and that has changed since, or None.
-
-    Only those that are newer than the output are read (see ``is_newer``). One that is not there any more
-    has not changed; one that was not there has.
-    """
-    before = read_record(path).get("inputs", {})
-    for file in inputs:
-        if before and is_newer(file, path, or_copied) and before.get(file.name) != compute_sha256(file):
-            return file
-    return None
-
-
-def is_newer(file, path, or_copied=True):
-    """Whether a file was written after another, or came to its place after it: copies keep the time of writing."""
-    if not file.is_file():
-        return False
-    about = file.stat()
-    return (max(about.st_mtime, about.st_ctime) if or_copied else about.st_mtime) > path.stat().st_mtime
-
-
 def read_record(path):
-    """How an output was made, as ``write_record`` left it beside it; empty where nothing did.
+    """Read the record of an output.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The output.
+
+    Returns
+    -------
+    dict
+        Empty where there is no record.
 
     Raises
     ------
     InputError
-        It is damaged.
+        The record is damaged.
     """
     record = record_path(path)
     if not record.exists():
@@ -50,39 +73,32 @@ def read_record(path):
     with explain_errors(record, "remove it, or make its output again with --overwrite"):
         content = json.loads(record.read_text())
         checkpoint = content.get("checkpoint") or {"model": ""}
-        whole = [content["parameters"], content.get("inputs", {}), checkpoint, checkpoint.get("files", {})]
+        objects = [content["parameters"], content.get("inputs", {}), checkpoint, checkpoint.get("files", {})]
         texts = [checkpoint["model"], *(checkpoint.get(key) or "" for key in ("commit", "folder"))]
         texts += checkpoint.get("files", {}).values()
-        if not all(isinstance(part, dict) for part in whole) or not all(isinstance(text, str) for text in texts):
-            raise ValueError("it is no record")
+        if not all(isinstance(part, dict) for part in objects) or not all(isinstance(text, str) for text in texts):
+            raise ValueError("it is not a record")
     return content
 
 
-@functools.cache
-def read_versions():
-    """Of what the numbers come out of."""
-    packages = "torch transformers tokenizers numpy scipy nilearn joblib rapidfuzz".split()
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
-
-
 def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, checksums=None):
-    """Write next to an output how it was made.
+    """Write the record of an output next to it.
 
     Parameters
     ----------
-    path : Path
-        The output; the record is ``{path}.json``.
+    path : pathlib.Path
+        The output.
     parameters : dict
-        Whatever changes the numbers.
-    inputs : list of Path
-        Files that it was made from; their SHA-256 is recorded.
+        All options that change the numbers, for JSON.
+    inputs : list of pathlib.Path
+        Files that the output was made from.
     started : float
         ``time.time()`` when the work began.
     checkpoint : dict, optional
         As ``load_checkpoint`` returns it.
     seed : int, optional
     checksums : dict of str to str, optional
-        SHA-256 of the output, and of those that come with it, by name.
+        SHA-256 of the output and of the files written with it, by name.
     """
     record = {
         "command": shlex.join(sys.argv),
@@ -98,3 +114,54 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
     }
     with write_whole(record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
+
+
+@functools.cache
+def read_versions():
+    """Return the versions of Python and of the packages that compute the numbers, a dict by name."""
+    packages = "torch transformers tokenizers numpy scipy nilearn joblib rapidfuzz".split()
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def describe_changed_parameters(record, parameters):
+    """Return the names and recorded values of parameters that differ from a record, a list of str."""
+    before, now = record.get("parameters", {}), json.loads(json.dumps(parameters))
+    names = dict.fromkeys([*now, *before]) if before else {}
+    return [f"{name} {before.get(name)}" for name in names if before.get(name) != now.get(name)]
+
+
+def find_changed_input(path, inputs, counts_copies=True):
+    """Find the first input that has changed since an output was made from it.
+
+    Only inputs that are newer than the output are read (see ``is_newer``). An input that does not exist any more has
+    not changed. An input that did not exist when the output was made has changed.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The output.
+    inputs : iterable of pathlib.Path
+    counts_copies : bool
+        As for ``is_newer``.
+
+    Returns
+    -------
+    pathlib.Path or None
+    """
+    before = read_record(path).get("inputs", {})
+    for file in inputs:
+        if before and is_newer(file, path, counts_copies) and before.get(file.name) != compute_sha256(file):
+            return file
+    return None
+
+
+def is_newer(file, path, counts_copies=True):
+    """Return whether a file was written after another, or copied to its place after it.
+
+    Copies keep the time of writing. ``counts_copies=False`` compares times of writing only.
+    """
+    if not file.is_file():
+        return False
+    status = file.stat()
+    time_of_file = max(status.st_mtime, status.st_ctime) if counts_copies else status.st_mtime
+    return time_of_file > path.stat().st_mtime

@@ -1,1 +1,1 @@
-"""Files that are read without trust and written whole."""
+"""Read files without running code in them, and write them whole."""

@@ -1,4 +1,4 @@
-"""Write files that are whole or absent, one job at a time."""
+"""Write files that are whole or absent, by one job at a time."""
 
 import contextlib
 import os
@@ -9,34 +9,34 @@ from filelock import FileLock, Timeout
 from pipeline.errors import InputError
 from study.paths import record_path
 
-WAIT_SECONDS = 0.2  # between two looks at whether another job is done
+WAIT_SECONDS = 0.2  # between two tries to acquire a lock
 
 
-def hidden_path(path, what):
-    """A hidden path beside another: ``.{name}.{what}``."""
-    return path.with_name(f".{path.name}.{what}")
+def hidden_path(path, suffix):
+    """Return a hidden path next to another: ``.{name}.{suffix}``."""
+    return path.with_name(f".{path.name}.{suffix}")
 
 
 @contextlib.contextmanager
-def lock(path, log=None, what="lock"):
-    """Let one job at a time do something about a file, while the others wait.
+def lock(path, log=None, suffix="lock"):
+    """Let one job at a time work on a file, for ``with``; other jobs wait.
 
-    The lock is the system's, and free as soon as the job that holds it is gone, however it ended.
+    The operating system releases the lock when the job ends, also when the job is killed.
 
     Parameters
     ----------
     path : pathlib.Path
     log : callable, optional
         Called with a line for the user before waiting.
-    what : str
-        What is done, where different things may be done at once.
+    suffix : str
+        Of the lock file. Locks with different suffixes are independent.
 
     Yields
     ------
     None
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file_lock = FileLock(hidden_path(path, what))
+    file_lock = FileLock(hidden_path(path, suffix))
     try:
         file_lock.acquire(blocking=False)
     except Timeout:
@@ -46,28 +46,38 @@ def lock(path, log=None, what="lock"):
     try:
         yield
     finally:
-        # While it is held: whoever gets hold of it now sees that it is gone, and makes a new one.
+        # Removed before it is released: a waiting job then finds the file missing, and makes a new one.
         Path(file_lock.lock_file).unlink(missing_ok=True)
         file_lock.release()
 
 
 @contextlib.contextmanager
 def write_whole(path):
-    """A temporary path in the folder of ``path`` that becomes ``path`` once it is written whole, for ``with``.
+    """Write a file under a temporary name, and rename it when it is whole, for ``with``.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The final name. An old record of it is removed.
+
+    Yields
+    ------
+    pathlib.Path
+        The temporary name, in the same folder.
 
     Raises
     ------
     InputError
-        The disk is full, or the system does not let the file be written or replaced for another reason.
+        The disk is full, or the file cannot be written or replaced for another reason.
     """
-    with lock(path, what="tmp.lock"):
+    with lock(path, suffix="tmp.lock"):
         temporary = hidden_path(path, "tmp")
-        temporary.unlink(missing_ok=True)  # of a job that was killed, or a link to somewhere else
+        temporary.unlink(missing_ok=True)  # left by a job that was killed, or a link
         try:
             yield temporary
             with open(temporary, "rb") as file:
-                os.fsync(file.fileno())  # only now is it sure that the disk was not full
-            # An old record must never stand beside a new output.
+                os.fsync(file.fileno())  # raises OSError if the disk is full
+            # An old record must never lie next to a new output.
             record_path(path).unlink(missing_ok=True)
             os.replace(temporary, path)
         except OSError as error:

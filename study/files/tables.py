@@ -1,4 +1,4 @@
-"""Tables as CSV files: one reader and one writer for all of them.
+"""Read and write tables as CSV files.
 
 A quotation mark that opens a cell and never closes it hides all rows up to the next mark. So the reader
 accepts a line break within a cell only in columns of free text, and each error names its line.
@@ -34,35 +34,34 @@ def read_csv(path, columns=None, optional=(), free_text=()):
     path : pathlib.Path
         Compressed if its name ends in ``.gz``.
     columns : sequence of str, optional
-        The columns that the file must have; by default all are read.
+        Columns that the file must have; by default, all are read.
     optional : sequence of str
         Columns that are read where the file has them.
     free_text : sequence of str
-        Columns whose cells may hold line breaks and lone surrogates, as sentences can. They need not
-        be among those that are read.
+        Columns whose cells may contain line breaks and lone surrogates, as sentences can. They need not be read.
 
     Returns
     -------
     pandas.DataFrame of str
-        With these columns alone; an empty cell is an empty string. The index, ``line``, is the line of
-        the file on which each row begins, from 2.
+        Only the columns that were read. An empty cell is an empty string. The index, ``line``, is the line of the
+        file on which each row begins, from 2.
 
     Raises
     ------
     InputError
-        The file is missing, unpacks to far more than its size, is not in UTF-8, lacks a column or has it
-        twice; or a line is blank, has another number of cells than the header, a quotation mark in the
-        wrong place, or a line break within a cell that holds no free text.
+        The file is missing, unpacks to far more than its size, is not in UTF-8, lacks a column or has it twice. Or
+        a line is blank, has another number of cells than the header, has a quotation mark in the wrong place, or
+        has a line break in a column that is not free text.
     """
     text = _read_text(path, is_free=bool(free_text))
     records = _records(path, text, is_free=bool(free_text))
     header = _read_header(path, text, records)
     wanted = _wanted_columns(path, header, columns, optional)
-    may_break = {place for place, name in enumerate(header) if name in free_text}
-    # Few cells hold a carriage return: where all are ends of lines, no cell has to be searched.
+    may_break = {position for position, name in enumerate(header) if name in free_text}
+    # Where every carriage return is part of a line end, the cells need not be searched.
     has_carriage_returns = text.count("\r") != text.count("\r\n")
     lines = array.array("q")
-    cells_of: dict[str, list[str]] = {name: [] for name in wanted}
+    columns_read: dict[str, list[str]] = {name: [] for name in wanted}
     blank = None
     for first, last, cells in records:
         if not cells:
@@ -77,15 +76,17 @@ def read_csv(path, columns=None, optional=(), free_text=()):
         if last > first or has_carriage_returns:
             _check_line_breaks(path, first, cells, header, may_break)
         lines.append(first)
-        for name, place in wanted.items():
-            cells_of[name].append(cells[place])
+        for name, position in wanted.items():
+            columns_read[name].append(cells[position])
     # Strings of pandas cannot hold a lone surrogate, objects can.
     dtype = object if free_text and LONE_SURROGATE.search(text) else str
-    return pd.DataFrame(cells_of, index=pd.Index(lines, name="line", dtype=np.int64), columns=list(wanted), dtype=dtype)
+    return pd.DataFrame(
+        columns_read, index=pd.Index(lines, name="line", dtype=np.int64), columns=list(wanted), dtype=dtype
+    )
 
 
 def read_values(path, text=()):
-    """Read a whole table, with numbers as numbers.
+    """Read a whole table, and parse its numbers.
 
     Parameters
     ----------
@@ -97,8 +98,8 @@ def read_values(path, text=()):
     Returns
     -------
     pandas.DataFrame
-        A column whose cells are all numbers is of int or float, one of ``True`` and ``False`` of bool,
-        any other of str. An empty cell is NaN.
+        A column of numbers is int or float, a column of ``True`` and ``False`` is bool, any other is str. An empty
+        cell is NaN.
 
     Raises
     ------
@@ -110,7 +111,7 @@ def read_values(path, text=()):
 
 
 def _values(column, is_text):
-    """Return a column of strings as numbers or booleans where all its cells are."""
+    """Parse a column of strings as numbers or booleans if all its cells are such."""
     is_empty = column == ""
     if is_text:
         return column.mask(is_empty)
@@ -124,14 +125,14 @@ def _values(column, is_text):
 
 
 def parse_numbers(column, path):
-    """Return a column of strings as numbers.
+    """Parse a column of strings as numbers.
 
     Parameters
     ----------
     column : pandas.Series of str
         Of a table from ``read_csv``, with its index.
     path : pathlib.Path
-        The table's, for the message.
+        The file of the table, for the message.
 
     Returns
     -------
@@ -140,7 +141,7 @@ def parse_numbers(column, path):
     Raises
     ------
     InputError
-        A cell is not a number; the message names the first line with one.
+        A cell is not a number. The message names its line.
     """
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
     is_wrong = np.isnan(values)
@@ -152,15 +153,15 @@ def parse_numbers(column, path):
 
 
 def _read_text(path, is_free):
-    """Return the text of a file, unpacked, with line ends of Unix or Windows."""
+    """Read the text of a file, unpacked, with line ends of Unix or Windows."""
     with explain_errors(path, "expected a CSV file in UTF-8. Get or make it again."):
         most = MOST_EXPANSION * path.stat().st_size + MOST_SMALL
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
-            raise ValueError("it holds far more than one would expect of a file like this")
+            raise ValueError(f"it unpacks to more than {MOST_EXPANSION} times its size")
     text = decode(content, path, errors="surrogatepass" if is_free else "strict")
-    return text if "\n" in text else text.replace("\r", "\n")  # of an old Mac
+    return text if "\n" in text else text.replace("\r", "\n")  # line ends of an old Mac
 
 
 def _records(path, text, is_free):
@@ -180,7 +181,7 @@ def _records(path, text, is_free):
 
 
 def _quotation_error(path, reason, first, last, is_free):
-    """Return what is wrong with the quotation marks of a record, in words."""
+    """Return the error message for the quotation marks of a record."""
     if "new-line character" in reason:
         return (
             f"{path}: line {last}: expected a carriage return only in quotation marks, got one without them. "
@@ -192,14 +193,14 @@ def _quotation_error(path, reason, first, last, is_free):
             f"and does not close it. {QUOTE_A_MARK}"
         )
     where = f"line {first}" if first == last else f"lines {first} to {last}"
-    got = "a closing one followed by something else than a comma"
+    got = "a closing mark followed by something else than a comma"
     if "unexpected end" in reason:
-        got = "one that opens a cell and is not closed by the end of the file"
+        got = "a mark that opens a cell and is not closed by the end of the file"
     return f"{path}: {where}: expected quotation marks in pairs around a cell, got {got}. {QUOTE_A_MARK}"
 
 
 def _read_header(path, text, records):
-    """Return the names of the columns."""
+    """Read the names of the columns."""
     first_line = text.partition("\n")[0].rstrip("\r")
     if not text.strip():
         raise InputError(f"{path}: expected a line with the names of the columns, got an empty file. {AGAIN}")
@@ -220,14 +221,14 @@ def _read_header(path, text, records):
 
 
 def _separator(line):
-    """Return the character that seems to separate the columns of a line where no comma does, or an empty string."""
+    """Return the character that separates the columns of a line instead of commas, or an empty string."""
     counts = {separator: line.count(separator) for separator in SEPARATORS}
     most = max(counts, key=lambda separator: counts[separator])
     return most if counts[most] > line.count(",") else ""
 
 
 def _wanted_columns(path, header, columns, optional):
-    """Return the place in the header of each column that is to be read, a dict by name."""
+    """Return the position in the header of each column to be read, a dict by name."""
     names = list(header if columns is None else columns)
     if missing := [name for name in names if name not in header]:
         line = ",".join(header)
@@ -254,19 +255,19 @@ def _refuse_number_of_cells(path, first, last, cells, header):
     if last > first:
         remedy = QUOTE_A_MARK
     elif len(cells) > len(header):
-        remedy = "Put a cell that holds a comma in quotation marks, or get the file again."
+        remedy = "Put a cell that contains a comma in quotation marks, or get the file again."
     raise InputError(f"{path}: {where}: expected {len(header)} cells, as in the header, got {len(cells)}. {remedy}")
 
 
 def _check_line_breaks(path, first, cells, header, may_break):
-    """Check that a record holds line breaks in cells of free text only."""
+    """Check that a record contains line breaks in cells of free text only."""
     line = first
-    for place, cell in enumerate(cells):
-        if place not in may_break and ("\n" in cell or "\r" in cell):
+    for position, cell in enumerate(cells):
+        if position not in may_break and ("\n" in cell or "\r" in cell):
             remedy = QUOTE_A_MARK if "\n" in cell else "Remove it, or get or make the file again."
             raise InputError(
-                f"{path}: line {line}: expected a cell on one line in the column {header[place]}, got a line break in "
-                f"{cell[:80]!r}. {remedy}"
+                f"{path}: line {line}: expected a cell on one line in the column {header[position]}, got a line break "
+                f"in {cell[:80]!r}. {remedy}"
             )
         line += cell.count("\n")
 
@@ -275,20 +276,20 @@ def _check_line_breaks(path, first, cells, header, may_break):
 
 
 def write_table(path, table):
-    r"""Write a table as CSV, so that every cell of text is read back as it was.
+    r"""Write a table as CSV, so that ``read_csv`` returns every cell of text unchanged.
 
     Parameters
     ----------
     path : pathlib.Path
         Compressed if its name ends in ``.gz``.
     table : pandas.DataFrame
-        Its index is not written. Text may hold anything: line breaks, quotation marks, NUL, lone
-        surrogates (which stay bytes that are not UTF-8: ``encoding_errors="surrogatepass"`` in pandas).
+        The index is not written. Text may contain line breaks, quotation marks, NUL, and lone surrogates, which are
+        written as ``encoding_errors="surrogatepass"`` reads them in pandas.
 
     Raises
     ------
     InputError
-        It cannot be written (see ``new_file``).
+        The file cannot be written (see ``atomic.write_whole``).
     """
     # Python before 3.11.9 does not quote a cell with a lone carriage return unless it quotes all text.
     quoting = csv.QUOTE_NONNUMERIC if _has_carriage_returns(table) else csv.QUOTE_MINIMAL
@@ -299,6 +300,6 @@ def write_table(path, table):
 
 
 def _has_carriage_returns(table):
-    """Return whether a cell of text, or a column's name, holds a carriage return."""
+    """Return whether a cell of text, or a column's name, contains a carriage return."""
     columns = [column for _, column in table.items() if not pd.api.types.is_numeric_dtype(column)]
     return any("\r" in cell for cells in [table.columns, *columns] for cell in cells if isinstance(cell, str))

@@ -1,4 +1,4 @@
-"""Text files in UTF-8, with the line on which one is wrong."""
+"""Read text files in UTF-8, and name the line of an error."""
 
 import codecs
 import re
@@ -15,11 +15,11 @@ def decode(content, path, remedy="Save it as UTF-8, or get it again.", errors="s
     ----------
     content : bytes
     path : pathlib.Path or str
-        What was read, for the message.
+        Source of the bytes, for the message.
     remedy : str
-        What to do about it, for the message.
+        Second sentence of the message.
     errors : {"strict", "surrogatepass"}
-        The latter reads lone surrogates, which strict UTF-8 does not have.
+        "surrogatepass" reads lone surrogates, which strict UTF-8 excludes.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def decode(content, path, remedy="Save it as UTF-8, or get it again.", errors="s
     Raises
     ------
     InputError
-        It is not UTF-8; the message names the first line that is not.
+        The bytes are not UTF-8. The message names the first wrong line.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"{path}: expected text in UTF-8, got UTF-16. {remedy}")
@@ -53,20 +53,21 @@ def read_lines(path):
     Returns
     -------
     list of str
-        Without line ends, which are those of Unix, Windows or old Macs.
+        Without line ends. Those of Unix, Windows and old Macs are accepted.
 
     Raises
     ------
     InputError
-        The file is missing, is not in UTF-8, is empty, its last line has no end, or a carriage return
-        stands within a line.
+        The file is missing, is not in UTF-8, is empty, its last line has no end, or a line contains a carriage return.
     """
     with explain_errors(path, "expected text in UTF-8. Get or make it again."):
         text = decode(path.read_bytes(), path)
     text = text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
     *lines, rest = text.split("\n")
-    if rest or not lines:
-        raise InputError(f"{path}: it is empty or cut short in line {len(lines) + 1}; get it again")
+    if not text:
+        raise InputError(f"{path}: expected lines of text, got an empty file. Get it again.")
+    if rest:
+        raise InputError(f"{path}: line {len(lines) + 1}: expected a whole line, got a part of one. Get it again.")
     if "\r" in text:
         line = text.count("\n", 0, text.index("\r")) + 1
         raise InputError(
@@ -77,9 +78,9 @@ def read_lines(path):
 
 
 def find_lone_surrogate(text):
-    r"""Return the first half of a character in a text, written ``\ud83d``, or None where all are whole.
+    r"""Find the first lone surrogate, half of a character, in a text: written ``\ud83d``, or None.
 
-    JSON can hold halves of characters (lone surrogates). UTF-8 cannot, and no tokenizer reads them.
+    JSON can contain lone surrogates. UTF-8 cannot, and no tokenizer reads them.
     """
     match = LONE_SURROGATE.search(text)
     return match and f"\\u{ord(match[0]):04x}"

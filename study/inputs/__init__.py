@@ -1,1 +1,1 @@
-"""Published data, one data set a file."""
+"""Read the published inputs, one data set a file."""

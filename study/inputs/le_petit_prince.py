@@ -1,10 +1,11 @@
-"""Read what was published about Le Petit Prince: text, word timings, fMRI, mask, inter-subject correlations."""
+"""Read the published files of Le Petit Prince: text, word timings, fMRI, mask, inter-subject correlations."""
 
 import zipfile
 
 import numpy as np
 
 from pipeline.errors import InputError, explain_errors
+from pipeline.wording import describe_array, shorten
 from study.files import images
 from study.files.archives import check_member
 from study.files.safe_joblib import read_arrays
@@ -21,23 +22,24 @@ from study.paths import (
 )
 from study.require import require_input
 
-TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published beside the texts
-
-# Beyond what anyone needs, and what a small file that lies about its size may take of the memory.
-MOST_TEXT = 2**24  # bytes of a run's text
-
+TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published with the texts
+MOST_TEXT = 2**24  # bytes of a run's text; a small archive can unpack to more than the memory holds
 LATERALIZATION = "https://github.com/l-bg/llms_brain_lateralization"
-
-ANNOTATIONS = "https://openneuro.org/datasets/ds003643 (annotation/{LANG}/)"
+ANNOTATIONS = "https://openneuro.org/datasets/ds003643 (annotation/{LANG})"
 
 
 def read_texts(lang):
-    """The written text of each run, from ``text_path``: a list of str, with line feeds alone.
+    """Read the written text of each run, from ``text_path``.
+
+    Returns
+    -------
+    list over runs of str
+        Lines end with a line feed.
 
     Raises
     ------
     InputError
-        The file is missing, damaged or without a text of this language.
+        The file is missing or damaged, or contains no text of this language.
     """
     path = require_input(text_path(lang), LATERALIZATION)
     texts: list[str] = []
@@ -49,47 +51,49 @@ def read_texts(lang):
                 text = decode(file.read(MOST_TEXT + 1), f"{path}: {name}")
             texts.append(text.replace("\r\n", "\n"))
         if not texts:
-            raise InputError(f"{path}: there is no {name} in it; is it the text of another language?")
+            raise InputError(f"{path}: expected {name} in it, got no such file. Get the text of this language.")
     return texts
 
 
 def read_word_timings(lang):
-    """What was heard in each run, from ``word_timings_path``.
+    """Read the spoken words of each run, from ``word_timings_path``.
 
     Returns
     -------
     list over runs of (words, onsets, offsets)
-        words is a list of str, onsets and offsets are float64 arrays of shape (n_words,), in seconds
-        from the start of the run. Rows without a word are dropped.
+        words is a list of str. onsets and offsets are float64 arrays of shape (n_words,), in seconds from the
+        start of the run. Rows without a word are dropped.
 
     Raises
     ------
     InputError
-        The file is missing or damaged, its sections are not 1, 2, 3 ..., a word has no place in time, or
+        The file is missing or damaged, its sections are not 1, 2, 3 ..., a word has no valid onset and offset, or
         begins before the word above it in its section.
     """
     path = require_input(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
     rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
     sections = parse_numbers(rows["section"], path)
-    different = np.unique(sections)
-    if not np.array_equal(different, 1 + np.arange(len(different))) or len(rows) == 0:
-        listed = ", ".join(f"{section:g}" for section in different[:12]) or "none"
+    numbers = np.unique(sections)
+    if not np.array_equal(numbers, 1 + np.arange(len(numbers))) or len(rows) == 0:
+        listed = shorten([f"{section:g}" for section in numbers], 12)
         raise InputError(f"{path}: expected the sections 1, 2, 3 ..., got {listed}. Get or make it again.")
     onsets, offsets = parse_numbers(rows["onset"], path), parse_numbers(rows["offset"], path)
-    wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
-    if wrong.any():
-        line = rows.index[wrong][0]
-        raise InputError(f"{path}: line {line}: a word from {onsets[wrong][0]} to {offsets[wrong][0]} s; get it again")
-    check_onsets_increase(path, rows.index, sections, onsets)
+    is_wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
+    if is_wrong.any():
+        raise InputError(
+            f"{path}: line {rows.index[is_wrong][0]}: expected an onset of 0 s or later and an offset after it, got "
+            f"{onsets[is_wrong][0]} and {offsets[is_wrong][0]} s. Get it again."
+        )
+    _check_onsets_increase(path, rows.index, sections, onsets)
     words = rows["word"].to_numpy()
     return [
         (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
-        for section in np.unique(sections)
+        for section in numbers
     ]
 
 
-def check_onsets_increase(path, lines, sections, onsets):
+def _check_onsets_increase(path, lines, sections, onsets):
     """Check that no word of a section begins before the word above it; lines, sections, onsets: (n_words,)."""
     order = np.argsort(sections, kind="stable")
     is_backwards = (np.diff(onsets[order]) < 0) & (np.diff(sections[order]) == 0)
@@ -102,12 +106,12 @@ def check_onsets_increase(path, lines, sections, onsets):
 
 
 def count_timing_rows(lang):
-    """Return the number of rows of ``word_timings_path``, with those without a word."""
+    """Return the number of rows of ``word_timings_path``, including rows without a word."""
     return len(read_csv(word_timings_path(lang), ["word"]))
 
 
 def read_average_subject(lang):
-    """The fMRI of each run, from ``average_subject_path``.
+    """Read the fMRI of each run, from ``average_subject_path``.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def read_average_subject(lang):
     Raises
     ------
     InputError
-        A run is missing or damaged, holds a value that is not finite, or has other voxels than run 0.
+        A run is missing or damaged, contains a value that is not finite, or has other voxels than run 0.
     """
     source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
     require_input(average_subject_path(lang, 0), source)
@@ -125,17 +129,22 @@ def read_average_subject(lang):
         path = require_input(average_subject_path(lang, number), source)
         run = read_arrays(path)
         if not isinstance(run, np.ndarray) or run.ndim != 2 or run.dtype.kind != "f":
-            raise InputError(f"{path}: it holds no array of shape (n_scans, n_voxels) of floats; get it again")
+            raise InputError(
+                f"{path}: expected an array of floats of shape (n_scans, n_voxels), got {describe_array(run)}. "
+                "Get it again."
+            )
         if runs and run.shape[1] != runs[0].shape[1]:
-            raise InputError(f"{path}: {run.shape[1]} voxels, but {runs[0].shape[1]} in run 0; get all runs again")
+            raise InputError(
+                f"{path}: expected {runs[0].shape[1]} voxels, as in run 0, got {run.shape[1]}. Get all runs again."
+            )
         if not np.isfinite(run).all():
-            raise InputError(f"{path}: it holds values that are not finite numbers; get it again")
+            raise InputError(f"{path}: expected finite numbers, got NaN or infinity. Get it again.")
         runs.append(run)
     return runs
 
 
 def read_mask(lang):
-    """The brain mask, a nibabel image.
+    """Read the brain mask, a nibabel image.
 
     Raises
     ------
@@ -146,7 +155,7 @@ def read_mask(lang):
 
 
 def read_atlas():
-    """The regions that the user wants beside the language regions, a nibabel image, or None.
+    """Read the user's own atlas, a nibabel image, or return None where there is no atlas.
 
     Raises
     ------
@@ -158,7 +167,17 @@ def read_atlas():
 
 
 def read_isc(lang, n_voxels):
-    """Inter-subject correlations, array of shape (n_trials, n_voxels).
+    """Read the inter-subject correlations.
+
+    Parameters
+    ----------
+    lang : str
+    n_voxels : int
+        Voxels of the mask.
+
+    Returns
+    -------
+    array of shape (n_trials, n_voxels)
 
     Raises
     ------
@@ -168,5 +187,8 @@ def read_isc(lang, n_voxels):
     path = require_input(isc_path(lang), LATERALIZATION)
     isc = read_arrays(path)
     if not isinstance(isc, np.ndarray) or isc.ndim != 2 or isc.shape[1] != n_voxels:
-        raise InputError(f"{path}: it should be (n_trials, {n_voxels}), as many voxels as {mask_path(lang).name}")
+        raise InputError(
+            f"{path}: expected an array of shape (n_trials, {n_voxels}), the voxels of {mask_path(lang).name}, got "
+            f"{describe_array(isc)}. Get both files again."
+        )
     return isc

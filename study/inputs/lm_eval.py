@@ -1,4 +1,4 @@
-"""Read what the ``lm_eval`` command measured for the checkpoints of a study."""
+"""Read the results of the ``lm_eval`` command for the checkpoints of a study."""
 
 from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS
@@ -7,49 +7,47 @@ from study.paths import checkpoint_stem, lm_eval_folder
 
 
 def read_lm_eval_files():
-    """Read all that the lm_eval command left in ``lm_eval_folder``, of all models.
+    """Read all results in ``lm_eval_folder``, of all models.
 
     Returns
     -------
     (results, damaged, ignored)
-        As ``lm_eval_files.read_folder`` returns them. One file never keeps the others from being read.
+        As ``lm_eval_files.read_folder`` returns them. A damaged file does not stop the reading.
     """
     return lm_eval_files.read_folder(lm_eval_folder())
 
 
 def read_lm_eval(model, revisions=None, files=None):
-    """Return what the lm_eval command measured for the checkpoints of a model, of one kind for each task.
+    """Return the results of the lm_eval command for the checkpoints of a model, with one kind of settings a task.
 
     Parameters
     ----------
     model : str
     revisions : sequence of str, optional
-        The checkpoints of the curve. Without them, all that were evaluated.
+        The checkpoints of the curve. By default, all evaluated checkpoints.
     files : optional
-        As ``read_lm_eval_files`` returns it, for several calls that read the files once.
+        As ``read_lm_eval_files`` returns it, so that several calls read the files once.
 
     Returns
     -------
     pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
-        As ``lm_eval_results.choose_curves`` chooses it: for each task, the settings that most of these checkpoints
-        have. The revision is a branch of the hub (``main`` where none was given), the sub-folder of a local
-        model, or the empty str for a local model itself.
+        As ``lm_eval_results.choose_curves`` chooses them: for each task, the settings of most checkpoints. The
+        revision is a branch of the hub (``main`` by default), the sub-folder of a local model, or the empty str for
+        a local model itself.
     """
     return lm_eval_results.choose_curves(read_lm_eval_runs(model, revisions, files))[0]
 
 
 def read_lm_eval_runs(model, revisions=None, files=None):
-    """Return all results of a model, of whatever settings: rows as ``lm_eval_files.read_results`` has them."""
+    """Return all results of a model, of all settings, with the rows of ``lm_eval_files.read_results``."""
     results = lm_eval_files.select_model((files or read_lm_eval_files())[0], checkpoint_stem(model), revisions)
-    ours = results["task"].isin([*BENCHMARKS, "acceptability"])
-    results.loc[ours, "task"] = "lm_eval_" + results.loc[ours, "task"]  # blimp by lm_eval is not our blimp
+    is_name_taken = results["task"].isin([*BENCHMARKS, "acceptability"])  # blimp by lm_eval is not blimp by our script
+    results.loc[is_name_taken, "task"] = "lm_eval_" + results.loc[is_name_taken, "task"]
     return results
 
 
 def describe_lm_eval_files(models, files=None):
-    """Return what of lm_eval's files is not used, and why, a list of str.
-
-    There is a sentence for each file that cannot be read or has no results, and ``lm_eval_files.describe_unused``.
+    """Describe the files of lm_eval that are not used.
 
     Parameters
     ----------
@@ -57,6 +55,12 @@ def describe_lm_eval_files(models, files=None):
         Models whose results are used.
     files : optional
         As ``read_lm_eval_files`` returns it.
+
+    Returns
+    -------
+    list of str
+        A sentence for each file that cannot be read or has no results, and those of
+        ``lm_eval_files.describe_unused``.
     """
     results, damaged, ignored = files or read_lm_eval_files()
     names = [checkpoint_stem(model) for model in models]

@@ -1,8 +1,9 @@
 """Read the files of the ``lm_eval`` command of EleutherAI's lm-evaluation-harness, 0.4.0 to 0.4.13.
 
-It writes a JSON file for each run. Names and folders depend on the version: ``--output_path NAME.json`` became
-``NAME.json`` (0.4.0 to 0.4.2), ``NAME.json/{model}/results_{time}.json`` (0.4.3 to 0.4.8) and ``NAME_{time}.json``;
-a folder got ``results.json`` or ``{model}/results_{time}.json``. So files are known by what is in them.
+The command writes a JSON file for each run. Names and folders depend on the version: ``--output_path NAME.json``
+became ``NAME.json`` (0.4.0 to 0.4.2), ``NAME.json/{model}/results_{time}.json`` (0.4.3 to 0.4.8) and
+``NAME_{time}.json``; a folder got ``results.json`` or ``{model}/results_{time}.json``. So files are recognised by their
+content.
 """
 
 import json
@@ -16,9 +17,10 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.tasks import lm_eval_settings
+from pipeline.wording import shorten
 
 COLUMNS = "file model revision task metric value stderr n_shots version settings is_limited date".split()
-MOST_BYTES = 2**28  # of a file; those of the command have a few kilobytes for each task
+MOST_BYTES = 2**28  # of a file; the command writes a few kilobytes for each task
 TIME_IN_NAME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2})-(\d{2})-(\d{2}(?:\.\d{1,6})?)")
 UNKNOWN_VERSIONS = ("None", "N/A", "Yaml", "")
 
@@ -34,15 +36,15 @@ def read_results(path):
     -------
     pandas.DataFrame with columns file, model, revision, task, metric, value, stderr, n_shots, version, settings,
     is_limited, date
-        A row per task and metric with a finite value, sub-tasks and groups included. model is as it was given to
-        ``pretrained=``, and empty for a model behind an API; revision is empty where none was given; metric
-        has no filter where that is ``none``; stderr is NaN where there is none; settings is a JSON object (see
-        ``lm_eval_settings``); is_limited is whether there was a ``--limit``; date is in seconds since 1970.
+        A row per task and metric with a finite value, including sub-tasks and groups. model is the value of
+        ``pretrained=``, empty for a model behind an API. revision is empty by default. metric includes the filter
+        unless the filter is ``none``. stderr may be NaN. settings is a JSON object (see ``lm_eval_settings``).
+        is_limited is True for runs with ``--limit``. date is in seconds since 1970.
 
     Raises
     ------
     InputError
-        The file cannot be read, is no JSON, or is of another program.
+        The file cannot be read, is not JSON, or was written by another program.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -51,9 +53,9 @@ def read_results(path):
             )
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        why = error.strerror if isinstance(error, OSError) else f"broken JSON ({error})"
+        reason = error.strerror if isinstance(error, OSError) else f"broken JSON ({error})"
         raise InputError(
-            f"{path}: expected results of lm_eval, got {why}. Copy the file again, or run lm_eval again."
+            f"{path}: expected results of lm_eval, got {reason}. Copy the file again, or run lm_eval again."
         ) from error
     if not all(isinstance(part, dict) for part in (content, _part(content, "results"), _part(content, "config"))):
         raise NotResults(f"{path}: expected results of lm_eval, got JSON of another program. It is not read.")
@@ -69,10 +71,11 @@ def read_results(path):
 
 
 class NotResults(InputError):
-    """A JSON file that is whole, and has no results of lm_eval."""
+    """Report a whole JSON file without results of lm_eval."""
 
 
 def _part(content, name):
+    """Return a value of a JSON object, or None where the content is not an object."""
     return content.get(name) if isinstance(content, dict) else None
 
 
@@ -88,12 +91,12 @@ def _rows(path, content):
     for task, metrics in content["results"].items():
         if not isinstance(metrics, dict):
             continue
-        for_task, n_shots = lm_eval_settings.read_task_settings(content, task)
-        settings = json.dumps(shared | for_task, sort_keys=True)
+        own, n_shots = lm_eval_settings.read_task_settings(content, task)
+        settings = json.dumps(shared | own, sort_keys=True)
         version = _version(_part(content.get("versions"), task))
         for metric, value in metrics.items():
             name, _, filter_name = metric.partition(",")
-            # bypass is what --predict_only writes in the place of a score.
+            # --predict_only writes bypass instead of a score.
             if not filter_name or name.endswith("_stderr") or name == "bypass" or _number(value) is None:
                 continue
             stderr = _number(metrics.get(f"{name}_stderr,{filter_name}"))
@@ -104,19 +107,19 @@ def _rows(path, content):
 
 
 def is_local_folder(model):
-    """Return whether a model is a folder, here or on another machine, and not a name on the hub."""
+    """Return whether a model is a folder on any machine, and not a name on the hub."""
     return model.startswith(("/", ".", "~")) or model.strip("/").count("/") > 1 or os.path.isdir(model)
 
 
 def _number(value):
-    """Return a finite number as a float; None for anything else, such as ``N/A``."""
+    """Return a finite number as a float, and None for any other value, such as ``N/A``."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300 or value != value:
         return None
     return float(value)
 
 
 def _version(value):
-    """Return the version of a task as text, the empty str where it has none."""
+    """Return the version of a task as text, which may be empty."""
     if (number := _number(value)) is not None:
         return f"{number:g}"
     text = str(value).strip()
@@ -124,10 +127,10 @@ def _version(value):
 
 
 def _date(content, path):
-    """Return when a run was made: as recorded (0.4.2 and later), or as in the file's name, or the file's own time."""
+    """Return the date of a run: as recorded (0.4.2 and later), as in the file's name, or as the file's own time."""
     date = content.get("date")
-    if _number(date) is not None:
-        return _number(date)
+    if (number := _number(date)) is not None:
+        return number
     in_name = TIME_IN_NAME.search(path.name)
     for text in (str(date), ":".join(in_name.groups()) if in_name else ""):
         try:
@@ -143,16 +146,16 @@ def read_folder(folder):
     Parameters
     ----------
     folder : Path
-        It may be missing, which is the same as an empty one.
+        A missing folder is the same as an empty one.
 
     Returns
     -------
     results : pandas.DataFrame
         As ``read_results`` returns it.
     damaged : list of str
-        A sentence for each file or folder that cannot be read. It may hold results.
+        A sentence for each file or folder that cannot be read, and may contain results.
     ignored : list of str
-        A sentence for each other file that holds no results.
+        A sentence for each file that can be read and contains no results.
     """
     tables: list[pd.DataFrame] = []
     damaged: list[str] = []
@@ -168,9 +171,9 @@ def read_folder(folder):
 
 
 def list_files(folder, damaged):
-    """Return the files that may hold results, by name; append a sentence to damaged for folders that cannot be read.
+    """Return the files that may contain results, sorted; append a sentence to damaged for each unreadable folder.
 
-    Results of 0.4.0 to 0.4.2 may be called ``.jsonl``, as are the samples, which have one object a line.
+    Files of 0.4.0 to 0.4.2 may end in ``.jsonl``. So do files of samples, which have one object a line.
     """
     paths, seen = [], set()
 
@@ -179,13 +182,13 @@ def list_files(folder, damaged):
             f"{error.filename}: expected a folder that can be read, got {error.strerror}. Change its rights."
         )
 
-    for place, folders, names in os.walk(folder, onerror=add_sentence if folder.exists() else None, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:  # a link that leads back
+    for parent, folders, names in os.walk(folder, onerror=add_sentence if folder.exists() else None, followlinks=True):
+        if (real := os.path.realpath(parent)) in seen:  # a link to a parent folder
             folders.clear()
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for path in (Path(place, name) for name in names if not name.startswith(".")):
+        for path in (Path(parent, name) for name in names if not name.startswith(".")):
             if not (path.is_file() or path.is_symlink()):
                 continue
             if path.suffix == ".json" or (path.suffix == ".jsonl" and _begins_as_results(path)):
@@ -194,6 +197,7 @@ def list_files(folder, damaged):
 
 
 def _begins_as_results(path):
+    """Return whether a file begins with an indented JSON object."""
     try:
         with path.open("rb") as file:
             return file.read(3).replace(b"\r", b"")[:2] == b"{\n"
@@ -201,7 +205,7 @@ def _begins_as_results(path):
         return False
 
 
-# ---------------------------------------------------------------- which model it was
+# ---------------------------------------------------------------- models and revisions
 
 
 def select_model(results, name, revisions=None):
@@ -214,15 +218,15 @@ def select_model(results, name, revisions=None):
     name : str
         The model as in file names.
     revisions : sequence of str, optional
-        Return the results of these only, in this order.
+        Return only the results of these, in this order.
 
     Returns
     -------
     pandas.DataFrame of the same columns
     """
     pairs = list(zip(results["model"], results["revision"], strict=True))
-    revision_of = {pair: match_revision(name, *pair) for pair in set(pairs)}
-    results = results.assign(revision=[revision_of[pair] for pair in pairs])
+    matches = {pair: match_revision(name, *pair) for pair in set(pairs)}
+    results = results.assign(revision=[matches[pair] for pair in pairs])
     order = sorted(set(results["revision"].dropna())) if revisions is None else list(revisions)
     results = results[results["revision"].isin(order)]
     position = results["revision"].map({revision: k for k, revision in enumerate(order)}).to_numpy(float)
@@ -230,17 +234,22 @@ def select_model(results, name, revisions=None):
 
 
 def match_revision(name, pretrained, revision):
-    """Return which revision of a model was evaluated, as ``--revision`` names it; None if it is of another model.
+    """Find the revision of a model that was evaluated.
 
-    Without a revision, lm_eval reads ``main`` from the hub. Of a local folder, it reads the folder itself (the empty
-    str here), whatever ``revision=`` says; a checkpoint in it is FOLDER/REVISION.
+    lm_eval reads ``main`` from the hub by default. It ignores ``revision=`` of a local folder, and reads the folder
+    itself. A checkpoint in a local folder is evaluated as FOLDER/REVISION.
 
     Parameters
     ----------
     name : str
         The model as in file names.
     pretrained, revision : str
-        As in the model's arguments, each empty where it is not given.
+        As in the model's arguments, which may be empty.
+
+    Returns
+    -------
+    str or None
+        The revision as in ``--revision``, empty for a local folder itself. None for another model.
     """
     is_local = is_local_folder(pretrained)
     if not pretrained:
@@ -257,7 +266,7 @@ def match_revision(name, pretrained, revision):
 
 
 def describe_unused(results, names, folder):
-    """Return sentences about results that are not used: of other models, with a limit, of a local folder itself.
+    """Describe results that are not used: of other models, with ``--limit``, with a revision without effect.
 
     Parameters
     ----------
@@ -266,29 +275,29 @@ def describe_unused(results, names, folder):
     names : sequence of str
         The models that are used, as in file names.
     folder : Path
-        Where the files are.
+        Folder of the files.
 
     Returns
     -------
     list of at most three str
     """
-    sentences, others, limited, moot = [], [], [], []
+    unmatched, limited, ineffective = [], [], []
     by_file = results.groupby("file").agg({"model": "first", "revision": "first", "is_limited": "any"})
     for file, pretrained, revision, is_limited in by_file.itertuples():
         if all(match_revision(name, pretrained, revision) is None for name in names):
-            others.append(file)
+            unmatched.append(file)
         elif is_limited:
             limited.append(file)
         elif is_local_folder(pretrained) and revision not in ("", "main"):
-            moot.append(file)
-    if others:
-        n_files = "1 file" if len(others) == 1 else f"{len(others)} files"
+            ineffective.append(file)
+    sentences = []
+    if unmatched:
+        n_files = "1 file" if len(unmatched) == 1 else f"{len(unmatched)} files"
         sentences.append(f"{folder}: {n_files} of other models or APIs, not used")
-    for files, why in [
+    for files, reason in [
         (limited, "made with --limit, and not used"),
-        (moot, "revision= has no effect on a local folder: the folder itself was evaluated"),
+        (ineffective, "revision= has no effect on a local folder: the folder itself was evaluated"),
     ]:
         if files:
-            more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-            sentences.append(f"{files[0]}{more}: {why}")
+            sentences.append(f"{shorten(files, 1)}: {reason}")
     return sentences

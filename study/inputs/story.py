@@ -1,7 +1,6 @@
-"""The story and the fMRI as the stages take them: read, placed in the text, checked against each other.
+"""Read the story and prepare the fMRI for the stages, and check both against each other.
 
-Extraction and fit call these functions before they compute, and ``llm_brain_asym.py --check`` calls the
-same functions before either is run.
+Extraction and fit call these functions before they compute. ``llm_brain_asym.py --check`` calls the same functions.
 """
 
 import numpy as np
@@ -18,7 +17,7 @@ from study.paths import average_subject_path, onsets_offsets_path, text_path, wo
 
 
 def read_story(lang):
-    """Read what was written and what was heard.
+    """Read the written text and the spoken words of the story.
 
     Parameters
     ----------
@@ -34,13 +33,13 @@ def read_story(lang):
     Raises
     ------
     InputError
-        A file is missing or damaged, or the two have different numbers of runs.
+        A file is missing or damaged, or text and words have different numbers of runs.
     """
     texts, timings = read_texts(lang), read_word_timings(lang)
     if len(texts) != len(timings):
         raise InputError(
-            f"{text_path(lang)} has {len(texts)} runs, {word_timings_path(lang)} {len(timings)} sections: "
-            "they must be of the same story"
+            f"{word_timings_path(lang)}: expected {len(texts)} sections, as {text_path(lang)} has runs, got "
+            f"{len(timings)}. Get both files of the same story."
         )
     return texts, [words for words, _, _ in timings], [(onsets, offsets) for _, onsets, offsets in timings]
 
@@ -57,12 +56,12 @@ def place_words(words_of_runs, texts, lang):
     Returns
     -------
     list over runs of int array of shape (n_words, 2)
-        First character of each word, and the character after its last.
+        Index of the first character of each word, and of the character after its last.
 
     Raises
     ------
     InputError
-        The words of a run are not in its text (see ``alignment.align``).
+        The text of a run does not contain its words (see ``alignment.align``).
     """
     spans_of_runs = []
     for run, (words, text) in enumerate(zip(words_of_runs, texts, strict=True), start=1):
@@ -76,7 +75,7 @@ def place_words(words_of_runs, texts, lang):
 
 
 def check_same_timings(onsets_offsets, lang):
-    """Check that the shared file of timings, if it exists, holds these timings.
+    """Check that the shared file of timings, if it exists, contains these timings.
 
     Parameters
     ----------
@@ -86,22 +85,22 @@ def check_same_timings(onsets_offsets, lang):
     Raises
     ------
     InputError
-        It holds other timings, or is damaged.
+        The file contains other timings, or is damaged.
     """
     path = onsets_offsets_path(lang)
-    if path.exists() and not is_of_timings(path, onsets_offsets):
+    if path.exists() and not has_timings(path, onsets_offsets):
         raise InputError(
-            f"{path} is of other word timings than {word_timings_path(lang)}: "
-            "use another study folder (LTBA_DIR), or --overwrite for every checkpoint"
+            f"{path}: expected the word timings of {word_timings_path(lang)}, got others. Use another study folder "
+            "(LTBA_DIR), or --overwrite for every checkpoint."
         )
 
 
-def is_of_timings(path, onsets_offsets):
-    """Return whether a file exists and holds these timings; raise InputError if it is damaged."""
+def has_timings(path, onsets_offsets):
+    """Return whether a file exists and contains these timings; raise InputError if it is damaged."""
     if not path.exists():
         return False
     before = read_arrays(path)
-    with explain_errors(path, "it is no list over runs of (onsets, offsets); remove it, and extract again"):
+    with explain_errors(path, "expected a list over runs of (onsets, offsets). Remove it, and extract again."):
         return len(before) == len(onsets_offsets) and all(
             np.array_equal(old, new) for old, new in zip(before, onsets_offsets, strict=True)
         )
@@ -117,10 +116,10 @@ def make_hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, devic
     timings_path : pathlib.Path
         The file of the onsets, for messages.
     n_scans_of_runs : list over runs of int
-        Scans of the fMRI.
+        Number of fMRI scans.
     lang : str
     device : torch.device, optional
-        Where PyTorch holds the matrices; by default they are NumPy arrays.
+        Device of the matrices as PyTorch tensors. By default, they are NumPy arrays.
 
     Returns
     -------
@@ -133,8 +132,8 @@ def make_hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, devic
     """
     if len(onsets_offsets) != len(n_scans_of_runs):
         raise InputError(
-            f"{timings_path} has {len(onsets_offsets)} runs, but there are {len(n_scans_of_runs)} of fMRI in "
-            f"{average_subject_path(lang, 0).parent}: they must be of the same story"
+            f"{timings_path}: expected {len(n_scans_of_runs)} runs, as {average_subject_path(lang, 0).parent} has, got "
+            f"{len(onsets_offsets)}. Get both of the same story."
         )
     matrices = []
     for run, ((onsets, offsets), n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
@@ -172,7 +171,7 @@ def prepare_fmri(fmri, lang):
         with add_context(average_subject_path(lang, run)):
             prepared.append(trim_and_zscore(scans))
             if not prepared[-1].any():
-                raise InputError("no voxel varies; get it again")
+                raise InputError("expected voxels that vary, got none. Get it again.")
     return prepared
 
 
@@ -183,7 +182,7 @@ def make_layer_regressors(layers, matrix, path, run):
     ----------
     layers : list over layers of float array of shape (n_words, n_units)
     matrix : float32 array or tensor of shape (n_scans, n_words)
-        From ``hrf_matrices``.
+        From ``make_hrf_matrices``.
     path : pathlib.Path
         The file of the word vectors, for messages.
     run : int
@@ -195,7 +194,7 @@ def make_layer_regressors(layers, matrix, path, run):
     Raises
     ------
     InputError
-        A layer holds values that are not finite numbers.
+        A layer contains values that are not finite numbers.
     """
     regressors = []
     for layer, vectors in enumerate(layers):
@@ -203,7 +202,6 @@ def make_layer_regressors(layers, matrix, path, run):
             regressors.append(make_regressors(matrix, vectors))
         except InputError as error:
             raise InputError(
-                f"{path}: run {run}, layer {layer} holds {error}; extract again, with --dtype float32 if they "
-                "overflowed"
+                f"{path}: run {run}, layer {layer}: {error}. Extract again, with --dtype float32 if they overflowed."
             ) from error
     return regressors

@@ -1,1 +1,1 @@
-"""What the scripts wrote, read back."""
+"""Read the outputs of the scripts."""

@@ -58,7 +58,7 @@ def find_differences(model, checkpoints, lang, lm_eval=None):
     for stem in stems:
         made_from = [activations_path(stem, lang), onsets_offsets_path(lang), *average_subject_files(lang)]
         # Of a study that was copied here, gigabytes would have to be read to be sure.
-        if file := find_changed_input(run_correlations_path(stem, lang), made_from, or_copied=False):
+        if file := find_changed_input(run_correlations_path(stem, lang), made_from, counts_copies=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
     sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"], lm_eval))[1]
     return sentences + describe_weights(checkpoints)

@@ -10,7 +10,7 @@ from study import progress
 from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
 from study.inputs.le_petit_prince import count_timing_rows
-from study.inputs.story import check_same_timings, is_of_timings, place_words, read_story
+from study.inputs.story import check_same_timings, has_timings, place_words, read_story
 from study.jobs import Job
 from study.paths import activations_path, checkpoint_stem, onsets_offsets_path, text_path, word_timings_path
 from study.stages.loading import load_for_job
@@ -79,7 +79,7 @@ def write_timings(onsets_offsets, lang, overwrite, folder):
         if not overwrite:
             check_same_timings(onsets_offsets, lang)
         with contextlib.suppress(InputError):  # a damaged file is replaced
-            if is_of_timings(path, onsets_offsets):
+            if has_timings(path, onsets_offsets):
                 return
         write_arrays(folder / path.name, onsets_offsets)
         os.replace(folder / path.name, path)

@@ -225,10 +225,13 @@ def edit_timings(folder, change):
 
 
 EXTRACTION_FAULTS = {
-    "no text": (lambda folder: (folder / "lpp_en_text.zip").unlink(), r"lpp_en_text\.zip is missing: get it from http"),
+    "no text": (
+        lambda folder: (folder / "lpp_en_text.zip").unlink(),
+        r"lpp_en_text\.zip: expected a file, got none\. Get it from http",
+    ),
     "no timings": (
         lambda folder: (folder / "lppEN_word_information.csv").unlink(),
-        r"lppEN_word_information\.csv is missing: get it from .*ds003643.*annotation/EN/",
+        r"lppEN_word_information\.csv: expected a file, got none\. Get it from .*ds003643.*annotation/EN",
     ),
     "no zip": (lambda folder: (folder / "lpp_en_text.zip").write_text("x"), r"lpp_en_text\.zip: download it again"),
     "a text of another story": (
@@ -259,13 +262,13 @@ EXTRACTION_FAULTS = {
         lambda folder: edit_timings(
             folder, lambda rows: rows.assign(offset=rows["offset"] - 3 * (rows["onset"] == 4.5))
         ),
-        r"lppEN_word_information\.csv: line 5: a word from 4\.5 to ",
+        r"lppEN_word_information\.csv: line 5: expected an onset of 0 s or later and an offset after it, got 4\.5 and ",
     ),
     "a word at the end of time": (
         lambda folder: edit_timings(
             folder, lambda rows: rows.assign(offset=rows["offset"].where(rows["onset"] != 4.5, np.inf))
         ),
-        r"lppEN_word_information\.csv: line 5: a word from 4\.5 to inf s",
+        r"lppEN_word_information\.csv: line 5: expected an onset .* got 4\.5 and inf s",
     ),
     "sections without end": (
         lambda folder: edit_timings(
@@ -283,11 +286,11 @@ EXTRACTION_FAULTS = {
         lambda folder: (folder / "lpp_en_text.zip").write_bytes(
             (folder / "lpp_en_text.zip").read_bytes().replace(b"text_en", b"text_fr")
         ),
-        r"lpp_en_text\.zip: there is no lpp_en_text/text_en_run1\.txt in it",
+        r"lpp_en_text\.zip: expected lpp_en_text/text_en_run1\.txt in it",
     ),
     "timings of another edition": (
         lambda folder: write_arrays(onsets_offsets_path("en"), [(np.zeros(3), np.ones(3)) for _ in range(4)]),
-        r"onsets_offsets_en\.lz4 is of other word timings than .*lppEN_word_information\.csv",
+        r"onsets_offsets_en\.lz4: expected the word timings of .*lppEN_word_information\.csv",
     ),
 }
 
@@ -323,15 +326,15 @@ def change_activations(change):
 FIT_FAULTS = {
     "no activations": (
         lambda folder: activations_path(STEM, "en").unlink(),
-        rf"{STEM}_en\.lz4 is missing: extract_llm_activations\.py makes it",
+        rf"{STEM}_en\.lz4: expected a file, got none; .*extract_llm_activations\.py makes it",
     ),
     "no fmri": (
         lambda folder: [average_subject_path("en", run).unlink() for run in range(4)],
-        r"average_subject_run-0\.gz is missing: get it from http",
+        r"average_subject_run-0\.gz: expected a file, got none\. Get it from http",
     ),
     "a run of fmri too few": (
         lambda folder: average_subject_path("en", 3).unlink(),
-        r"onsets_offsets_en\.lz4 has 4 runs, but there are 3 of fMRI in .*lpp_en_average_subject",
+        r"onsets_offsets_en\.lz4: expected 3 runs, as .*lpp_en_average_subject has, got 4",
     ),
     "a run shorter than the trimming": (
         lambda folder: write_arrays(average_subject_path("en", 2), np.random.rand(20, 24)),
@@ -362,19 +365,19 @@ FIT_FAULTS = {
     ),
     "fmri of another brain": (
         lambda folder: write_arrays(average_subject_path("en", 1), np.random.rand(60, 23)),
-        r"average_subject_run-1\.gz: 23 voxels, but 24 in run 0",
+        r"average_subject_run-1\.gz: expected 24 voxels, as in run 0, got 23",
     ),
     "fmri that is not finite": (
         lambda folder: write_arrays(average_subject_path("en", 1), np.full((60, 24), np.nan)),
-        r"average_subject_run-1\.gz: it holds values that are not finite",
+        r"average_subject_run-1\.gz: expected finite numbers",
     ),
     "fmri that is no array": (
         lambda folder: write_arrays(average_subject_path("en", 1), [1, 2, 3]),
-        r"average_subject_run-1\.gz: it holds no array of shape \(n_scans, n_voxels\)",
+        r"average_subject_run-1\.gz: expected an array of floats of shape \(n_scans, n_voxels\)",
     ),
     "fmri that does not vary": (
         lambda folder: write_arrays(average_subject_path("en", 1), np.ones((60, 24))),
-        r"average_subject_run-1\.gz: no voxel varies",
+        r"average_subject_run-1\.gz: expected voxels that vary",
     ),
     "truncated activations": (
         lambda folder: activations_path(STEM, "en").write_bytes(activations_path(STEM, "en").read_bytes()[:-100]),
@@ -407,7 +410,7 @@ FIT_FAULTS = {
     ),
     "activations with a value that is no number": (
         lambda folder: change_activations(lambda run, layer, values: values if run * layer != 1 else values + np.nan),
-        rf"{STEM}_en\.lz4: run 1, layer 1 holds values that are not finite numbers",
+        rf"{STEM}_en\.lz4: run 1, layer 1: values that are not finite numbers",
     ),
     "units that differ between runs": (
         lambda folder: change_activations(lambda run, layer, values: values[:, : 32 - (run == 2)]),
@@ -472,7 +475,7 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ("extract_llm_activations", ["--model", "x", "--revision", "/y"], "leads out of the model's folder"),
         ("generate_texts", ["--model", "x", "--revision", "y/../../z"], "leads out of the model's folder"),
         ("evaluate_llm_dyck", ["--model", "x", "--revision", "a\tb"], "is no name"),
-        ("fit_average_subject", ["--model", "../../x"], r"onsets_offsets_en\.lz4 is missing"),
+        ("fit_average_subject", ["--model", "../../x"], r"onsets_offsets_en\.lz4: expected a file, got none"),
         ("fit_average_subject", ["--model", "x", "--alphas", "7", "2", "16"], "--alphas 7 2 16: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "1.5"], "--alphas 2 7 1.5: give two exponents"),
         (
@@ -537,7 +540,7 @@ def test_activations_of_a_story_that_has_changed_since_are_not_fitted(tiny_study
     else:
         edit_timings(tiny_study, lambda rows: rows.assign(onset=rows["onset"] + 0.01))
     os.utime(story, later_than(activations_path(STEM, "en")))
-    said = rf"{STEM}_en\.lz4 was made from another .*{story.name}.*: extract_llm_activations\.py --overwrite makes it "
+    said = rf"{STEM}_en\.lz4: expected an output made from the current .*{story.name}, got .*\.py --overwrite"
     refuses(tiny_study, fit, said)
     assert extract("--overwrite")[0] == fit()[0] == 0
 
@@ -558,7 +561,7 @@ def test_a_study_folder_that_is_not_there_is_named(tmp_path, monkeypatch, call):
     for script in ("evaluate_llm_dyck", "fit_average_subject", "generate_texts"):
         status, _, err = call(script, "--model", "x")
         assert status == 2
-        assert "nowhere: there is no such folder; make it, or name another" in err
+        assert "nowhere: expected a folder, got none. Make it, or name another." in err
     assert not list(tmp_path.iterdir())
 
 

@@ -249,7 +249,7 @@ FAULTS = {
     ),
     "a run of fMRI too few": (
         lambda folder: average_subject_path("en", 3).unlink(),
-        r"lppEN_word_information\.csv has 4 runs, but there are 3 of fMRI",
+        r"lppEN_word_information\.csv: expected 3 runs, as .* has, got 4",
     ),
     "another text": (
         lambda folder: replace_member(folder, 2, b"It was the best of times, it was the worst of times. " * 12),
@@ -281,7 +281,7 @@ FAULTS = {
     ),
     "a mask that is a link to nothing": (
         lambda folder: (mask_path("en").unlink(), mask_path("en").symlink_to(folder / "nowhere")),
-        r"mask_lpp_en\.nii\.gz is missing: get it from",
+        r"mask_lpp_en\.nii\.gz: expected a file, got none\. Get it from",
     ),
     "sections that are not counted": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
@@ -289,7 +289,7 @@ FAULTS = {
     ),
     "fMRI that does not vary": (
         lambda folder: edit_run(1, lambda scans: 0 * scans),
-        r"average_subject_run-1\.gz: no voxel varies",
+        r"average_subject_run-1\.gz: expected voxels that vary",
     ),
     "an image in the place of fMRI": (
         lambda folder: shutil.copy(folder / "mask_lpp_en.nii.gz", average_subject_path("en", 1)),
@@ -356,7 +356,7 @@ def test_word_vectors_that_the_fit_would_refuse_are_told(fitting_study, check, c
     write_arrays(path, runs)
     status, printed, _ = check()
     assert status == 1
-    assert f"error: {path}: run 2, layer 1 holds values that are not finite numbers; extract again" in printed
+    assert f"error: {path}: run 2, layer 1: values that are not finite numbers. Extract again" in printed
     runs[2][1][:] = 0
     write_arrays(path, runs)
     assert f"error: {path}: layer 1: no unit varies in run 2" in check()[1]
@@ -380,4 +380,4 @@ def test_checkpoints_of_one_curve_that_do_not_go_together_are_told(fitting_study
     assert "warning: left out of curves, since their training tokens are not known: me_lm_step1, me_lm_step2" in printed
     tokens = fitting_study / "training_tokens.csv"
     tokens.write_text("model,revision,tokens\nme/lm,step1,5\nme/lm,step2,5\n")
-    assert "are trained on as many tokens" in check()[1]
+    assert "expected a number of training tokens for each checkpoint" in check()[1]

@@ -79,7 +79,7 @@ def test_an_empty_study_tells_what_is_missing_and_how_to_get_it(study_folder, ov
         "no checkpoint is known yet: extract_llm_activations.py makes the first\n",
     )
     status, told, _ = overview_of("--check")
-    assert (status, told.count("is missing: get it from https://")) == (1, 5)
+    assert (status, told.count("expected a file, got none. Get it from https://")) == (1, 5)
 
 
 def test_every_checkpoint_is_in_the_table_with_its_stages(tiny_study, stages, overview_of):

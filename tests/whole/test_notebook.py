@@ -133,7 +133,7 @@ def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):
 
 
 def test_a_model_that_is_not_there_is_named(small_study, monkeypatch):
-    with pytest.raises(CellExecutionError, match="holds no checkpoint of me/other in en"):
+    with pytest.raises(CellExecutionError, match="expected fitted checkpoints of me/other in en"):
         execute_notebook(small_study, monkeypatch, LTBA_MODEL="me/other")
 
 

@@ -179,18 +179,26 @@ RECORD = {"sentence_good": "a b", "sentence_bad": "b a", "linguistics_term": "t"
 @pytest.mark.parametrize(
     ("benchmark", "content", "message"),
     [
-        ("blimp", json.dumps(RECORD) + "\n" + json.dumps(RECORD)[:30] + "\n", "p.jsonl: line 2 is no record of BLiMP"),
-        ("blimp", json.dumps(RECORD) + "\n" + json.dumps(RECORD)[:30], "p.jsonl: it is empty or cut short in line 2"),
-        ("blimp", json.dumps({**RECORD, "sentence_bad": " "}) + "\n", "p.jsonl: line 1 lacks a sentence"),
-        ("blimp", json.dumps({"sentence_good": "a"}) + "\n", "p.jsonl: line 1 is no record"),
-        ("blimp", "[1, 2]\n", "p.jsonl: line 1 is no record"),
-        ("blimp", "", "p.jsonl: it is empty"),
+        (
+            "blimp",
+            json.dumps(RECORD) + "\n" + json.dumps(RECORD)[:30] + "\n",
+            "line 2: expected a record of BLiMP",
+        ),
+        ("blimp", json.dumps(RECORD) + "\n" + json.dumps(RECORD)[:30], "p.jsonl: line 2: expected a whole line"),
+        ("blimp", json.dumps({**RECORD, "sentence_bad": " "}) + "\n", "p.jsonl: line 1: expected two sentences"),
+        ("blimp", json.dumps({"sentence_good": "a"}) + "\n", "p.jsonl: line 1: expected a record"),
+        ("blimp", "[1, 2]\n", "p.jsonl: line 1: expected a record"),
+        ("blimp", "", "p.jsonl: expected lines of text, got an empty file"),
         ("blimp", b"\xff\xfe\x00", "p.jsonl: expected text in UTF-8, got UTF-16"),
-        ("zorro", "b a .\na b .\nb b .\n", "x-p.txt: 3 lines make no pairs: line 3 lacks"),
-        ("zorro", "b a .\na b", "x-p.txt: it is empty or cut short in line 2"),
-        ("zorro", "b a .\n\n", "x-p.txt: line 2 is empty"),
-        ("blimp", None, "blimp/data holds no .jsonl files: get them from https://github.com/alexwarstadt/blimp"),
-        ("zorro", None, "babyberta holds no .txt files: get them from https://github.com/phueb/Zorro"),
+        ("zorro", "b a .\na b .\nb b .\n", "x-p.txt: expected an even number of lines, got 3"),
+        ("zorro", "b a .\na b", "x-p.txt: line 2: expected a whole line"),
+        ("zorro", "b a .\n\n", "x-p.txt: line 2: expected a sentence"),
+        (
+            "blimp",
+            None,
+            "data: expected .jsonl files, got none. Get them from https://github.com/alexwarstadt/blimp",
+        ),
+        ("zorro", None, "babyberta: expected .txt files, got none. Get them from https://github.com/phueb/Zorro"),
     ],
 )
 def test_benchmark_files_that_are_wrong_are_named(study_folder, call, tiny_checkpoint, benchmark, content, message):

@@ -241,8 +241,8 @@ def test_lines_of_text_that_are_wrong_are_named(tmp_path):
         (b"a\nb\rc\n", "line 2: .*a carriage return within a line"),
         (b"a\r\nb\r\r\n", "line 2: .*a carriage return within a line"),
         (b"a\n\xff\n", "line 2: expected text in UTF-8, got the byte 0xff"),
-        (b"a\nb", "it is empty or cut short in line 2"),
-        (b"", "it is empty"),
+        (b"a\nb", "line 2: expected a whole line"),
+        (b"", "expected lines of text, got an empty file"),
     ]:
         path.write_bytes(content)
         with pytest.raises(InputError, match=rf"t\.txt: {message}"):
