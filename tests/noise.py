@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter
 
-from demo.listener import brain_mask, smoothing
+from demo.listener import make_brain_mask, make_smoothing_matrix
 from pipeline.brain import curves, region_differences
 from pipeline.brain.hemispheres import assign_hemispheres
 from pipeline.brain.regions import make_cerebellum, make_spheres
@@ -49,8 +49,8 @@ def slow_filtered(values):
 
 def analyse(seed, smooth=None):
     """Analyse a study of noise as the notebook does: the tables, and what is said."""
-    mask = brain_mask()
-    smooth = smoothing(compute_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
+    mask = make_brain_mask()
+    smooth = make_smoothing_matrix(compute_positions(mask), 20.0).astype(np.float32) if smooth is None else smooth
     correlations = noise_correlations(seed, smooth)
     left, right = assign_hemispheres(mask)
     reliable = np.random.default_rng([seed, 1]).random(len(left)) < 0.25

@@ -30,6 +30,25 @@ def compute_positions(mask_img):
     return apply_affine(mask_img.affine, np.argwhere(inside))
 
 
+def fill_volume(values, mask_image):
+    """Return a volume with values at the voxels of a mask.
+
+    Parameters
+    ----------
+    values : array of shape (n_voxels,)
+    mask_image : nibabel image of shape (x, y, z)
+        Its voxels in C order are those of the values.
+
+    Returns
+    -------
+    float array of shape (x, y, z)
+        NaN outside the mask. float32 values stay float32.
+    """
+    volume = np.full(mask_image.shape, np.nan, dtype=np.result_type(values, np.float32))
+    volume[np.asarray(mask_image.dataobj) != 0] = values
+    return volume
+
+
 def make_blocks(mask_img, edge_mm=20.0):
     """Cubes of neighbouring voxels, for resampling; a cube has its mirror image in it.
 

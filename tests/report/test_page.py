@@ -14,7 +14,7 @@ import pytest
 from helpers import all_files
 from nibabel.affines import apply_affine
 
-from demo.listener import brain_mask
+from demo.listener import make_brain_mask
 from pipeline.brain.hemispheres import subtract_mirror_voxels
 from report import page
 from study.files.safe_joblib import write_arrays
@@ -32,7 +32,7 @@ FLAGS = (
 
 def write_study(folder):
     """What the notebook leaves of three checkpoints in a coarse brain, with two of its figures."""
-    mask = brain_mask()
+    mask = make_brain_mask()
     nibabel.save(mask, folder / "mask_lpp_en.nii.gz")
     note_path().write_text(f"{NOTE}\n")
     n_voxels = int(np.asarray(mask.dataobj).sum())
