@@ -147,13 +147,17 @@ def make_stories(n_runs, seed):
     words, training_words = (list(map(make_study.list_words, runs)) for runs in (stock, training))
     texts = [" ".join(spell([word for word, _, _ in sentence]) for sentence in run) for run in stock]
     spans = [align([word for word, _, _ in run], text) for run, text in zip(words, texts, strict=True)]
-    rng = np.random.default_rng(seed)
     return {
         "texts": texts,
         "spans": spans,
         "to_scans": make_hrf_matrix(onsets, offsets, n_scans).astype(np.float32),
         "signals": listener.make_signals(
-            words, training_words, onsets=onsets, offsets=offsets, n_scans=n_scans, rng=rng
+            words,
+            training_words,
+            onsets=onsets,
+            offsets=offsets,
+            n_scans=n_scans,
+            rng=np.random.default_rng(seed),
         ),
     }
 

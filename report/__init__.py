@@ -1,1 +1,1 @@
-"""What a study looks like on the terminal."""
+"""Show a study: on the terminal, in figures and tables, in words, and on a page."""

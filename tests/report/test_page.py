@@ -1,4 +1,4 @@
-"""The study on one page: what is in it, that it needs nothing else, and that its brain tells the truth."""
+"""Check the page of a study: its content, that it needs no further file, and the values of its brain."""
 
 import json
 import re
@@ -188,7 +188,7 @@ def opened(tmp_path_factory):
         patch.setenv("LTBA_DIR", str(folder))
         write_study(folder)
         path = folder / "fig" / "report.html"
-        path.write_text(page.fill("small_lm", "en"))
+        path.write_text(page.fill_page("small_lm", "en"))
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
