@@ -235,7 +235,7 @@ def _correlate_curves(tokens, curves):
 
 
 def _compare_benchmarks(resampled_measures):
-    """Yield the rows of simulate_study that compare the hard pairs with other benchmarks."""
+    """Yield the rows of simulate_study that compare the hard pairs with further benchmarks."""
     for name in ("zorro", "blimp_again", "blimp_+1_checkpoint", "coin", "weak"):
         for measure, resamples in resampled_measures.items():
             if "blimp" in resamples and name in resamples:
@@ -264,7 +264,7 @@ def compute_asymmetry(scores, mask):
 def compute_truth(tokens, studies, right, stock, is_flat):
     """Compute the true results, those of curves without noise: a table as of ``simulate_study``.
 
-    Where left minus right is flat, nothing is aligned with it, and there is no order.
+    Where left minus right is flat, benchmarks are not aligned with it, and have no order.
     """
     is_asymmetry = (studies["curve"] == "left_minus_right") & (studies["quantity"] == "value")
     mean = studies[is_asymmetry].groupby("tokens")["value"].mean().to_numpy()

@@ -64,7 +64,7 @@ def format_table(table):
 
 
 def _format_cell(value):
-    """Write one cell of a table."""
+    """Write a cell of a table."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -162,7 +162,7 @@ def _test_transitions(results):
     answer = "an asymmetry emerges in some pair of voxels, though the listener is symmetric"
     yield answer, "5 % at most", emerging_pairs["value"] > 0
     coin = select_rows(results, "asymmetric", "coin", "p_flat")
-    yield "a benchmark without a transition (coin) has one", "5 % at most", coin["value"] < p_limit
+    yield "a transition is shown in a benchmark without a transition (coin)", "5 % at most", coin["value"] < p_limit
 
 
 def _test_order(results):
@@ -179,10 +179,10 @@ def _test_order(results):
 
 def _test_alignment(results):
     """Yield the same of comparisons of two benchmarks by their alignment."""
-    again, coin, weak = (
+    blimp_again, coin, weak = (
         select_rows(results, "asymmetric", f"blimp - {name}", "alignment") for name in ("blimp_again", "coin", "weak")
     )
-    yield "two samples of the same benchmark are aligned differently", "5 % at most", _excludes_zero(again)
+    yield "two samples of the same benchmark are aligned differently", "5 % at most", _excludes_zero(blimp_again)
     answer = "the asymmetry is closer to the hard pairs than to a benchmark that"
     yield f"{answer} does not rise (coin)", "most", coin["low"] > 0
     yield f"{answer} rises weakly at the same time (weak)", "5 % at most", weak["low"] > 0
@@ -197,7 +197,7 @@ def _compute_share(answers):
 
 
 def select_rows(results, listener, curve, quantity):
-    """Return the estimates of one quantity of one curve, a row per study."""
+    """Return the estimates of a quantity of a curve, a row per study."""
     rows = results[(results["listener"] == listener) & (results["curve"] == curve) & (results["study"] != "truth")]
     return rows[rows["quantity"] == quantity].set_index("study")
 
@@ -229,9 +229,7 @@ def compare_measures(results):
         coin = select_rows(results, "asymmetric", "coin", measure)
         null = select_rows(results, "symmetric", "blimp", measure)
         misled = [_count_related(estimates, measure) / n_studies for estimates in (coin, null)]
-        separated = [
-            _count_separated(results, other, measure) / n_studies for other in ("zorro", "blimp_+1_checkpoint")
-        ]
+        separated = [_count_separated(results, name, measure) / n_studies for name in ("zorro", "blimp_+1_checkpoint")]
         rows.append((measure, lowest.get(measure, np.nan), len(coin) == n_studies, *misled, *separated))
     columns = ["measure", "lowest_coverage", "defined_if_flat", "misled_by_coin", "misled_by_symmetry"]
     return pd.DataFrame(rows, columns=[*columns, "separates_easy_pairs", "separates_one_checkpoint"])

@@ -1,6 +1,6 @@
 """Make minimal pairs of the small language: a sentence of its grammar, and a sentence that breaks a rule.
 
-In the easy paradigms the words that decide are next to each other. They are written as Zorro's files are.
+In the easy paradigms the rule holds between words next to each other. They are written as Zorro's files are.
 In the hard paradigms another noun stands between a word and the noun that it agrees with. In three
 of four pairs that noun has the other number: a model that agrees with the nearest noun is right in one
 pair of four. They are written as BLiMP's files are.

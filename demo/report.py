@@ -74,7 +74,7 @@ def check_null_listener(place, curve):
     )
     yield print_verdict(
         f"and no asymmetry emerges in it: p = {row['p_flat']:.3f}",
-        row["is_flat"] == True,  # noqa: E712  (NaN where there is no fit)
+        row["is_flat"] == True,  # noqa: E712  (NaN without a fit)
     )
 
 

@@ -79,7 +79,7 @@ def read_fits(model, lang):
     if without_tokens:
         left_out.append(f"their training tokens are not known: {' '.join(without_tokens)}")
     if unfinished:
-        left_out.append(f"they have fewer layers than the others, and are still being fitted: {' '.join(unfinished)}")
+        left_out.append(f"they have fewer layers than the rest, and are still being fitted: {' '.join(unfinished)}")
     return mark_same_weights(checkpoints, correlations, lang), correlations, left_out
 
 
@@ -124,7 +124,7 @@ def describe_correlations(correlations):
 
 
 def describe_scores(scores):
-    """Describe the shape of brain scores for every choice of layers, a line for each, and add what is not known."""
+    """Describe the shape of brain scores, a line for each choice of layers, with a note where runs are not known."""
     lines = [
         f"layers {'chosen on other runs' if choice == 'nested' else 'at the published maximum'}: "
         f"{values.shape[0]} checkpoints, {values.shape[1]} runs, {values.shape[2]} voxels"

@@ -125,7 +125,7 @@ def draw_benchmarks(points, table, title):
 
 
 def _draw_benchmark(axes, points, row, target, is_fitted):
-    """Draw one benchmark, over left minus right where it is fitted."""
+    """Draw a benchmark, over left minus right where it is fitted."""
     for height in (0, 1):
         axes.axhline(height, color="0.8", linewidth=0.8)
     style = {"colour": KIND_COLOURS[row["kind"]], "mark": KIND_MARKS[row["kind"]], "label": row["kind"]}
@@ -244,7 +244,7 @@ def _draw_measure(axes, row, measure, height, target):
 
 
 def _find_open_sides(row, measure, target):
-    """Return whether the true value may be larger, and smaller, since a plateau has not been seen."""
+    """Return whether the true value may be larger, and smaller, where a plateau is not reached."""
     if measure == "x0":
         return row["at_limit"], row["at_start"]
     if measure == "lead":  # the target's midpoint minus that of the row
