@@ -1,1 +1,1 @@
-"""The embedded study: a small language, a model of it, and listeners whose truth is known."""
+"""Make the embedded study: a small language, a model of it, and listeners with a known truth."""

@@ -1,215 +1,268 @@
-"""How far intervals and tests can be trusted, from simulated studies whose truth is known.
+"""Measure how far intervals and tests can be trusted, in simulated studies whose truth is known.
 
-``demo/calibration.py`` simulates them, and saves for each study what the analysis said of it and,
-as the study ``truth``, what it should have said.
+    python -m demo.coverage
+
+reads   demo/calibration.csv.gz     results of the analysis for each simulated study, and the truth
+writes  docs/coverage.md            tables of coverage and of error rates
+
+``demo/calibration.py`` simulates the studies. ``demo/coverage.md`` is the page without its tables.
 """
+
+import string
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from study.command_line import ArgumentParser, run_script
+from study.files.atomic import write_whole
+from study.outputs.figures import read_calibration
+
+PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
 LEVEL = 0.95  # of the intervals
-CRITICAL_R = 0.521  # p < .05, one-sided, for eleven points: as many as the embedded study has trained checkpoints
+CRITICAL_R = 0.521  # p < .05, one-sided, for the eleven trained checkpoints of the embedded study
+# Saved studies may contain further measures, which the analysis no longer computes.
+QUANTITIES = ("value", "x0", "beta", "alignment", "midpoint_difference", "lead")
+MEASURES = ("alignment", "midpoint_difference", "lead", "correlation")
 
 
-def coverage(results):
-    """How often 95 % intervals enclose the true value.
+def main():
+    """Write the page of coverage."""
+    parser = ArgumentParser(__doc__)
+    parser.add_argument("--output", type=Path, default=PAGE, help="the page (default: docs/coverage.md)")
+    args = parser.parse_args()
+    page = render_page(read_calibration())
+    with write_whole(args.output) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    print(f"coverage of the intervals in {args.output}")
+
+
+def render_page(results):
+    """Return the page of coverage in Markdown.
+
+    Parameters
+    ----------
+    results : pandas.DataFrame
+        As for ``compute_coverage``, of both listeners.
+
+    Returns
+    -------
+    str
+    """
+    template = string.Template(Path(__file__).with_name("coverage.md").read_text(encoding="utf-8"))
+    return template.substitute(
+        intervals=format_table(summarize_quantities(compute_coverage(results))),
+        tests=format_table(count_errors(results)),
+        measures=format_table(compare_measures(results)),
+    )
+
+
+def format_table(table):
+    """Write a pandas table in Markdown, with three decimals; NaN is an empty cell."""
+    lines = [table.columns, ["---"] * len(table.columns), *(map(_format_cell, row) for row in table.to_numpy())]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _format_cell(value):
+    """Write a cell of a table."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    return str(value)
+
+
+def compute_coverage(results):
+    """Compute how often 95 % intervals enclose the true value.
 
     Parameters
     ----------
     results : pandas.DataFrame with columns listener, study, curve, quantity, tokens, value, low, high
-        A row per study, curve and quantity (and checkpoint, where the quantity is ``value``); the study
-        ``truth`` has the true values.
+        A row per study, curve and quantity (and checkpoint, where the quantity is ``value``). The study
+        ``truth`` has the true values. Only QUANTITIES count.
 
     Returns
     -------
     pandas.DataFrame with columns listener, curve, quantity, truth, mean, n_studies, coverage, standard_error
-        A row per curve and quantity that has a true value and an interval; values of a curve are
-        averaged over checkpoints. n_studies counts those in which there was an interval. The standard
-        error is that of the coverage over studies; where all agree, that of a true coverage of 95 %.
+        A row per curve and quantity that has a true value and an interval. Values of a curve are
+        averaged over checkpoints. n_studies counts the studies with an interval. The standard
+        error is that of the coverage over studies; where all studies agree, that of a true coverage of 95 %.
     """
     keys = ["listener", "curve", "quantity", "tokens"]
+    results = results[results["quantity"].isin(QUANTITIES)]
     is_truth = results["study"] == "truth"
     truth = results[is_truth].rename(columns={"value": "truth"})[[*keys, "truth"]]
-    found = results[~is_truth & results["low"].notna()].merge(truth, on=keys)
+    intervals = results[~is_truth & results["low"].notna()].merge(truth, on=keys)
     slack = 5e-5  # numbers are saved with four decimals
-    found["covered"] = (found["low"] <= found["truth"] + slack) & (found["truth"] - slack <= found["high"])
-    of_studies = found.groupby(["listener", "curve", "quantity", "study"], sort=False).agg(
+    intervals["covered"] = intervals["truth"].between(intervals["low"] - slack, intervals["high"] + slack)
+    studies = intervals.groupby(["listener", "curve", "quantity", "study"], sort=False).agg(
         truth=("truth", "mean"), mean=("value", "mean"), covered=("covered", "mean")
     )
-    table = of_studies.groupby(["listener", "curve", "quantity"], sort=False).agg(
+    table = studies.groupby(["listener", "curve", "quantity"], sort=False).agg(
         truth=("truth", "mean"),
         mean=("mean", "mean"),
         n_studies=("covered", "size"),
         coverage=("covered", "mean"),
         standard_error=("covered", "sem"),
     )
-    of_chance = np.sqrt(LEVEL * (1 - LEVEL) / table["n_studies"])
-    table["standard_error"] = table["standard_error"].where(table["standard_error"] > 0, of_chance)
+    chance_error = np.sqrt(LEVEL * (1 - LEVEL) / table["n_studies"])
+    table["standard_error"] = table["standard_error"].where(table["standard_error"] > 0, chance_error)
     return table.reset_index()
 
 
-def by_quantity(table):
-    """Coverage of each kind of interval, averaged over curves, and that of the worst curve.
+def summarize_quantities(table):
+    """Return the coverage of each kind of interval: its mean over curves, and that of the worst curve.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As ``coverage`` returns it.
+        As ``compute_coverage`` returns it.
 
     Returns
     -------
-    pandas.DataFrame with columns listener, interval_of, n_curves, coverage, lowest, of_curve, standard_error
+    pandas.DataFrame with columns listener, quantity, n_curves, coverage, lowest, worst_curve, standard_error
         The standard error is that of the lowest coverage.
     """
-    left_minus_right = table["curve"] == "left_minus_right"
-    table = table.assign(
-        interval_of=table["quantity"].where(~left_minus_right, "left minus right: " + table["quantity"])
-    )
+    is_target = table["curve"] == "left_minus_right"
+    table = table.assign(quantity=table["quantity"].where(~is_target, "left minus right: " + table["quantity"]))
     rows = []
-    for (listener, quantity), of_quantity in table.groupby(["listener", "interval_of"], sort=False):
-        worst = of_quantity.loc[of_quantity["coverage"].idxmin()]
-        values = (of_quantity["coverage"].mean(), worst["coverage"], worst["curve"], worst["standard_error"])
-        rows.append((listener, quantity, len(of_quantity), *values))
-    columns = ["listener", "interval_of", "n_curves", "coverage", "lowest", "of_curve", "standard_error"]
+    for (listener, quantity), curves in table.groupby(["listener", "quantity"], sort=False):
+        worst = curves.loc[curves["coverage"].idxmin()]
+        values = (curves["coverage"].mean(), worst["coverage"], worst["curve"], worst["standard_error"])
+        rows.append((listener, quantity, len(curves), *values))
+    columns = ["listener", "quantity", "n_curves", "coverage", "lowest", "worst_curve", "standard_error"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def shares(results):
-    """How often tests and signs say what they should not, or should.
+def count_errors(results):
+    """Count how often tests and signs give the answer that they should, or should not.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        As for ``coverage``.
+        As for ``compute_coverage``.
 
     Returns
     -------
-    pandas.DataFrame with columns question, should_be, share, n_studies, standard_error
+    pandas.DataFrame with columns answer, should_be, share, n_studies, standard_error
     """
-    level = 1 - LEVEL  # of tests
-    of_symmetry, of_asymmetry = (
-        lambda curve, quantity, listener=listener: _said(results, listener, curve, quantity)
-        for listener in ("symmetric", "asymmetric")
-    )
-    questions = [
-        (
-            "no asymmetry is there, and one is said to emerge",
-            "5 % at most",
-            of_symmetry("left_minus_right", "p_flat")["value"] < level,
-        ),
-        (
-            "an asymmetry is there, and is found",
-            "all",
-            of_asymmetry("left_minus_right", "p_flat")["value"] < level,
-        ),
-        (
-            "no asymmetry is there, and one is said to emerge in some pair of voxels",
-            "5 % at most",
-            of_symmetry("left_minus_right", "n_emerging_pairs")["value"] > 0,
-        ),
-        (
-            "a benchmark that knows nothing is said to have a transition",
-            "5 % at most",
-            of_asymmetry("coin", "p_flat")["value"] < level,
-        ),
-        *_who_comes_first(results),
-        (
-            "two samples of the same benchmark are said to be aligned differently",
-            "5 % at most",
-            _excludes_zero(of_asymmetry("blimp - blimp_again", "alignment")),
-        ),
-        (
-            "a benchmark (coin) does not rise, and the asymmetry is said to be closer to the hard pairs",
-            "most",
-            of_asymmetry("blimp - coin", "alignment")["low"] > 0,
-        ),
-        (
-            "a benchmark (weak) rises alike but weakly, and the asymmetry is said to be closer to the hard pairs",
-            "5 % at most",
-            of_asymmetry("blimp - weak", "alignment")["low"] > 0,
-        ),
-    ]
-    rows = [(question, should_be, *_share(answers)) for question, should_be, answers in questions]
-    return pd.DataFrame(rows, columns=["question", "should_be", "share", "n_studies", "standard_error"])
+    answers = [*_test_transitions(results), *_test_order(results), *_test_alignment(results)]
+    rows = [(answer, should_be, *_compute_share(given)) for answer, should_be, given in answers]
+    return pd.DataFrame(rows, columns=["answer", "should_be", "share", "n_studies", "standard_error"])
 
 
-def _who_comes_first(results):
-    """Questions, with their answers, about every benchmark that leads or follows by .2 decades or more."""
+def _test_transitions(results):
+    """Yield (answer, how often it should be given, whether each study gives it) of tests for a transition."""
+    p_limit = 1 - LEVEL
+    null = select_rows(results, "symmetric", "left_minus_right", "p_flat")
+    yield "an asymmetry emerges, though the listener is symmetric", "5 % at most", null["value"] < p_limit
+    asymmetry = select_rows(results, "asymmetric", "left_minus_right", "p_flat")
+    yield "an asymmetry emerges in the asymmetric listener", "all", asymmetry["value"] < p_limit
+    emerging_pairs = select_rows(results, "symmetric", "left_minus_right", "n_emerging_pairs")
+    answer = "an asymmetry emerges in some pair of voxels, though the listener is symmetric"
+    yield answer, "5 % at most", emerging_pairs["value"] > 0
+    coin = select_rows(results, "asymmetric", "coin", "p_flat")
+    yield "a transition is shown in a benchmark without a transition (coin)", "5 % at most", coin["value"] < p_limit
+
+
+def _test_order(results):
+    """Yield the same of every benchmark that leads or follows by .2 decades or more."""
     is_lead = (results["quantity"] == "lead") & (results["listener"] == "asymmetric")
     truth = results[is_lead & (results["study"] == "truth")].set_index("curve")["value"]
     for curve, lead in truth[truth.abs() > 0.2].items():
-        found = _said(results, "asymmetric", curve, "lead")
+        estimates = select_rows(results, "asymmetric", curve, "lead")
         words = f"{curve} leads by {lead:+.2f} decades"
-        yield f"{words}, and its lead has that sign", "all", np.sign(found["value"]) == np.sign(lead)
-        wrong = found["high"] < 0 if lead > 0 else found["low"] > 0
-        yield f"{words}, and its interval has the other sign", "2.5 % at most", wrong
+        yield f"{words}, and its lead has that sign", "all", np.sign(estimates["value"]) == np.sign(lead)
+        has_other_sign = estimates["high"] < 0 if lead > 0 else estimates["low"] > 0
+        yield f"{words}, and its interval has the other sign", "2.5 % at most", has_other_sign
 
 
-def _share(answers):
-    """The share of answers that are yes, their number, and its standard error: at least that of a share of 5 %."""
+def _test_alignment(results):
+    """Yield the same of comparisons of two benchmarks by their alignment."""
+    blimp_again, coin, weak = (
+        select_rows(results, "asymmetric", f"blimp - {name}", "alignment") for name in ("blimp_again", "coin", "weak")
+    )
+    yield "two samples of the same benchmark are aligned differently", "5 % at most", _excludes_zero(blimp_again)
+    answer = "the asymmetry is closer to the hard pairs than to a benchmark that"
+    yield f"{answer} does not rise (coin)", "most", coin["low"] > 0
+    yield f"{answer} rises weakly at the same time (weak)", "5 % at most", weak["low"] > 0
+
+
+def _compute_share(answers):
+    """Return the share of answers that are yes, their number, and a standard error, at least that of a share of 5 %."""
     if not len(answers):
         return np.nan, 0, np.nan
     share = float(np.mean(answers))
     return share, len(answers), np.sqrt(max(share * (1 - share), LEVEL * (1 - LEVEL)) / len(answers))
 
 
-def _said(results, listener, curve, quantity):
-    """What was said of one quantity of one curve, a row per study."""
+def select_rows(results, listener, curve, quantity):
+    """Return the estimates of a quantity of a curve, a row per study."""
     rows = results[(results["listener"] == listener) & (results["curve"] == curve) & (results["study"] != "truth")]
     return rows[rows["quantity"] == quantity].set_index("study")
 
 
-def measures(results):
-    """What each way of comparing a benchmark with left minus right is worth.
+def compare_measures(results):
+    """Compare the measures of how a benchmark goes with left minus right.
 
     Parameters
     ----------
     results : pandas.DataFrame
-        As for ``coverage``.
+        As for ``compute_coverage``.
 
     Returns
     -------
     pandas.DataFrame with a row per measure
         lowest_coverage: of its intervals, over all benchmarks that have a transition; defined_if_flat:
-        whether a benchmark without a transition has a value; fooled_by_coin: how often that benchmark
-        is said to go with left minus right; fooled_by_symmetry: how often the hard pairs are said to,
-        where no asymmetry emerges; knows_easy_from_hard, knows_one_checkpoint: how often the
-        hard pairs are said to go better, or closer, with it than the easy ones, and than the same
-        curve one checkpoint later. What is said is what p < .05, or a 95 % interval, says.
+        whether a benchmark without a transition has a value; misled_by_coin: how often that benchmark
+        seems to go with left minus right; misled_by_symmetry: how often the hard pairs seem to,
+        where no asymmetry emerges; separates_easy_pairs, separates_one_checkpoint: how often the
+        hard pairs seem to go better, or closer, with it than the easy pairs, and than the same
+        curve one checkpoint later. The criterion is p < .05, or a 95 % interval.
     """
-    covered = coverage(results)
-    covered = covered[(covered["listener"] == "asymmetric") & ~covered["curve"].isin(["coin", "left_minus_right"])]
-    lowest = covered.groupby("quantity")["coverage"].min()
-    n_studies = len(_said(results, "asymmetric", "left_minus_right", "p_flat"))
-    # A distance, or a difference of midpoints, says nothing of whether two curves go together.
-    verdicts = {
-        "alignment": lambda rows: rows["low"] > 0,
-        "correlation": lambda rows: rows["value"] > CRITICAL_R,
-        "p_shuffled": lambda rows: rows["value"] < 1 - LEVEL,
-    }
+    coverage = compute_coverage(results)
+    is_benchmark = ~coverage["curve"].isin(["coin", "left_minus_right"])
+    lowest = coverage[(coverage["listener"] == "asymmetric") & is_benchmark].groupby("quantity")["coverage"].min()
+    n_studies = len(select_rows(results, "asymmetric", "left_minus_right", "p_flat"))
     rows = []
-    for measure in ("alignment", "scaled_distance", "midpoint_difference", "lead", "correlation", "p_shuffled"):
-        of_coin = _said(results, "asymmetric", "coin", measure)
-        of_symmetry = _said(results, "symmetric", "blimp", measure)
-        fooled = [
-            verdicts[measure](of_one).sum() / n_studies if measure in verdicts else np.nan
-            for of_one in (of_coin, of_symmetry)
-        ]
-        told = []
-        for other in ("zorro", "blimp_+1_checkpoint"):
-            if measure in ("correlation", "p_shuffled"):  # without an interval of the difference
-                one, two = (
-                    verdicts[measure](_said(results, "asymmetric", curve, measure)) for curve in ("blimp", other)
-                )
-                differs = one & ~two
-            else:
-                differs = _excludes_zero(_said(results, "asymmetric", f"blimp - {other}", measure))
-            told.append(differs.sum() / n_studies)
-        rows.append((measure, lowest.get(measure, np.nan), len(of_coin) == n_studies, *fooled, *told))
-    columns = ["measure", "lowest_coverage", "defined_if_flat", "fooled_by_coin", "fooled_by_symmetry"]
-    return pd.DataFrame(rows, columns=[*columns, "knows_easy_from_hard", "knows_one_checkpoint"])
+    for measure in MEASURES:
+        coin = select_rows(results, "asymmetric", "coin", measure)
+        null = select_rows(results, "symmetric", "blimp", measure)
+        misled = [_count_related(estimates, measure) / n_studies for estimates in (coin, null)]
+        separated = [_count_separated(results, name, measure) / n_studies for name in ("zorro", "blimp_+1_checkpoint")]
+        rows.append((measure, lowest.get(measure, np.nan), len(coin) == n_studies, *misled, *separated))
+    columns = ["measure", "lowest_coverage", "defined_if_flat", "misled_by_coin", "misled_by_symmetry"]
+    return pd.DataFrame(rows, columns=[*columns, "separates_easy_pairs", "separates_one_checkpoint"])
+
+
+def is_related(rows, measure):
+    """Return whether a benchmark goes with left minus right in each study; None for a measure that cannot show it.
+
+    A difference of midpoints, or a lead, does not show whether two curves go together.
+    """
+    if measure == "alignment":
+        return rows["low"] > 0
+    return rows["value"] > CRITICAL_R if measure == "correlation" else None
+
+
+def _count_related(rows, measure):
+    """Return the number of studies in which a benchmark goes with left minus right."""
+    answers = is_related(rows, measure)
+    return np.nan if answers is None else answers.sum()
+
+
+def _count_separated(results, benchmark, measure):
+    """Return the number of studies in which a measure separates a benchmark from the hard pairs."""
+    if measure == "correlation":  # without an interval of the difference
+        hard, compared = (select_rows(results, "asymmetric", curve, measure) for curve in ("blimp", benchmark))
+        return (is_related(hard, measure) & ~is_related(compared, measure)).sum()
+    return _excludes_zero(select_rows(results, "asymmetric", f"blimp - {benchmark}", measure)).sum()
 
 
 def _excludes_zero(rows):
-    """Whether each interval lies on one side of 0."""
+    """Return whether each interval lies on one side of 0."""
     return (rows["low"] > 0) | (rows["high"] < 0)
+
+
+if __name__ == "__main__":
+    run_script(main)

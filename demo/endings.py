@@ -1,14 +1,14 @@
-"""A task for the lm_eval command, in its own format: which of four endings goes with a beginning?
+"""Write a task for the lm_eval command, in its own format: which of four endings goes with a beginning?
 
-Every item is a sentence of the small language that is cut in the middle. One ending is its own;
-the others are those of other sentences, cut before a word of another category.
+Every item is a sentence of the small language that is cut in the middle. One ending is its own. The
+wrong endings come from further sentences, and begin with a word of another category.
 """
 
 import json
 import random
 from pathlib import Path
 
-from demo.language import sentence
+from demo.language import speak
 
 TASK = "small_endings"
 FEWEST_WORDS = 6
@@ -35,22 +35,22 @@ metric_list:
 """
 
 
-def halves(rng):
-    """A sentence cut in two: (words of the beginning, words of the ending, the ending's first category)."""
-    while len(words := sentence(rng)) < FEWEST_WORDS:
+def cut_sentence(rng):
+    """Speak a sentence and cut it in two: (beginning, ending, category of the ending's first word)."""
+    while len(words := speak(rng)) < FEWEST_WORDS:
         pass
     middle = len(words) // 2
     spoken = [word for word, _, _ in words[:-1]]
     return " ".join(spoken[:middle]).capitalize(), " ".join(spoken[middle:]) + ".", words[middle][1]
 
 
-def item(rng):
-    """One item: a dict of beginning, endings, and the number of the right one."""
-    beginning, own, category = halves(rng)
+def make_item(rng):
+    """Make an item: a dict of beginning, endings, and the number of the right ending."""
+    beginning, own, category = cut_sentence(rng)
     endings = [own]
     while len(endings) < N_ENDINGS:
-        _, ending, other = halves(rng)
-        if other != category and ending not in endings:
+        _, ending, wrong_category = cut_sentence(rng)
+        if wrong_category != category and ending not in endings:
             endings.append(ending)
     rng.shuffle(endings)
     return {"beginning": beginning, "endings": endings, "right": endings.index(own)}
@@ -60,5 +60,5 @@ def write_task(folder, n_items, seed):
     """Write ``small_endings.yaml`` and ``small_endings.jsonl``."""
     folder.mkdir(parents=True, exist_ok=True)
     rng, data = random.Random(f"{seed} {TASK}"), Path(folder, f"{TASK}.jsonl").resolve()
-    data.write_text("".join(json.dumps(item(rng)) + "\n" for _ in range(n_items)))
+    data.write_text("".join(json.dumps(make_item(rng)) + "\n" for _ in range(n_items)))
     Path(folder, f"{TASK}.yaml").write_text(YAML.format(task=TASK, data=data))

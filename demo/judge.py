@@ -1,4 +1,4 @@
-"""A small judge of acceptability: DeBERTa-v2, trained on the spot on good and spoilt sentences."""
+"""Train a small judge of acceptability: a DeBERTa-v2 classifier of good and spoilt sentences."""
 
 import random
 
@@ -7,27 +7,27 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from tqdm import tqdm
 
-from demo.language import NUMBERS, VERB_FORMS, sentence, spell
+from demo.language import NUMBERS, VERB_FORMS, speak, spell
 
 N_STEPS = 1200
 SENTENCES_PER_STEP = 64
 LEARNING_RATE = 1e-3
 SPECIAL_TOKENS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]"]
 OTHER_NUMBER = {
-    forms[number]: forms[other]
+    forms[number]: forms[other_number]
     for kind in VERB_FORMS.values()
     for forms in kind
-    for number, other in [NUMBERS, NUMBERS[::-1]]
+    for number, other_number in [NUMBERS, NUMBERS[::-1]]
 }
 
 
 def spoil(words, rng):
-    """A sentence of the language made ill-formed in one of a few ways; the full stop stays last."""
+    """Make a sentence of the language ill-formed in one of a few ways; the full stop stays last."""
     *words, end = words
     place = rng.randrange(len(words))
     match rng.choice(["number", "number", "dropped", "exchanged", "shuffled"]):
         case "number":
-            # A verb always has a subject to agree with, where nothing may agree with a noun.
+            # A verb always has a subject to agree with; a noun may have nothing that agrees with it.
             place = rng.choice([k for k, word in enumerate(words) if word in OTHER_NUMBER])
             words[place] = OTHER_NUMBER[words[place]]
         case "dropped" if len(words) > 1:
@@ -42,7 +42,7 @@ def spoil(words, rng):
 
 
 def train_tokenizer(sentences):
-    """Whole words of the language; any other string is unknown."""
+    """Make a tokenizer of the whole words of the language; any other string is unknown."""
     tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="isolated")]
@@ -57,11 +57,11 @@ def train_tokenizer(sentences):
 
 
 def train(folder, seed, n_steps=N_STEPS):
-    """Train the judge and save it in a folder as ``save_pretrained`` writes it."""
+    """Train the judge, and save it in a folder as ``save_pretrained`` writes it."""
     rng = random.Random(f"{seed} judge")
 
     def draw():
-        return [word for word, _, _ in sentence(rng)]
+        return [word for word, _, _ in speak(rng)]
 
     tokenizer = train_tokenizer([spell(draw()) for _ in range(20_000)])
     torch.manual_seed(seed)

@@ -1,13 +1,12 @@
-"""A small English-like language, with what its speaker has in mind after every word.
+"""Speak sentences of a small English-like language, and describe the speaker's memory after every word.
 
-Sentences come from a probabilistic grammar with a stack: the topmost symbol is replaced by
-others, or spoken as a word. After a word, the stack holds what a listener must remember:
-clauses to be finished, a subject whose verb is still to come, a gap to be filled. Determiner and
-noun, subject and verb, reflexive and antecedent agree, across phrases and clauses with nouns of
-the other number in between.
+Sentences come from a probabilistic grammar with a stack. The topmost symbol is expanded to further
+symbols, or spoken as a word. After a word, the stack contains the memory of a listener: clauses to be
+finished, a subject whose verb is still to come, a gap to be filled. Determiner and noun, subject and
+verb, reflexive and antecedent agree, across phrases and clauses with nouns of the other number between.
 """
 
-NOUNS = {  # singular/plural, by the reflexive that they take
+NOUNS = {  # singular/plural, by reflexive
     "himself": "boy/boys king/kings uncle/uncles brother/brothers monk/monks father/fathers prince/princes man/men "
     "waiter/waiters wizard/wizards actor/actors baron/barons son/sons hero/heroes",
     "herself": "girl/girls queen/queens aunt/aunts sister/sisters nun/nuns mother/mothers princess/princesses "
@@ -33,7 +32,7 @@ OTHERS = {
     "that": "that",
     "end": ".",
 }
-DEEPEST = 3  # clauses open at once, beside the main clause
+DEEPEST = 3  # open clauses, without the main clause
 
 NUMBERS = ("sg", "pl")
 NOUN_FORMS = [
@@ -47,28 +46,28 @@ VERB_FORMS = {
 OTHER_FORMS = {kind: words.split() for kind, words in OTHERS.items()}
 DETERMINER_FORMS = [(word, number) for number, words in DETERMINERS.items() for word in words.split()]
 
-# What a word can be, as the speaker expects it.
+# Categories of words, whose probabilities the speaker expects.
 CATEGORIES = tuple("determiner adjective noun_sg noun_pl verb_sg verb_pl reflexive adverb preposition that end".split())
 AWAIT_VERB = {"VP", "RELATIVE_VP", "GAP_VP", "intransitive", "transitive", "clausal", "copula"}
 
 
 def spell(words):
-    """The written form of a sentence: a list of str, the full stop last, as one str."""
+    """Write a sentence, a list of str with the full stop last, as a str."""
     written = " ".join(words[:-1]) + words[-1]
     return written[0].upper() + written[1:]
 
 
 class Noun:
-    """A noun phrase that others agree with; its number is None until it has been heard."""
+    """Hold the features of a noun phrase that further words agree with; its number is None until it has been heard."""
 
     def __init__(self):
         self.number = self.reflexive = self.spoken_at = None
 
 
-def expansions(symbol, noun, depth):
-    """What a symbol is replaced by: a list of (probability, symbols), or None for a word.
+def expand(symbol, noun, depth):
+    """Return the expansions of a symbol: a list of (probability, symbols), or None for a word.
 
-    A symbol is (name, noun it agrees with or None); depth is the number of open clauses.
+    A symbol is (name, noun that it agrees with or None); depth is the number of open clauses.
     """
     match symbol:
         case "S":
@@ -115,8 +114,8 @@ def expansions(symbol, noun, depth):
     return None
 
 
-def speak(symbol, noun, position, rng):
-    """Choose the word for a symbol, and settle what is heard of the noun it belongs to."""
+def choose_word(symbol, noun, position, rng):
+    """Choose the word for a symbol, and set the features of its noun that are heard."""
     match symbol:
         case "determiner":
             word, number = rng.choice(DETERMINER_FORMS)
@@ -134,38 +133,38 @@ def speak(symbol, noun, position, rng):
     return rng.choice(OTHER_FORMS[symbol])
 
 
-def sentence(rng, with_state=False):
-    """Speak one sentence.
+def speak(rng, with_state=False):
+    """Speak a sentence.
 
     Parameters
     ----------
     rng : random.Random
     with_state : bool
-        Whether to describe what is in mind after each word.
+        Whether to describe the memory after each word.
 
     Returns
     -------
     list of (word, category, state)
-        The last is the full stop. state is a dict of numbers (see ``state_of_mind``), or None.
+        The last is the full stop. state is a dict of numbers (see ``describe_memory``), or None.
     """
     stack: list[tuple[str, Noun | None]] = [("end", None), ("S", None)]
     words: list[tuple] = []
     while stack:
         symbol, noun = stack.pop()
         depth = sum(name == "CLOSE" for name, _ in stack)
-        choices = expansions(symbol, noun, depth)
+        choices = expand(symbol, noun, depth)
         if choices is None:
-            word = speak(symbol, noun, len(words), rng)
-            category = category_of(symbol, noun)
-            words.append((word, category, state_of_mind(stack, len(words)) if with_state else None))
+            word = choose_word(symbol, noun, len(words), rng)
+            category = find_category(symbol, noun)
+            words.append((word, category, describe_memory(stack, len(words)) if with_state else None))
         else:
             (chosen,) = rng.choices([symbols for _, symbols in choices], [p for p, _ in choices])
             stack.extend(reversed(chosen))
     return words
 
 
-def category_of(symbol, noun):
-    """The category of a symbol that is spoken, one of CATEGORIES; of a noun not heard yet, None."""
+def find_category(symbol, noun):
+    """Return the category of a symbol that is spoken, one of CATEGORIES; None for a noun not heard yet."""
     if symbol == "noun":
         return f"noun_{noun.number}"
     if symbol in VERB_FORMS:
@@ -173,22 +172,22 @@ def category_of(symbol, noun):
     return symbol
 
 
-def state_of_mind(stack, position):
-    """What must be remembered, and what is expected, after a word.
+def describe_memory(stack, position):
+    """Describe what must be remembered, and what is expected, after a word.
 
     Parameters
     ----------
-    stack : list of (symbol, noun), the next one last
+    stack : list of (symbol, noun), the next symbol last
     position : int
         Words since the beginning of the sentence.
 
     Returns
     -------
     dict of float
-        depth: clauses open; open: symbols open; number: of the subject whose verb comes next (+1
-        singular, -1 plural, 0 none); outer_number: of the next one; gap: whether one must be
-        filled; distance: words since the subject whose verb comes next; then the probability
-        of each category of the next word.
+        depth: open clauses; open: open symbols; number: of the subject whose verb comes next (+1
+        singular, -1 plural, 0 none); outer_number: of the subject whose verb comes after it; gap:
+        whether a gap must be filled; distance: words since the subject whose verb comes next; then
+        the probability of each category of the next word.
     """
     awaited = [noun for symbol, noun in reversed(stack) if symbol in AWAIT_VERB and noun.spoken_at is not None]
     signs = [1 if noun.number == "sg" else -1 for noun in awaited] + [0, 0]
@@ -211,7 +210,7 @@ def _add_expected(stack, probability, expected):
     if not stack or probability == 0:
         return
     *rest, (symbol, noun) = stack
-    choices = expansions(symbol, noun, sum(name == "CLOSE" for name, _ in rest))
+    choices = expand(symbol, noun, sum(name == "CLOSE" for name, _ in rest))
     if choices is not None:
         for p, symbols in choices:
             _add_expected(rest + symbols[::-1], probability * p, expected)
@@ -219,4 +218,4 @@ def _add_expected(stack, probability, expected):
         for number in NUMBERS:
             expected[f"noun_{number}"] += probability / 2
     else:
-        expected[category_of(symbol, noun)] += probability
+        expected[find_category(symbol, noun)] += probability

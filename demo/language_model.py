@@ -1,4 +1,4 @@
-"""A small language model of the Pythia architecture, trained on the spot, with its checkpoints."""
+"""Train a small language model of the Pythia architecture, and save its checkpoints."""
 
 import random
 
@@ -7,25 +7,25 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from tqdm import tqdm
 
-from demo.language import sentence, spell
+from demo.language import speak, spell
 
 CONTEXT_TOKENS = 64
 SEQUENCES_PER_STEP = 16
 LEARNING_RATE = 3e-3
 WARMUP_STEPS = 20
 END_OF_TEXT = "<|endoftext|>"
-# The sentences have nine tokens on average, so this is what 1,024 steps of 16 x 64 tokens read once.
+# A sentence has nine tokens on average: 1,024 steps of 16 x 64 tokens read the corpus once.
 N_SENTENCES = 115_000
 
 
-def corpus(n_sentences, seed):
-    """Sentences of the small language, a list of str."""
+def make_corpus(n_sentences, seed):
+    """Make sentences of the small language, a list of str."""
     rng = random.Random(seed)
-    return [spell([word for word, _, _ in sentence(rng)]) for _ in range(n_sentences)]
+    return [spell([word for word, _, _ in speak(rng)]) for _ in range(n_sentences)]
 
 
 def train_tokenizer(sentences):
-    """A byte-level BPE tokenizer as Pythia's, which adds no special token by itself."""
+    """Train a byte-level BPE tokenizer as Pythia's, which adds no special token by itself."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
@@ -48,16 +48,16 @@ def train(folder, n_steps, seed, n_sentences=N_SENTENCES):
     Parameters
     ----------
     folder : Path
-        Gets a sub-folder ``step{step}-tokens{tokens}`` for each checkpoint, as ``save_pretrained``
-        writes it, tokenizer included.
+        A sub-folder ``step{step}-tokens{tokens}`` for each checkpoint is made in it, as
+        ``save_pretrained`` writes it, tokenizer included.
     n_steps : int
         A power of 2.
     seed : int
     n_sentences : int
-        Size of the corpus, read from the beginning again when it is used up.
+        Size of the corpus. Training goes back to its beginning when it is used up.
     """
     transformers.utils.logging.disable_progress_bar()
-    sentences = corpus(n_sentences, seed)
+    sentences = make_corpus(n_sentences, seed)
     tokenizer = train_tokenizer(sentences[:20_000])
     ids = torch.tensor(tokenizer(" ".join(sentences), verbose=False)["input_ids"])
     sequences = ids[: len(ids) // CONTEXT_TOKENS * CONTEXT_TOKENS].reshape(-1, CONTEXT_TOKENS)

@@ -1,9 +1,9 @@
-"""Minimal pairs of the small language: a sentence of its grammar, and one that breaks a rule.
+"""Make minimal pairs of the small language: a sentence of its grammar, and a sentence that breaks a rule.
 
-The easy paradigms need only the words next to each other; they are written as Zorro's files are. In
-the hard ones another noun stands between a word and the noun it agrees with, three times in four of
-the other number: a model that agrees with the nearest noun is right in one pair of four. They are
-written as BLiMP's files are.
+In the easy paradigms the rule holds between words next to each other. They are written as Zorro's files are.
+In the hard paradigms another noun stands between a word and the noun that it agrees with. In three
+of four pairs that noun has the other number: a model that agrees with the nearest noun is right in one
+pair of four. They are written as BLiMP's files are.
 """
 
 import json
@@ -11,8 +11,8 @@ import random
 
 from demo.language import DETERMINER_FORMS, NOUN_FORMS, NUMBERS, OTHER_FORMS, VERB_FORMS, spell
 
-DETERMINERS = {number: [word for word, of in DETERMINER_FORMS if of == number] for number in NUMBERS}
-NEUTRAL = [word for word, of in DETERMINER_FORMS if of == "either"]
+DETERMINERS = {number: [word for word, form in DETERMINER_FORMS if form == number] for number in NUMBERS}
+NEUTRAL = [word for word, form in DETERMINER_FORMS if form == "either"]
 PARADIGMS = {  # name: phenomenon, difficulty
     "determiner_noun": ("determiner_noun_agreement", "easy"),
     "subject_verb": ("subject_verb_agreement", "easy"),
@@ -24,23 +24,23 @@ PARADIGMS = {  # name: phenomenon, difficulty
 }
 
 
-def minimal_pair(paradigm, rng):
-    """One pair of a paradigm: (good words, bad words), full stop included."""
+def make_pair(paradigm, rng):
+    """Make a pair of a paradigm: (good words, bad words), full stop included."""
     number = rng.choice(NUMBERS)
-    other = NUMBERS[1 - NUMBERS.index(number)]
+    other_number = NUMBERS[1 - NUMBERS.index(number)]
     (noun, reflexive), (between, _) = rng.choice(NOUN_FORMS), rng.choice(NOUN_FORMS)
-    number_between = rng.choice([other, other, other, number])
+    number_between = rng.choice([other_number] * 3 + [number])
     subject, attractor = [rng.choice(NEUTRAL), noun[number]], [rng.choice(NEUTRAL), between[number_between]]
     preposition = rng.choice(OTHER_FORMS["preposition"])
     intransitive, transitive = rng.choice(VERB_FORMS["intransitive"]), rng.choice(VERB_FORMS["transitive"])
-    good, bad, end = intransitive[number], intransitive[other], []
+    good, bad, end = intransitive[number], intransitive[other_number], []
     match paradigm:
         case "determiner_noun":
-            start, good, bad = [rng.choice(DETERMINERS[number])], noun[number], noun[other]
+            start, good, bad = [rng.choice(DETERMINERS[number])], noun[number], noun[other_number]
             end = [intransitive[number]]
         case "subject_verb":
             start = subject
-        case "verb_with_gap":  # the verb in the relative clause needs an object, which is the subject
+        case "verb_with_gap":  # the object of the verb in the relative clause is the subject
             start, end = [*subject, "that", *attractor], [intransitive[number]]
             good, bad = transitive[number_between], rng.choice(VERB_FORMS["intransitive"])[number_between]
         case "subject_verb_across_preposition":
@@ -55,12 +55,12 @@ def minimal_pair(paradigm, rng):
     return [*start, good, *end, "."], [*start, bad, *end, "."]
 
 
-def distinct_pairs(paradigm, n_pairs, seed):
-    """Pairs of a paradigm as they are written: a list of n_pairs (good sentence, bad sentence)."""
+def make_distinct_pairs(paradigm, n_pairs, seed):
+    """Make the pairs of a paradigm as they are written: a list of n_pairs (good sentence, bad sentence)."""
     rng = random.Random(f"{seed} {paradigm}")
     pairs: dict[str, str] = {}  # good sentence: bad sentence
     while len(pairs) < n_pairs:
-        good, bad = minimal_pair(paradigm, rng)
+        good, bad = make_pair(paradigm, rng)
         pairs[spell(good)] = spell(bad)
     return list(pairs.items())
 
@@ -70,18 +70,18 @@ def write_zorro(folder, n_pairs, seed):
     folder.mkdir(parents=True, exist_ok=True)
     for paradigm, (phenomenon, difficulty) in PARADIGMS.items():
         if difficulty == "easy":
-            lines = [f"{bad}\n{good}\n" for good, bad in distinct_pairs(paradigm, n_pairs, seed)]
+            lines = [f"{bad}\n{good}\n" for good, bad in make_distinct_pairs(paradigm, n_pairs, seed)]
             (folder / f"{phenomenon}-{paradigm}.txt").write_text("".join(lines), encoding="utf-8")
 
 
 def write_blimp(folder, n_pairs, seed):
-    """Write the hard paradigms as BLiMP does: ``{paradigm}.jsonl``, a pair a line."""
+    """Write the hard paradigms as BLiMP does: ``{paradigm}.jsonl``, a line for each pair."""
     folder.mkdir(parents=True, exist_ok=True)
     for paradigm, (phenomenon, difficulty) in PARADIGMS.items():
         if difficulty == "easy":
             continue
         with open(folder / f"{paradigm}.jsonl", "w", encoding="utf-8") as file:
-            for number, (good, bad) in enumerate(distinct_pairs(paradigm, n_pairs, seed)):
+            for number, (good, bad) in enumerate(make_distinct_pairs(paradigm, n_pairs, seed)):
                 record = {
                     "sentence_good": good,
                     "sentence_bad": bad,

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The embedded study from end to end, with the scripts and the loops of a real one.
+# Run the embedded study from end to end, with the scripts and the loops of a real study.
 #
 #   bash demo/run.sh FOLDER [options of python -m demo.make_study]
 #
 # makes the study in FOLDER, which must not exist yet, extracts, fits and evaluates every checkpoint,
 # two at a time, runs the notebook, and prints the curves. FOLDER/null is the study of the null listener.
-# What the scripts print is in FOLDER/log.txt; here is a line for each checkpoint.
+# FOLDER/log.txt contains all that the scripts print. This script prints a line for each checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1
@@ -15,7 +15,7 @@ echo "== a small language, a language model trained on it, a judge of its texts,
 python -m demo.make_study --output_folder "$folder" "$@"
 folder=$(cd "$folder" && pwd)
 model=$folder/checkpoints/small_lm
-export HF_HUB_OFFLINE=1 # nothing here is to be looked for anywhere else
+export HF_HUB_OFFLINE=1 # everything that the scripts read is in FOLDER
 
 for_every_checkpoint() {
     printf '%s\n' "$model"/*/ | xargs -n 1 basename | OMP_NUM_THREADS=1 xargs -P 2 -I REVISION "$@" 2>> "$folder/log.txt" |
@@ -46,7 +46,7 @@ python evaluate_linguistic_acceptability.py --classifier "$folder/checkpoints/sm
 
 for LTBA_DIR in "$folder" "$folder/null"; do
     echo "== fit of the listener in $LTBA_DIR"
-    # With fewer than 1,000 scans, smaller penalties than the paper's serve better.
+    # With fewer than 1,000 scans, smaller penalties than those of the paper predict better.
     for_every_checkpoint python fit_average_subject.py --model small_lm_REVISION --lang en --alphas 0 7 16
     echo "== notebook of the listener in $LTBA_DIR"
     jupyter execute --output="$LTBA_DIR/analyze_results_executed.ipynb" analyze_results.ipynb 2>> "$folder/log.txt" ||

@@ -1,4 +1,4 @@
-"""When a difference between mirrored voxels arises, for a map of the brain."""
+"""Map when a difference between mirrored voxels emerges."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from pipeline.transitions.emergence import detect_emergence
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 
 
-def compute_emergence_map(checkpoints, scores, mask_img, reliable):
+def compute_emergence_map(checkpoints, scores, mask_image, reliable):
     """Compute the midpoint of the rise of left minus right, for each pair of mirrored voxels.
 
     Parameters
@@ -16,26 +16,27 @@ def compute_emergence_map(checkpoints, scores, mask_img, reliable):
     checkpoints : pandas.DataFrame
         With the column tokens, and same_weights_as where it is known.
     scores : array of shape (n_checkpoints, n_runs, n_voxels), or None
-        Of layers that were chosen on other runs. None where only averages over runs are known.
-    mask_img : nibabel image
+        With layers chosen on other runs. None where only averages over runs are known.
+    mask_image : nibabel image
     reliable : bool array of shape (n_voxels,)
-        Pairs count in which at least one voxel is reliable.
+        A pair counts if at least one of its voxels is reliable.
 
     Returns
     -------
     log_tokens : array of shape (n_voxels,)
-        log10 of training tokens, in the voxels of the left. NaN where no difference rises or falls beyond
-        chance (see ``transitions.emergence``), and on the right.
+        log10 of training tokens, in the voxels of the left. NaN on the right, and where the difference does
+        not rise or fall beyond chance (see ``transitions.emergence``).
     n_pairs : int
-        How many pairs were tested. 0 where runs are not known, or fewer than 5 trained checkpoints with weights
-        of their own are there.
+        Number of tested pairs. 0 where runs are not known, or where there are fewer than 5 trained checkpoints
+        with weights of their own.
     """
-    log_tokens, tokens = np.full(len(reliable), np.nan), select_tokens_for_fits(checkpoints)
+    log_tokens = np.full(len(reliable), np.nan)
+    tokens = select_tokens_for_fits(checkpoints)
     trained = np.flatnonzero(tokens > 0)
     if scores is None or len(trained) < FEWEST_CHECKPOINTS:
         return log_tokens, 0
-    differences = subtract_mirror_voxels(scores[trained], mask_img)  # (n_trained, n_runs, n_voxels)
-    left, mirror = assign_hemispheres(mask_img)[0], find_mirror_voxels(mask_img)
+    differences = subtract_mirror_voxels(scores[trained], mask_image)  # (n_trained, n_runs, n_voxels)
+    left, mirror = assign_hemispheres(mask_image)[0], find_mirror_voxels(mask_image)
     is_tested = left & (mirror >= 0) & (reliable | reliable[mirror]) & np.isfinite(differences[-1]).all(axis=0)
     if is_tested.any():
         by_run = differences[:, :, is_tested].transpose(1, 0, 2)  # (n_runs, n_trained, n_pairs)

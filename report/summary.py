@@ -1,4 +1,4 @@
-"""The result in words, with the numbers in it: a paragraph that can be pasted and corrected."""
+"""Write the result of a study in words and numbers: a paragraph to paste and correct."""
 
 import numpy as np
 
@@ -16,24 +16,25 @@ from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
 
 
-def describe_results(name, lang, points, table, claim, regions, missing=(), not_alike=()):
-    """Say what was found.
+def describe_results(name, lang, points, table, claim, regions, missing=(), differing=()):
+    """Describe the results of a study.
 
     Parameters
     ----------
     name, lang : str
     points : pandas.DataFrame
-        As ``transitions.points`` returns it, with the curves of ``brain_curves.brain_curves``.
+        As ``transitions.tables.tabulate_points`` returns it, with the curves of
+        ``brain.curves.compute_brain_curves``.
     table : pandas.DataFrame
-        As ``transitions.compare`` returns it.
+        As ``transitions.comparison.compare_curves`` returns it.
     claim : dict or None
-        As ``transitions.formal_minus_functional`` returns it.
+        As ``transitions.comparison.compare_kinds`` returns it.
     regions : pandas.DataFrame
-        As ``regions.region_curves`` returns it.
+        As ``brain.region_differences.compute_region_curves`` returns it.
     missing : list of str
-        What is not there, in words.
-    not_alike : list of str
-        In what checkpoints were not treated alike, in words.
+        A sentence for every gap in the results.
+    differing : list of str
+        A sentence for every difference between checkpoints, apart from their training.
 
     Returns
     -------
@@ -44,21 +45,21 @@ def describe_results(name, lang, points, table, claim, regions, missing=(), not_
     benchmarks = {curve: row for curve, row in rows.items() if curve not in TARGETS}
     has_interval = points["low"][points["curve"] == target].notna().any()
     sentences = [
-        _at_the_end(name, lang, points),
-        _at_the_start(points, target),
-        _asymmetry(rows[target], has_interval),
-        *_benchmarks(benchmarks, rows[target]),
-        _claim(claim, benchmarks),
-        _regions(regions),
-        _same_weights(points[points["curve"] == target]),
+        _describe_end(name, lang, points),
+        _describe_start(points, target),
+        _describe_asymmetry(rows[target], has_interval),
+        *_describe_benchmarks(benchmarks, rows[target]),
+        _describe_claim(claim, benchmarks),
+        _describe_regions(regions),
+        _describe_same_weights(points[points["curve"] == target]),
         f"Missing: {'; '.join(missing)}." if missing else "",
-        f"Checkpoints are not alike: {'; '.join(not_alike)}." if not_alike else "",
+        f"Differences between checkpoints: {'; '.join(differing)}." if differing else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def explain_too_few_checkpoints(n_trained):
-    """Say that a study has too few checkpoints for fits over training.
+    """Describe what a study with too few checkpoints for fits over training lacks.
 
     Parameters
     ----------
@@ -69,38 +70,42 @@ def explain_too_few_checkpoints(n_trained):
     str
     """
     return (
-        f"{_counted(n_trained, 'trained checkpoint')} {'is' if n_trained == 1 else 'are'} too few for transitions, "
+        f"{_count(n_trained, 'trained checkpoint')} {'is' if n_trained == 1 else 'are'} too few for transitions, "
         f"alignment and emergence, which take {FEWEST_CHECKPOINTS} or more"
     )
 
 
-def _counted(number, noun):
+def _count(number, noun):
+    """Write a number with a noun in the singular or plural."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _at_the_end(name, lang, points):
+def _describe_end(name, lang, points):
+    """Describe both hemispheres at the last checkpoint."""
     last_tokens = find_last_to_report(points)
     last = points[points["tokens"] == last_tokens].set_index("curve")
     n_checkpoints = points[points["curve"] == "left"]["tokens"].nunique()
     verb = "was" if n_checkpoints == 1 else "were"
     words = (
-        f"{_counted(n_checkpoints, 'checkpoint')} of {name} {verb} compared with the average listener to the story in "
+        f"{_count(n_checkpoints, 'checkpoint')} of {name} {verb} compared with the average listener to the story in "
         f"{LANGUAGES[lang].name}. After {describe_tokens(last_tokens)} "
         "training tokens, the left hemisphere was predicted with a mean correlation of "
     )
-    published = _sides(last, "")
+    published = _describe_sides(last, "")
     if "left_minus_right_nested" not in last.index:
         return (
-            f"{words}{published}. These are means over each voxel's best layer on the scored runs, which flatters "
-            "them: only averages over runs are known, so that layers cannot be chosen on other runs."
+            f"{words}{published}. These are means over each voxel's best layer on the scored runs, which biases "
+            "them upwards: only averages over runs are known, so that layers cannot be chosen on other runs."
         )
     return (
-        f"{words}{_sides(last, '_nested')}, with layers chosen on other runs. At each voxel's best layer on the scored "
-        f"runs, as published, which flatters both hemispheres more, the left was predicted with {published}."
+        f"{words}{_describe_sides(last, '_nested')}, with layers chosen on other runs. At each voxel's best layer on "
+        "the scored runs, as published, which biases both hemispheres upwards, the left was predicted with "
+        f"{published}."
     )
 
 
-def _sides(rows, suffix):
+def _describe_sides(rows, suffix):
+    """Describe left, right and their difference, for a choice of layers."""
     left, right, difference = (rows.loc[f"{side}{suffix}"] for side in ("left", "right", "left_minus_right"))
     write = count_decimals(3)
     return (
@@ -109,7 +114,8 @@ def _sides(rows, suffix):
     )
 
 
-def _at_the_start(points, target):
+def _describe_start(points, target):
+    """Describe a difference at the first checkpoint, where its interval excludes 0."""
     rows = points[points["curve"] == target]
     rows = rows[has_own_weights(rows)].sort_values("tokens")
     if len(rows) < 2 or not (rows["low"].iloc[0] > 0 or rows["high"].iloc[0] < 0):
@@ -118,28 +124,29 @@ def _at_the_start(points, target):
     return f"At the first checkpoint left minus right was already {first}."
 
 
-def _asymmetry(row, has_interval):
+def _describe_asymmetry(row, has_interval):
+    """Describe the transition of left minus right."""
     if not has_interval:
-        return "Since no left-out runs are known, nothing can be said of when the difference arises, and how surely."
+        return "The results of single held-out runs are not known, so that the time of the difference is not known."
     if row["n_checkpoints"] < FEWEST_CHECKPOINTS:
-        return "At fewer than five trained checkpoints, nothing can be said of when the difference arises."
+        return "Fewer than five trained checkpoints do not show when the difference emerges."
     if row["is_flat"]:
         return (
             "Over training, no transition of left minus right can be shown: a constant may describe it as well "
             f"(p = {row['p_flat']:.2f})."
         )
-    back = "" if row["is_monotonic"] else ", and turns back on its way"
+    remark = "" if row["is_monotonic"] else ", and turns back on its way"
     p = f"p {'≤' if row['p_flat'] < 0.001 else '='} {row['p_flat']:.4f} against a flat curve"
     verb = "rises" if row["high"] > row["low"] else "falls"
     if row["at_limit"] or row["at_start"]:
-        return f"Left minus right {verb} ({p}){back}; it {_open_ended(row)}."
+        return f"Left minus right {verb} ({p}){remark}; it {_describe_limits(row)}."
     x0, low, high = (10 ** row[column] for column in ("x0", "x0_low", "x0_high"))
-    midpoint = format_with_interval(x0, low, high, describe_tokens, unit=" training tokens")
-    return f"Left minus right {verb} with a midpoint at {midpoint}, {p}{back}."
+    midpoint = format_with_interval(x0, low, high, write=describe_tokens, unit=" training tokens")
+    return f"Left minus right {verb} with a midpoint at {midpoint}, {p}{remark}."
 
 
-def _open_ended(row):
-    """Say within what limits a midpoint lies that has not been seen."""
+def _describe_limits(row):
+    """Describe the limits of a midpoint whose plateaus are not both reached."""
     if row["at_limit"] and row["at_start"]:
         return "had begun before the first checkpoint, and had not reached its plateau by the last one"
     if row["at_limit"]:
@@ -149,32 +156,33 @@ def _open_ended(row):
     return f"had begun before the first checkpoint: its midpoint is at most {most} tokens"
 
 
-def _benchmarks(rows, target):
+def _describe_benchmarks(rows, target):
+    """Yield sentences on the alignment, the transitions and the order of the benchmarks."""
     aligned = {name: row for name, row in rows.items() if row["is_flat"] is False and np.isfinite(row["alignment"])}
     if aligned:
         ranked = sorted(aligned.items(), key=lambda item: -item[1]["alignment"])
-        alignments = [f"{_brief(row, 'alignment')} with {name}" for name, row in ranked]
+        alignments = [f"{_format_brief(row, 'alignment')} with {name}" for name, row in ranked]
         yield f"Its alignment is {', '.join(alignments)}."
     flat = [name for name, row in rows.items() if row["is_flat"] is True]
     if flat:
         yield f"No transition can be shown in {' and '.join(flat)}."
     for name, row in rows.items():
         if row["at_limit"] or row["at_start"]:
-            yield f"In {name}, the transition {_open_ended(row)}."
-    first, last, together, unknown = _order(aligned, target)
+            yield f"In {name}, the transition {_describe_limits(row)}."
+    first, last, together, unknown = _sort_by_order(aligned, target)
     for words, names in [("before the asymmetry", first), ("after it", last)]:
         if names:
-            yield f"What moves {words}, in factors of ten of tokens: {', '.join(names)}."
+            yield f"Benchmarks that move {words}, in factors of ten of tokens: {', '.join(names)}."
     if together:
-        yield f"Neither before nor after it, as far as can be told: {', '.join(together)}."
+        yield f"Benchmarks that do not clearly move before or after it: {', '.join(together)}."
     if unknown:
-        yield f"Which comes first cannot be told, since plateaus have not been seen: {', '.join(unknown)}."
+        yield f"Benchmarks whose order is not known, since plateaus are not reached: {', '.join(unknown)}."
 
 
-def _order(rows, target):
-    """Sort benchmarks by whether they move before the asymmetry, after it, neither, or nobody knows.
+def _sort_by_order(rows, target):
+    """Sort benchmarks into those that move before the asymmetry, after it, neither, or in an unknown order.
 
-    A midpoint that is a bound bounds the lead, too: one end of its interval is then all that counts.
+    A midpoint that is a bound bounds the lead, too: then a single end of its interval counts.
     """
     first, last, together, unknown = [], [], [], []
     for name, row in sorted(rows.items(), key=lambda item: -item[1]["lead"] if np.isfinite(item[1]["lead"]) else 0):
@@ -184,9 +192,9 @@ def _order(rows, target):
         can_be_more = target["at_limit"] or row["at_start"]
         can_be_less = target["at_start"] or row["at_limit"]
         if low > 0 and not can_be_less:
-            first.append(f"{name} by {_lead((lead, low, high), can_be_more)}")
+            first.append(f"{name} by {_format_lead((lead, low, high), can_be_more)}")
         elif high < 0 and not can_be_more:
-            last.append(f"{name} by {_lead(turn_sign(lead, low, high), can_be_less)}")
+            last.append(f"{name} by {_format_lead(turn_sign(lead, low, high), can_be_less)}")
         elif can_be_more or can_be_less:
             unknown.append(name)
         else:
@@ -194,14 +202,15 @@ def _order(rows, target):
     return first, last, together, unknown
 
 
-def _lead(lead, is_least):
-    """Write a lead above 0; of one that is a lower bound, only the lower end of its interval counts."""
+def _format_lead(lead, is_least):
+    """Write a lead above 0; of a lower bound, only the lower end of its interval counts."""
     lead, low, high = lead
     write = count_decimals(2)
-    return f"at least {write(low)}" if is_least else format_with_interval(lead, low, high, write, name="")
+    return f"at least {write(low)}" if is_least else format_with_interval(lead, low, high, write=write, name="")
 
 
-def _claim(claim, benchmarks):
+def _describe_claim(claim, benchmarks):
+    """Describe the comparison of formal with functional competence."""
     if claim is None:
         return (
             "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "
@@ -211,20 +220,21 @@ def _claim(claim, benchmarks):
     if claim["high"] < 0:
         verdict = "the asymmetry goes with functional competence rather than with formal competence"
     elif claim["low"] <= 0:
-        verdict = "these checkpoints cannot tell which of the two the asymmetry goes with"
-    formal, functional = (claim[f"{of_kind}_benchmarks"].split() for of_kind in ("formal", "functional"))
+        verdict = "these checkpoints do not show which of the two the asymmetry goes with"
+    formal, functional = (claim[f"{kind}_benchmarks"].split() for kind in ("formal", "functional"))
     write = count_decimals(2)
     words = (
         f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({', '.join(formal)}) and "
         f"{write(claim['functional'])} with those of functional competence ({', '.join(functional)}), a difference of "
-        f"{format_with_interval(claim['difference'], claim['low'], claim['high'], write)}: {verdict}."
+        f"{format_with_interval(claim['difference'], claim['low'], claim['high'], write=write)}: {verdict}."
     )
     if all(benchmarks[name]["is_flat"] is True for name in functional):
-        words += " Those of functional competence are all flat: no transition could be shown; one may be there."
+        words += " The functional benchmarks are all flat: no transition could be shown, though one may exist."
     return words
 
 
-def _regions(regions):
+def _describe_regions(regions):
+    """Describe the regions with a difference at the last checkpoint."""
     tested = regions[regions["p_holm"].notna()]
     if tested.empty:
         return ""
@@ -236,18 +246,21 @@ def _regions(regions):
     ]
     words = " and ".join(better) or "none shows a difference"
     return (
-        f"Of {_counted(len(tested), 'region')} (of language, and the cerebellum) at the last checkpoint, {words} "
+        f"Of {_count(len(tested), 'region')} (of language, and the cerebellum) at the last checkpoint, {words} "
         "(p < 0.05, corrected for their number by Holm's method)."
     )
 
 
-def _same_weights(rows):
+def _describe_same_weights(rows):
+    """Describe the checkpoints with the weights of another checkpoint."""
     shared = rows[~has_own_weights(rows)]
     if shared.empty:
         return ""
     pairs = [f"{row['revision']} has the same weights as {row['same_weights_as']}" for row in shared.to_dict("records")]
-    return f"Left out of every fit over training, since nobody knows how long they were trained: {', '.join(pairs)}."
+    return f"Left out of every fit over training, since their training tokens are uncertain: {', '.join(pairs)}."
 
 
-def _brief(row, measure):
-    return format_with_interval(row[measure], row[f"{measure}_low"], row[f"{measure}_high"], count_decimals(2), name="")
+def _format_brief(row, measure):
+    """Write a measure with its interval, with two decimals."""
+    low, high = row[f"{measure}_low"], row[f"{measure}_high"]
+    return format_with_interval(row[measure], low, high, write=count_decimals(2), name="")

@@ -1,1 +1,1 @@
-"""The figures of the notebook and the page."""
+"""Draw the figures of the notebook and of the page."""

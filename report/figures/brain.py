@@ -1,4 +1,4 @@
-"""The figures of the notebook that show parts of the brain, and layers of the model."""
+"""Draw the figures of the notebook that show parts of the brain, and layers of the model."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,6 +9,7 @@ from nibabel import Nifti1Image
 from nilearn.plotting import plot_glass_brain
 
 from pipeline.brain.region_differences import pick_difference_column
+from pipeline.brain.voxels import fill_volume
 from pipeline.statistics.checkpoints import has_own_weights
 from pipeline.statistics.intervals import describe_tokens
 from report.figures.drawing import (
@@ -34,7 +35,8 @@ def draw_regions(curves, title):
     Parameters
     ----------
     curves : pandas.DataFrame
-        As ``regions.region_curves`` returns it. Layers are chosen on other runs where runs are known.
+        As ``region_differences.compute_region_curves`` returns it. Layers are chosen on other runs where
+        runs are known.
     title : str
 
     Returns
@@ -65,7 +67,7 @@ def draw_layers(layers, title):
     Parameters
     ----------
     layers : pandas.DataFrame
-        As ``asymmetry.layer_curves`` returns it.
+        As ``scores.compute_layer_curves`` returns it.
     title : str
 
     Returns
@@ -103,37 +105,40 @@ def draw_layers(layers, title):
 
 
 @rc_context(STYLE)
-def draw_difference(differences, mask_img, label):
+def draw_difference(differences, is_drawn, mask_image, label):
     """Draw differences of voxels in a glass brain, seen from the left, the back, the right and above.
 
     Parameters
     ----------
     differences : array of shape (n_voxels,)
         NaN is left blank.
-    mask_img : nibabel image
+    is_drawn : bool array of shape (n_voxels,)
+        The voxels that are drawn.
+    mask_image : nibabel image
         Its voxels in C order are those of the differences.
     label : str
-        What the colour stands for.
+        Meaning of the colours.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
+    differences = np.where(is_drawn, differences, np.nan)
     largest = np.nanmax(np.abs(differences), initial=0) or 0.01
-    figure = _one_brain(differences, mask_img, label, "RdBu_r", (-largest, largest))
-    draw_colour_bar(figure, (0.9, 0.12, 0.014, 0.68), "RdBu_r", (-largest, largest))
+    figure = _make_brain_figure(differences, mask_image, label, colours="RdBu_r", limits=(-largest, largest))
+    draw_colour_bar(figure, (0.9, 0.12, 0.014, 0.68), "RdBu_r", limits=(-largest, largest))
     return figure
 
 
 @rc_context(STYLE)
-def draw_emergence(log_tokens, mask_img, title):
+def draw_emergence(log_tokens, mask_image, title):
     """Draw when the difference between mirrored voxels has risen by half, in a glass brain.
 
     Parameters
     ----------
     log_tokens : array of shape (n_voxels,)
         log10 of training tokens; NaN is left blank, and not all are NaN.
-    mask_img : nibabel image
+    mask_image : nibabel image
         Its voxels in C order are those of the map.
     title : str
 
@@ -144,18 +149,18 @@ def draw_emergence(log_tokens, mask_img, title):
     lowest, highest = np.nanmin(log_tokens), np.nanmax(log_tokens)
     limits = (lowest, highest) if highest - lowest > 0.02 else (lowest - 0.01, highest + 0.01)
     label = f"{title}: midpoint of the rise (or fall) of a difference, not its first appearance"
-    figure = _one_brain(log_tokens, mask_img, label, "viridis", limits)
+    figure = _make_brain_figure(log_tokens, mask_image, label, colours="viridis", limits=limits)
     ticks = choose_token_ticks(10**lowest, 10**highest)
     place = (0.83, 0.12, 0.014, 0.68)
     labels = [describe_tokens(number) for number in ticks]
-    bar = draw_colour_bar(figure, place, "viridis", limits, np.log10(ticks), labels)
+    bar = draw_colour_bar(figure, place, "viridis", limits=limits, ticks=np.log10(ticks), labels=labels)
     bar.ax.set_title("training tokens", fontsize="small")
     return figure
 
 
 @rc_context(STYLE)
-def draw_training(scores, checkpoints, mask_img, title, most=5):
-    """Draw brain scores in glass brains over training: the first checkpoint, the last, and some between.
+def draw_training(scores, checkpoints, mask_image, title, most=5):
+    """Draw brain scores in glass brains over training: the first checkpoint, the last, and some between them.
 
     Parameters
     ----------
@@ -163,46 +168,46 @@ def draw_training(scores, checkpoints, mask_img, title, most=5):
         Pearson's r; NaN is left blank.
     checkpoints : pandas.DataFrame
         With the column tokens, and same_weights_as where it is known.
-    mask_img : nibabel image
+    mask_image : nibabel image
     title : str
     most : int
-        How many checkpoints are drawn.
+        Number of checkpoints that are drawn.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
     shown = np.unique(np.linspace(0, len(scores) - 1, most).round().astype(int))
-    height = 1 / (len(shown) + 0.4)  # of a row, in shares of the figure; the rest is the title's
+    height = 1 / (len(shown) + 0.4)  # of a row, in shares of the figure; the title takes the rest
     figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 1.5 / height))
-    which = "" if len(shown) == len(scores) else f", {len(shown)} of {len(scores)} checkpoints"
-    figure.suptitle(f"{title}: brain score (r){which}", fontsize="medium", y=0.99)
+    number = "" if len(shown) == len(scores) else f", {len(shown)} of {len(scores)} checkpoints"
+    figure.suptitle(f"{title}: brain score (r){number}", fontsize="medium", y=0.99)
     limits = (0, np.nanmax(scores, initial=0) or 0.01)
     is_own = has_own_weights(checkpoints)
     for row, checkpoint in enumerate(shown, start=1):
         place = (0.16, 1 - (row + 0.4) * height, 0.73, height)
-        _glass_brain(scores[checkpoint], mask_img, figure, place, "viridis", limits)
+        _draw_glass_brain(scores[checkpoint], mask_image, figure, place=place, colours="viridis", limits=limits)
         words = f"{describe_tokens(checkpoints['tokens'].iloc[checkpoint])}\ntokens"
         words += "" if is_own[checkpoint] else "\n(weights of another)"
         figure.text(0.01, place[1] + height / 2, words, va="center")
-    draw_colour_bar(figure, (0.91, 0.5 - 0.7 * height / 2, 0.014, 0.7 * height), "viridis", limits)
+    draw_colour_bar(figure, (0.91, 0.5 - 0.7 * height / 2, 0.014, 0.7 * height), "viridis", limits=limits)
     return figure
 
 
-def _one_brain(values, mask_img, label, colours, limits):
-    """Make a figure of one glass brain, with room for a colour bar."""
+def _make_brain_figure(values, mask_image, label, colours, limits):
+    """Make a figure of a glass brain, with room for a colour bar."""
     figure = plt.figure(figsize=(2 * ONE_COLUMN_INCHES, 2.0))
-    _glass_brain(values, mask_img, figure, (0, 0, 0.82, 0.88), colours, limits)
+    place = (0, 0, 0.82, 0.88)
+    _draw_glass_brain(values, mask_image, figure, place=place, colours=colours, limits=limits)
     figure.suptitle(label, fontsize="medium")
     return figure
 
 
-def _glass_brain(values, mask_img, figure, place, colours, limits):
+def _draw_glass_brain(values, mask_image, figure, place, colours, limits):
     """Draw voxels in a glass brain; place is (left, bottom, width, height) in shares of the figure."""
-    volume = np.zeros(mask_img.shape, dtype=np.float32)
-    volume[np.asarray(mask_img.dataobj) != 0] = np.nan_to_num(values)
+    volume = np.nan_to_num(fill_volume(values, mask_image)).astype(np.float32)
     plot_glass_brain(
-        Nifti1Image(volume, mask_img.affine),
+        Nifti1Image(volume, mask_image.affine),
         display_mode="lyrz",
         figure=figure,
         axes=place,
@@ -210,6 +215,6 @@ def _glass_brain(values, mask_img, figure, place, colours, limits):
         cmap=colours,
         vmin=limits[0],
         vmax=limits[1],
-        threshold=1e-6,  # nothing is drawn outside the brain
+        threshold=1e-6,  # voxels outside the brain are not drawn
         plot_abs=False,
     )

@@ -1,4 +1,4 @@
-"""How the figures of the notebook look: colours, panels, curves with intervals, axes of training tokens."""
+"""Draw the parts of all figures of the notebook: panels, curves with intervals, axes of training tokens."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.typing import RcKeyType
 
 from pipeline.statistics.checkpoints import has_own_weights
 
-# Okabe & Ito: told apart by colour-blind readers, and in grey.
+# Okabe & Ito: colour-blind readers can distinguish these colours, also in grey.
 LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
 LIGHT_LEFT, LIGHT_RIGHT, LIGHT_DIFFERENCE = "#8FC1E3", "#F0B48A", "#999999"  # the published maximum over layers
 KIND_COLOURS = {"formal": "#007A5E", "functional": "#CC79A7", "other": "#E69F00"}
@@ -29,9 +29,9 @@ UNITS = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")]
 def draw_curve(axes, points, curve, colour, mark, label=None, column="value", alpha=0.15, **style):
     """Draw a curve of a table of points with its 95 % interval.
 
-    A checkpoint without a value leaves a gap. One that has the weights of another one is hollow, and not
-    joined to the others. A point without neighbours has no band: its interval is a line. With alpha 0 no
-    interval is drawn.
+    A checkpoint without a value leaves a gap. A checkpoint with the weights of another checkpoint is hollow,
+    and not joined to the rest. A point without neighbours has no band: its interval is a line. With alpha 0
+    no interval is drawn.
     """
     low, high = ("low", "high") if column == "value" else (f"{column}_low", f"{column}_high")
     rows = points[points["curve"] == curve].sort_values("tokens")
@@ -40,8 +40,8 @@ def draw_curve(axes, points, curve, colour, mark, label=None, column="value", al
     axes.fill_between(own["tokens"], own[low], own[high], color=colour, alpha=alpha, linewidth=0)
     axes.plot(own["tokens"], own[column], f"{mark}-", color=colour, label=label, **style)
     has_band = np.concatenate([[False], np.isfinite(own[low].to_numpy(float)), [False]])
-    alone = own[has_band[1:-1] & ~has_band[:-2] & ~has_band[2:]]
-    for lines in (alone, shared) if alpha else ():
+    isolated = own[has_band[1:-1] & ~has_band[:-2] & ~has_band[2:]]
+    for lines in (isolated, shared) if alpha else ():
         axes.vlines(lines["tokens"], lines[low], lines[high], color=colour, linewidth=1)
     axes.plot(shared["tokens"], shared[column], mark, color=colour, markerfacecolor="white", **style)
 
@@ -49,8 +49,8 @@ def draw_curve(axes, points, curve, colour, mark, label=None, column="value", al
 def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
     """Draw an estimate with its interval on a line of its own.
 
-    values are the estimate and the ends of its interval. is_bound tells whether the true value may be larger,
-    and smaller, than that: the mark is then hollow, and an arrow points there.
+    values are the estimate and the ends of its interval. is_bound is whether the true value may be larger,
+    and whether it may be smaller: the mark is then hollow, and an arrow points to that side.
     """
     estimate, low, high = values
     axes.plot([low, high], [height, height], color=colour)
@@ -62,14 +62,14 @@ def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
 
 
 def format_title(title, points):
-    """Return the title of a figure over training, with a word on hollow points where there are any."""
+    """Return the title of a figure over training, with an explanation of hollow points where there are any."""
     if has_own_weights(points).all():
         return title
     return f"{title}\nhollow: the same weights as another checkpoint"
 
 
 def make_grid(n_panels, n_columns, height_inches, title, **options):
-    """Make a figure of several panels, two columns wide; those that are too many are left blank."""
+    """Make a figure of several panels, two columns wide; panels that are not needed are left blank."""
     n_rows = max(1, -(-n_panels // n_columns))
     figure, panels = plt.subplots(
         n_rows,
@@ -88,7 +88,7 @@ def make_grid(n_panels, n_columns, height_inches, title, **options):
 
 
 def make_panel(title):
-    """Make a figure of one panel, one column wide."""
+    """Make a figure of a single panel, a column wide."""
     figure, axes = plt.subplots(figsize=(ONE_COLUMN_INCHES, 2.6), layout="constrained")
     axes.set_title(title, fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
@@ -96,19 +96,19 @@ def make_panel(title):
 
 
 def draw_token_axis(axes, tokens, most=6):
-    """Make a logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place.
+    """Draw a logarithmic axis of training tokens, on which an untrained checkpoint (0) has a place.
 
-    most is the number of ticks for which there is room.
+    most is the largest number of ticks.
     """
     axes.set_xlabel("training tokens")
     trained = np.unique(tokens[tokens > 0])
     if not len(trained):
         axes.set_xticks([0], ["0"])
         return
-    # Limits are those of the checkpoints, also in a panel in which nothing is drawn.
+    # Limits are those of the checkpoints, also in an empty panel.
     lowest, highest = trained[0] / 1.6, 1.6 * trained[-1]
     if (tokens == 0).any():
-        # From 0 to the smallest number of tokens the axis is linear, and takes the room of a decade.
+        # From 0 to the smallest number of tokens the axis is linear, and has the width of a decade.
         axes.set_xscale("symlog", linthresh=trained[0], linscale=1)
         axes.set_xlim(-0.2 * trained[0], highest)
     else:
@@ -129,7 +129,7 @@ def draw_token_axis(axes, tokens, most=6):
 def choose_token_ticks(lowest, highest, most=6):
     """Return numbers of tokens for the ticks of a logarithmic axis: 1, 2, 5 times a power of 10, or fewer.
 
-    Where the range is so short that none lies in it, its ends.
+    In a range without such a number, the ticks are its ends.
     """
     powers = 10.0 ** np.arange(np.floor(np.log10(lowest)), np.ceil(np.log10(highest)) + 1)
     for factors in [(1, 2, 5), (1, 3), (1,)]:
@@ -143,7 +143,7 @@ def choose_token_ticks(lowest, highest, most=6):
 
 
 def abbreviate_tokens(number):
-    """Write a number of tokens as names of checkpoints have it: 32B."""
+    """Write a number of tokens as in names of checkpoints: 32B."""
     rounded = float(f"{number:.2g}")
     for size, unit in UNITS:
         if rounded >= size:
@@ -152,7 +152,7 @@ def abbreviate_tokens(number):
 
 
 def draw_colour_bar(figure, place, colours, limits, ticks=None, labels=None):
-    """Draw one upright colour bar for the whole figure; place is (left, bottom, width, height) in shares of it."""
+    """Draw an upright colour bar for the whole figure; place is (left, bottom, width, height) in shares of it."""
     bar = figure.colorbar(ScalarMappable(Normalize(*limits), colours), cax=figure.add_axes(place, label="colour bar"))
     if ticks is not None:
         bar.set_ticks(ticks, labels=labels)

@@ -1,7 +1,8 @@
-"""The figures of the notebook that show curves over training; each function draws one and returns it.
+"""Draw the figures of the notebook that show curves over training; each function returns a figure.
 
-Most of them draw ``points``, a table with a row for each curve and checkpoint, as
-``transitions.points`` returns it; what is drawn is in it, and so in the file it is saved as.
+Most functions draw ``points``, a table with a row for each curve and checkpoint, as
+``transitions.tables.tabulate_points`` returns it. The notebook saves this table, so that every value in
+a figure is also in a file.
 """
 
 import matplotlib.pyplot as plt
@@ -94,16 +95,16 @@ def draw_asymmetry(points, title):
 def draw_benchmarks(points, table, title):
     """Draw each benchmark over training, a panel each, over left minus right, with 95 % intervals.
 
-    Each curve is scaled from its first plateau (0) to its last one (1). Where no transition is shown there
-    are no plateaus: of a benchmark, 0 is then its mean and 1 is a perfect score; left minus right is then not
-    drawn. A benchmark that is not fitted is drawn as it is.
+    Each curve is scaled from its first plateau (0) to its last plateau (1). Without a transition, 0 is the
+    mean of a benchmark and 1 is a perfect score; left minus right is then not drawn. A benchmark that is not
+    fitted is drawn without scaling.
 
     Parameters
     ----------
     points : pandas.DataFrame
         With columns scaled, scaled_low and scaled_high, and the curves of the table.
     table : pandas.DataFrame
-        As ``transitions.compare`` returns it.
+        As ``transitions.comparison.compare_curves`` returns it.
     title : str
 
     Returns
@@ -116,15 +117,15 @@ def draw_benchmarks(points, table, title):
     is_fitted_before = None
     for number, (axes, row) in enumerate(zip(panels, benchmarks, strict=False)):
         is_fitted = bool(np.isfinite(row["p_flat"]))
-        _benchmark_panel(axes, points, row, target, is_fitted)
+        _draw_benchmark(axes, points, row, target=target, is_fitted=is_fitted)
         if number % 3 == 0 or not is_fitted or is_fitted_before is not True:
             axes.set_ylabel("share of the transition" if is_fitted else "score")
         is_fitted_before = is_fitted
     return figure
 
 
-def _benchmark_panel(axes, points, row, target, is_fitted):
-    """Draw one benchmark, over left minus right where it is fitted."""
+def _draw_benchmark(axes, points, row, target, is_fitted):
+    """Draw a benchmark, over left minus right where it is fitted."""
     for height in (0, 1):
         axes.axhline(height, color="0.8", linewidth=0.8)
     style = {"colour": KIND_COLOURS[row["kind"]], "mark": KIND_MARKS[row["kind"]], "label": row["kind"]}
@@ -133,7 +134,7 @@ def _benchmark_panel(axes, points, row, target, is_fitted):
     if is_fitted:
         draw_curve(axes, points, target, DIFFERENCE_COLOUR, "o", "left − right", column="scaled", alpha=0.12)
     draw_curve(axes, points, row["curve"], column=column, **style)
-    axes.set_title(f"{row['curve']}{_remark(row)}", fontsize="medium")
+    axes.set_title(f"{row['curve']}{_write_remark(row)}", fontsize="medium")
     limits = (-0.45, 1.45) if is_fitted else (-0.05, 1.3)
     names = ["scaled", "scaled_low", "scaled_high"] if is_fitted else ["value", "low", "high"]
     values = drawn[names].to_numpy(float)
@@ -144,23 +145,25 @@ def _benchmark_panel(axes, points, row, target, is_fitted):
     draw_token_axis(axes, points["tokens"], most=5)
 
 
-def _remark(row):
-    """Say in a title what a panel cannot show."""
+def _write_remark(row):
+    """Write a remark for the title of a panel."""
     if row["is_flat"] is True:
         return f": no transition shown\n(p = {row['p_flat']:.2g})"
     if row["is_flat"] is not False:
         return ": not fitted"
-    return ": not over" if row["at_limit"] else ": begun before" if row["at_start"] else ""
+    if row["at_limit"]:
+        return ": not over"
+    return ": begun before" if row["at_start"] else ""
 
 
 @rc_context(STYLE)
 def draw_acceptability(points, title):
-    """Acceptability of generated texts over training: by prompt, and by judge.
+    """Draw the acceptability of generated texts over training: by prompt, and by judge.
 
     Parameters
     ----------
     points : pandas.DataFrame
-        With columns by (prompt or classifier), curve (which one), tokens, value, low and high.
+        With columns by (prompt or judge), curve (name of the prompt or judge), tokens, value, low and high.
     title : str
 
     Returns
@@ -168,11 +171,11 @@ def draw_acceptability(points, title):
     matplotlib.figure.Figure
     """
     figure, panels = make_grid(2, 2, 2.6, format_title(title, points))
-    for axes, (by, of_kind) in zip(panels, points.groupby("by", sort=False), strict=False):
-        for number, curve in enumerate(of_kind["curve"].unique()):
-            # The seventh has the colour of the first, and another mark.
+    for axes, (by, curves) in zip(panels, points.groupby("by", sort=False), strict=False):
+        for number, curve in enumerate(curves["curve"].unique()):
+            # The seventh curve has the colour of the first, and another mark.
             mark, colour = MARKS[(number + number // len(SERIES)) % len(MARKS)], SERIES[number % len(SERIES)]
-            draw_curve(axes, of_kind, curve, colour, mark, label=curve, alpha=0.08)
+            draw_curve(axes, curves, curve, colour, mark, label=curve, alpha=0.08)
         axes.set_title(f"by {by}", fontsize="medium")
         axes.set_ylim(0, 1)
         axes.legend(fontsize="x-small")
@@ -188,8 +191,9 @@ def draw_transitions(table, title):
     Parameters
     ----------
     table : pandas.DataFrame
-        As ``transitions.compare`` returns it. Where no transition is shown there is no midpoint, which is said
-        instead. A midpoint that is a bound is hollow, with an arrow to the side on which it may lie.
+        As ``transitions.comparison.compare_curves`` returns it. Where no transition is shown, words replace
+        the midpoint. A midpoint that is a bound is hollow, with an arrow to the side on which the true
+        midpoint may lie.
     title : str
 
     Returns
@@ -208,23 +212,23 @@ def draw_transitions(table, title):
     rows = table.to_dict("records")
     target = rows[0]
     for axes, (measure, label) in zip(panels, measures.items(), strict=True):
-        for height, row in enumerate(rows):
-            _draw_measure(axes, row, measure, -height, target)
+        for number, row in enumerate(rows):
+            _draw_measure(axes, row, measure, height=-number, target=target)
         axes.set_xlabel(label)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.18)
     panels[1].set_xlim(left=0)
     panels[2].set_xlim(-0.05, 1.05)
     panels[3].axvline(0, color="0.6", linewidth=0.8)
-    back = [" (turns back)" if row["is_monotonic"] is False else "" for row in rows]
-    names = [f"{name_curve(row['curve'], target['curve'])}{remark}" for row, remark in zip(rows, back, strict=True)]
+    remarks = [" (turns back)" if row["is_monotonic"] is False else "" for row in rows]
+    names = [f"{name_curve(row['curve'], target['curve'])}{remark}" for row, remark in zip(rows, remarks, strict=True)]
     panels[0].set_yticks(-np.arange(len(rows)), names)
     panels[0].set_ylim(-len(rows) + 0.5, 0.5)
     return figure
 
 
 def _draw_measure(axes, row, measure, height, target):
-    """Draw a value of the table with its interval, and arrows where it is a bound."""
+    """Draw a value of the table with its interval, and an arrow where it is a bound."""
     is_asymmetry = row["curve"] in TARGETS
     colour = DIFFERENCE_COLOUR if row["curve"] == target["curve"] else LIGHT_DIFFERENCE
     colour = colour if is_asymmetry else KIND_COLOURS[row["kind"]]
@@ -236,11 +240,11 @@ def _draw_measure(axes, row, measure, height, target):
             axes.text(0.5, height, words, fontsize="small", **place)
         return
     values = [row[name] for name in (measure, f"{measure}_low", f"{measure}_high")]
-    draw_estimate(axes, values, height, colour, mark, _bounds(row, measure, target))
+    draw_estimate(axes, values, height, colour, mark, _find_open_sides(row, measure, target))
 
 
-def _bounds(row, measure, target):
-    """Return whether the true value may be larger, and smaller, since a plateau has not been seen."""
+def _find_open_sides(row, measure, target):
+    """Return whether the true value may be larger, and smaller, where a plateau is not reached."""
     if measure == "x0":
         return row["at_limit"], row["at_start"]
     if measure == "lead":  # the target's midpoint minus that of the row
@@ -269,21 +273,21 @@ def draw_comparison(curves, tables):
     Returns
     -------
     matplotlib.figure.Figure
-        Layers are chosen on other runs in the families that have it; the others are at their best layer.
+        Layers are chosen on other runs where a family has such curves, else the best layer is drawn.
     """
     figure, panels = make_grid(2, 2, 2.6, format_title("", curves))
     families = list(curves["family"].unique())
     names = [name for name in tables["curve"].unique() if name not in TARGETS]
     for number, family in enumerate(families):
         colour, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
-        rows, label = _family_points(curves[curves["family"] == family], family)
+        rows, label = _select_family_points(curves[curves["family"] == family], family)
         draw_curve(panels[0], rows, family, colour, mark, label=label)
         rows = tables[(tables["family"] == family) & tables["x0"].notna()].to_dict("records")
         target = tables["curve"][tables["family"] == family].iloc[0]
         for row in rows:
             if row["curve"] == target or row["curve"] in names:
                 height = 0 if row["curve"] == target else -1 - names.index(row["curve"])
-                bounds = [row.get(column) is True for column in ("at_limit", "at_start")]  # new in the table
+                bounds = [row.get(column) is True for column in ("at_limit", "at_start")]  # absent from old tables
                 values = [row[name] for name in ("x0", "x0_low", "x0_high")]
                 draw_estimate(panels[1], values, height - 0.6 * number / len(families), colour, mark, bounds)
     panels[0].axhline(0, color="0.6", linewidth=0.8)
@@ -296,8 +300,8 @@ def draw_comparison(curves, tables):
     return figure
 
 
-def _family_points(curves, family):
-    """Return the curve of one family as points, and its label."""
+def _select_family_points(curves, family):
+    """Return the curve of a family as points, and its label."""
     difference = pick_difference_column(curves.dropna(axis=1, how="all"))
     suffix = difference.removeprefix("left_minus_right")
     rows = curves[["tokens", *(["same_weights_as"] if "same_weights_as" in curves else [])]].assign(

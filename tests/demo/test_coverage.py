@@ -1,4 +1,4 @@
-"""Coverage and error rates of simulated studies: counted rightly, and what they should be."""
+"""Check how coverage and error rates of simulated studies are counted, and their values."""
 
 import numpy as np
 import pandas as pd
@@ -6,14 +6,14 @@ import pytest
 from simulated_studies import check
 
 from demo import calibration as simulation
-from demo import coverage, listener
+from demo import coverage, listener, simulated_benchmarks
 from pipeline.brain.voxels import compute_positions
 from study.outputs.figures import read_calibration
 
 COLUMNS = ["listener", "study", "curve", "quantity", "tokens", "value", "low", "high"]
 
 
-def made_up(n_studies, half_width, seed=0):
+def make_results(n_studies, half_width, seed=0):
     """Studies whose estimates scatter around the truth with standard deviation 1."""
     rng, rows = np.random.default_rng(seed), []
     for curve, truth in [("one", 5.0), ("two", -3.0)]:
@@ -29,7 +29,7 @@ def made_up(n_studies, half_width, seed=0):
 
 @pytest.mark.parametrize(("half_width", "expected"), [(1.96, 0.95), (1.0, 0.683)])
 def test_coverage_is_counted(half_width, expected):
-    table = coverage.coverage(made_up(4000, half_width)).set_index(["curve", "quantity"])
+    table = coverage.compute_coverage(make_results(4000, half_width)).set_index(["curve", "quantity"])
     for curve in ("one", "two"):
         row = table.loc[(curve, "x0")]
         assert row["coverage"] == pytest.approx(expected, abs=4 * row["standard_error"])
@@ -38,14 +38,14 @@ def test_coverage_is_counted(half_width, expected):
     points = table.loc[("one", "value")]
     assert points["coverage"] == 0.5
     assert points["n_studies"] == 4000
-    summary = coverage.by_quantity(table.reset_index()).set_index("interval_of")
+    summary = coverage.summarize_quantities(table.reset_index()).set_index("quantity")
     assert summary.loc["x0", "lowest"] == table.xs("x0", level="quantity")["coverage"].min()
 
 
 def test_neighbours_resemble_each_other_and_vary_as_much():
     rng = np.random.default_rng(0)
-    positions = compute_positions(simulation.driven_mask())
-    values = rng.standard_normal((4000, len(positions))) @ listener.smoothing(positions, 20.0)
+    positions = compute_positions(simulation.make_driven_mask())
+    values = rng.standard_normal((4000, len(positions))) @ listener.make_smoothing_matrix(positions, 20.0)
     np.testing.assert_allclose(values.std(axis=0), 1, atol=0.06)
     correlations, distances = np.corrcoef(values.T), np.linalg.norm(positions[:, None] - positions, axis=2)
     # A Gaussian of sd s, applied to white noise, leaves a correlation of exp(-d^2 / 4 s^2); near the edge less of it.
@@ -56,19 +56,32 @@ def test_neighbours_resemble_each_other_and_vary_as_much():
 
 def test_a_shift_is_by_whole_checkpoints_and_leaves_the_untrained_one():
     curve = np.arange(6)
-    assert simulation.shifted(curve, 2).tolist() == [0, 1, 1, 1, 2, 3]
-    assert simulation.shifted(curve, -2).tolist() == [0, 3, 4, 5, 5, 5]
+    assert simulated_benchmarks.shift_checkpoints(curve, 2).tolist() == [0, 1, 1, 1, 2, 3]
+    assert simulated_benchmarks.shift_checkpoints(curve, -2).tolist() == [0, 3, 4, 5, 5, 5]
 
 
-def test_the_saved_studies_hold_what_the_notebook_promises():
+def test_the_saved_studies_are_as_the_page_of_coverage_describes_them():
     results = read_calibration()
     assert results.groupby("listener")["study"].nunique().to_dict() == {"asymmetric": 151, "symmetric": 151}
     check(results, n_errors=3)
-    measures = coverage.measures(results).set_index("measure")
+    measures = coverage.compare_measures(results).set_index("measure")
     # Why alignment is the headline.
     assert measures.loc["alignment", "defined_if_flat"]
     assert measures.loc["alignment", "lowest_coverage"] > 0.9
-    assert measures.loc["alignment", "fooled_by_coin"] < 0.05
-    assert measures.loc["alignment", "fooled_by_symmetry"] < 0.05
-    assert measures.loc["correlation", ["fooled_by_coin", "fooled_by_symmetry"]].min() > 0.1
-    assert measures.loc["alignment", "knows_easy_from_hard"] > 0.8
+    assert measures.loc["alignment", "misled_by_coin"] < 0.05
+    assert measures.loc["alignment", "misled_by_symmetry"] < 0.05
+    assert measures.loc["correlation", ["misled_by_coin", "misled_by_symmetry"]].min() > 0.1
+    assert measures.loc["alignment", "separates_easy_pairs"] > 0.8
+
+
+def test_measures_that_are_gone_do_not_count():
+    results = read_calibration()
+    gone = results.assign(quantity="scaled_distance")
+    table = coverage.compute_coverage(results)
+    assert set(table["quantity"]) <= set(coverage.QUANTITIES)
+    pd.testing.assert_frame_equal(coverage.compute_coverage(pd.concat([results, gone])), table)
+
+
+def test_the_page_of_coverage_is_what_the_command_writes(call, tmp_path):
+    assert call("demo.coverage", "--output", tmp_path / "coverage.md")[0] == 0
+    assert (tmp_path / "coverage.md").read_text() == coverage.PAGE.read_text(), "run python -m demo.coverage"

@@ -1,4 +1,4 @@
-"""The embedded study: its language, its listener, and the known truth that the pipeline must recover."""
+"""Check the language and the listener of the embedded study."""
 
 import itertools
 import random
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from demo import endings, judge, listener, make_study, pairs
-from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, sentence
+from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, speak
 from pipeline.brain.hemispheres import assign_hemispheres
 from pipeline.brain.reliability import select_reliable_voxels
 from pipeline.brain.voxels import compute_positions
@@ -30,7 +30,7 @@ def test_what_is_expected_is_what_comes():
     rng = random.Random(0)
     expected, spoken, n_words = np.zeros(len(CATEGORIES)), np.zeros(len(CATEGORIES)), 0
     for _ in range(3000):
-        words = sentence(rng, with_state=True)
+        words = speak(rng, with_state=True)
         for (_, _, state), (_, following, _) in itertools.pairwise(words):
             probabilities = np.array([state[f"next_{category}"] for category in CATEGORIES])
             assert probabilities.sum() == pytest.approx(1)
@@ -45,7 +45,7 @@ def test_state_of_mind_in_a_sentence_with_everything():
     """the dogs that a boy sees sleep: by hand."""
     rng = random.Random(0)
     while True:
-        words = sentence(rng, with_state=True)
+        words = speak(rng, with_state=True)
         categories = " ".join(category for _, category, _ in words)
         if re.fullmatch("determiner noun_pl that determiner noun_sg verb_sg verb_pl end", categories):
             break
@@ -58,7 +58,7 @@ def test_state_of_mind_in_a_sentence_with_everything():
 
 
 def grammatical_verbs(words):
-    """Whether every verb of a sentence agrees with its subject, found by the position of words alone."""
+    """Return whether the last verb of a sentence agrees with its subject, by the position of words alone."""
     numbers = {form: number for forms, _ in NOUN_FORMS for number, form in forms.items()}
     verbs = {form: number for kind in VERB_FORMS.values() for forms in kind for number, form in forms.items()}
     subject, verb = words[1], next(word for word in reversed(words) if word in verbs)
@@ -71,7 +71,7 @@ def test_hard_pairs_are_minimal_and_defeat_agreement_with_the_nearest_noun(parad
     numbers = {form: number for forms, _ in NOUN_FORMS for number, form in forms.items()}
     nearest_is_right = []
     for _ in range(400):
-        good, bad = pairs.minimal_pair(paradigm, rng)
+        good, bad = pairs.make_pair(paradigm, rng)
         assert sum(one != other for one, other in zip(good, bad, strict=True)) == 1
         between, subject = [word for word in good if word in numbers][1], good[1]
         nearest_is_right.append(numbers[between] == numbers[subject])
@@ -89,12 +89,14 @@ def test_pairs_are_written_as_blimp_s_and_zorro_s(study_folder):
         assert names == {name for name, (_, difficulty) in pairs.PARADIGMS.items() if difficulty == level}
         assert (table.groupby("paradigm")["good"].nunique() == 20).all()
         assert (table["good"] != table["bad"]).all()
-        assert set(table["phenomenon"]) == {of for of, difficulty in pairs.PARADIGMS.values() if difficulty == level}
+        assert set(table["phenomenon"]) == {
+            phenomenon for phenomenon, difficulty in pairs.PARADIGMS.values() if difficulty == level
+        }
 
 
 def test_endings_are_those_of_one_sentence_and_three_others():
     rng = random.Random(0)
-    items = [endings.item(rng) for _ in range(200)]
+    items = [endings.make_item(rng) for _ in range(200)]
     assert {item["right"] for item in items} == {0, 1, 2, 3}
     assert all(len(set(item["endings"])) == 4 for item in items)
 
@@ -102,7 +104,7 @@ def test_endings_are_those_of_one_sentence_and_three_others():
 def test_what_is_spoilt_for_the_judge_is_spoilt():
     rng = random.Random(0)
     for _ in range(300):
-        words = [word for word, _, _ in sentence(rng)]
+        words = [word for word, _, _ in speak(rng)]
         spoilt = judge.spoil(words, rng)
         assert spoilt != words
         assert spoilt[-1] == "."
@@ -114,21 +116,23 @@ def test_what_is_spoilt_for_the_judge_is_spoilt():
 @pytest.fixture(scope="module")
 def signals():
     rng = random.Random(3)
-    onsets, offsets = make_study.timings(300)
-    runs, others = ([make_study.spoken_words(make_study.tell(300, rng)) for _ in range(n)] for n in (3, 60))
+    onsets, offsets = make_study.make_timings(300)
+    runs, others = ([make_study.list_words(make_study.tell(300, rng)) for _ in range(n)] for n in (3, 60))
     n_scans = 60
-    return listener.signals(runs, others, onsets, offsets, n_scans, np.random.default_rng(0))
+    return listener.make_signals(
+        runs, others, onsets=onsets, offsets=offsets, n_scans=n_scans, rng=np.random.default_rng(0)
+    )
 
 
 def test_the_brain_is_symmetric_and_a_quarter_of_it_is_driven():
-    mask = listener.brain_mask()
+    mask = listener.make_brain_mask()
     inside = np.asarray(mask.dataobj)
     assert (inside == inside[::-1]).all()
     (left, right), x = assign_hemispheres(mask), compute_positions(mask)[:, 0]
     assert left.sum() == right.sum()
     assert 800 < left.sum() < 1000
     assert (x == 0).sum() > 100
-    driven_left, driven_right = listener.driven_pairs(mask)
+    driven_left, driven_right = listener.find_driven_pairs(mask)
     assert (x[driven_left] < 0).all()
     np.testing.assert_array_equal(x[driven_left], -x[driven_right])
     assert 0.25 < 2 * len(driven_left) / len(x) < 0.30
@@ -143,10 +147,10 @@ def test_syntax_is_orthogonal_to_words_within_each_run(signals):
 
 
 def test_voxels_are_made_of_what_they_are_said_to_be_made_of(signals):
-    mask = listener.brain_mask()
+    mask = listener.make_brain_mask()
     fmri, isc = listener.listen(mask, signals, listener.SYNTACTIC_RIGHT, seed=1)
     null, _ = listener.listen(mask, signals, listener.SYNTACTIC_LEFT, seed=1)
-    left, right = listener.driven_pairs(mask)
+    left, right = listener.find_driven_pairs(mask)
     assert fmri[0].shape == (60, len(compute_positions(mask)))
     assert fmri[0].dtype == np.float32
     assert select_reliable_voxels(isc)[left].mean() > 0.9

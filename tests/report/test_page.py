@@ -1,4 +1,4 @@
-"""The study on one page: what is in it, that it needs nothing else, and that its brain tells the truth."""
+"""Check the page of a study: its content, that it needs no further file, and the values of its brain."""
 
 import json
 import re
@@ -14,7 +14,7 @@ import pytest
 from helpers import all_files
 from nibabel.affines import apply_affine
 
-from demo.listener import brain_mask
+from demo.listener import make_brain_mask
 from pipeline.brain.hemispheres import subtract_mirror_voxels
 from report import page
 from study.files.safe_joblib import write_arrays
@@ -32,7 +32,7 @@ FLAGS = (
 
 def write_study(folder):
     """What the notebook leaves of three checkpoints in a coarse brain, with two of its figures."""
-    mask = brain_mask()
+    mask = make_brain_mask()
     nibabel.save(mask, folder / "mask_lpp_en.nii.gz")
     note_path().write_text(f"{NOTE}\n")
     n_voxels = int(np.asarray(mask.dataobj).sum())
@@ -188,7 +188,7 @@ def opened(tmp_path_factory):
         patch.setenv("LTBA_DIR", str(folder))
         write_study(folder)
         path = folder / "fig" / "report.html"
-        path.write_text(page.fill("small_lm", "en"))
+        path.write_text(page.fill_page("small_lm", "en"))
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:

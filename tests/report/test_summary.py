@@ -1,4 +1,4 @@
-"""The paragraph: its numbers are those of the tables, and it says no more than they do."""
+"""Check the paragraph in words: its numbers are those of the tables, and it claims no more than they show."""
 
 import numpy as np
 import pandas as pd
@@ -32,7 +32,7 @@ def analysed(with_runs=True, benchmarks=("blimp", "dyck"), x0=10.5, tokens=TOKEN
     checkpoints = pd.DataFrame({"revision": [f"step{k}" for k in range(n)], "tokens": tokens})
     if same_weights_as is not None:
         checkpoints["same_weights_as"] = same_weights_as
-    table, again = compare_curves(select_tokens_for_fits(checkpoints), to_compare)
+    table, resamples = compare_curves(select_tokens_for_fits(checkpoints), to_compare)
     rows = tabulate_points(checkpoints, curves, table)
     regions = pd.DataFrame(
         {
@@ -42,8 +42,9 @@ def analysed(with_runs=True, benchmarks=("blimp", "dyck"), x0=10.5, tokens=TOKEN
             "p_holm": [0.02, 0.2, 0.04] if with_runs else np.nan,
         }
     )
-    claim = compare_kinds(table, again["alignment"])
-    return summary.describe_results("OLMo", "en", rows, table, claim, regions, **known), table, claim
+    claim = compare_kinds(table, resamples["alignment"])
+    results = {"points": rows, "table": table, "claim": claim, "regions": regions}
+    return summary.describe_results("OLMo", "en", **results, **known), table, claim
 
 
 def test_what_is_found_is_said_with_its_numbers():
@@ -65,7 +66,7 @@ def test_what_is_found_is_said_with_its_numbers():
     assert "formal competence (blimp)" in words
     assert "goes with formal competence rather than" in words
     assert "are all flat: no transition could be shown" in words
-    assert "Neither before nor after it, as far as can be told: blimp." in words
+    assert "Benchmarks that do not clearly move before or after it: blimp." in words
     assert "Of 3 regions" in words
     assert "the left is predicted better in aSTS and the right is predicted better in cerebellum (p < 0.05," in words
     assert "BA44" not in words
@@ -81,11 +82,11 @@ def test_what_is_not_known_is_not_said():
     assert "alignment is" not in words
     words, _, _ = analysed(with_runs=False)
     assert "only averages over runs are known" in words
-    assert "Since no left-out runs are known, nothing can be said" in words
+    assert "The results of single held-out runs are not known" in words
     assert "nan" not in words
     assert "Of 3 regions" not in words
-    assert words.count("Missing:") == 0 and "not alike" not in words
-    assert "which flatters them" in words
+    assert words.count("Missing:") == 0 and "Differences between checkpoints" not in words
+    assert "which biases them upwards" in words
     assert "chosen on other runs." in words
 
 
@@ -100,9 +101,9 @@ def test_a_rise_that_is_not_over_is_not_dated():
         ending = f"had not reached its plateau by the last checkpoint: its midpoint is at least {least} tokens."
         assert f"{name} {ending}" in words
     assert "with a midpoint at" not in words
-    # Nor is it said that one of two comes first whose midpoints nobody knows.
-    assert "Which comes first cannot be told, since plateaus have not been seen: blimp." in words
-    assert "What moves" not in words
+    # Where midpoints are not known, their order is not known either.
+    assert "Benchmarks whose order is not known, since plateaus are not reached: blimp." in words
+    assert "Benchmarks that move" not in words
 
 
 def test_a_rise_that_had_begun_is_not_dated_either():
@@ -128,23 +129,19 @@ def test_a_lead_and_its_interval_have_one_sign():
     rows = {name: target | {"is_flat": False, "alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6,
                          "x0_low": 9, "x0_high": 10} | row
             for name, row in rows.items()}  # fmt: skip
-    words = [
-        sentence
-        for sentence in summary._benchmarks(rows, target)
-        if sentence.startswith(("What moves", "Neither", "Which"))
-    ]
+    words = [sentence for sentence in summary._describe_benchmarks(rows, target) if sentence.startswith("Benchmarks ")]
     assert words == [
-        "What moves before the asymmetry, in factors of ten of tokens: early by 0.30 (0.10 to 0.40), "
+        "Benchmarks that move before the asymmetry, in factors of ten of tokens: early by 0.30 (0.10 to 0.40), "
         "early_and_begun by at least 0.10.",
-        "What moves after it, in factors of ten of tokens: late by 0.30 (0.10 to 0.30), "
+        "Benchmarks that move after it, in factors of ten of tokens: late by 0.30 (0.10 to 0.30), "
         "late_and_not_over by at least 0.20.",
-        "Neither before nor after it, as far as can be told: with.",
-        "Which comes first cannot be told, since plateaus have not been seen: early_and_not_over.",
+        "Benchmarks that do not clearly move before or after it: with.",
+        "Benchmarks whose order is not known, since plateaus are not reached: early_and_not_over.",
     ]
     # An asymmetry that is not over comes later than it seems.
-    words = " ".join(summary._benchmarks(rows, target | {"at_limit": True}))
+    words = " ".join(summary._describe_benchmarks(rows, target | {"at_limit": True}))
     assert "early by at least 0.10" in words
-    assert "late" not in words.partition("What moves after it")[2].partition("Which")[0]
+    assert "late" not in words.partition("that move after it")[2].partition("Benchmarks")[0]
 
 
 def test_shared_weights_are_said_and_left_out():
@@ -164,11 +161,11 @@ def test_one_is_not_written_as_many():
 
 
 def test_gaps_and_differences_are_said():
-    words, _, _ = analysed(missing=["zorro has no value at step3"], not_alike=["the fit: made with alphas 1 and 2"])
+    words, _, _ = analysed(missing=["zorro has no value at step3"], differing=["the fit: made with alphas 1 and 2"])
     two, _, _ = analysed(missing=["zorro has no value at step3", "not run: dyck"])
     assert two.endswith("Missing: zorro has no value at step3; not run: dyck.")
     assert words.endswith(
-        "Missing: zorro has no value at step3. Checkpoints are not alike: the fit: made with alphas 1 and 2."
+        "Missing: zorro has no value at step3. Differences between checkpoints: the fit: made with alphas 1 and 2."
     )
 
 

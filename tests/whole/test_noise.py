@@ -1,8 +1,7 @@
-"""fMRI that is nothing but noise: nothing is to be found in it.
+"""Check that the analysis finds nothing in fMRI of pure noise.
 
-Each of the tests and intervals that the summary reports is wrong in one of twenty studies by design. Seeds 0 to
-39 were tried when this was written: in seed 31 a transition was claimed, in seed 6 a region. The seeds below are
-the first five.
+Each of the tests and intervals in the summary is wrong in one of twenty studies by design. Seeds 0 to 39 were tried
+when this test was written: seed 31 gave a transition, seed 6 a region. The seeds below are the first five.
 """
 
 import noise
@@ -19,7 +18,7 @@ def test_nothing_is_found_in_noise(seed):
     assert "already" not in words
     last = study["points"].groupby("curve").last()
     assert last.loc["left_minus_right_nested", "low"] < 0 < last.loc["left_minus_right_nested", "high"]
-    # What comes first is lower than the maximum over layers.
+    # The scores with layers chosen on other runs come first, and are lower than the maximum over layers.
     for side in ("left", "right"):
         assert last.loc[f"{side}_nested", "value"] < 0.6 * last.loc[side, "value"]
         assert words.index(f"{last.loc[f'{side}_nested', 'value']:.3f}") < words.index("as published")

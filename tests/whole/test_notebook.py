@@ -1,7 +1,8 @@
-"""The notebook, executed on a small embedded study."""
+"""Execute the notebook on a small embedded study, and check its form."""
 
 import json
 import os
+import re
 
 import nibabel
 import numpy as np
@@ -14,6 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from pipeline.brain.hemispheres import subtract_mirror_voxels
 from pipeline.brain.regions import LANGUAGE_REGIONS
 from pipeline.brain.scores import compute_brain_scores
+from report import results
 
 NOTEBOOK = ROOT / "analyze_results.ipynb"
 FIGURES = [
@@ -41,7 +43,7 @@ def test_figures_and_curve_are_written(small_study):
         assert picture.shape[0] > 500
         assert 0.02 < np.mean(picture[..., :3].min(axis=2) < 0.9) < 0.9  # neither empty nor full
     for folder in (small_study, small_study / "null"):
-        assert "It is no evidence about brains." in (folder / "fig" / "report.html").read_text()
+        assert "It is not evidence about brains." in (folder / "fig" / "report.html").read_text()
     curve = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
     assert list(curve.columns) == [
         *["revision", "tokens", "left", "right", "left_minus_right", "low", "high"],
@@ -56,7 +58,7 @@ def test_figures_and_curve_are_written(small_study):
         assert (curve[f"low{end}"] < curve[f"high{end}"]).all()
         assert curve[f"left_minus_right{end}"].between(curve[f"low{end}"], curve[f"high{end}"]).all()
     assert (curve["left"] > curve["left_nested"]).all()  # the maximum flatters more
-    # Three trained checkpoints are too few for a transition, which is said and no error.
+    # Three trained checkpoints are too few for a transition: a note says so, without an error.
     assert not list((small_study / "fig").glob("small_lm_en_transitions.*"))
     table = pd.read_csv(small_study / "fig" / "small_lm_en_table.csv")
     assert table["curve"].tolist()[:2] == ["left_minus_right_nested", "left_minus_right"]
@@ -91,7 +93,7 @@ def test_figures_and_curve_are_written(small_study):
 
 
 def check_maps(folder):
-    """Maps are of layers chosen on other runs; the published maximum over layers is there, too."""
+    """Check that maps have layers chosen on other runs, and that the published maximum has maps, too."""
     correlations = [
         np.load(folder / "llms_brain_correlations" / f"small_lm_{revision}_runs_en.npz")["correlations"]
         for revision in pd.read_csv(folder / "fig" / "small_lm_en_curves.csv")["revision"]
@@ -105,7 +107,7 @@ def check_maps(folder):
 
 
 def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):
-    """As the published code leaves them: no .npz, so no interval."""
+    """As from the published code: without .npz, and so without intervals."""
     for file in small_study.iterdir():
         if file.name not in {"fig", "llms_brain_correlations"}:
             (tmp_path / file.name).symlink_to(file)
@@ -132,22 +134,45 @@ def test_averages_alone_are_enough(small_study, tmp_path, monkeypatch):
     )
 
 
+def test_a_configuration_chooses_the_study(study_folder, monkeypatch):
+    for variable in ("LTBA_MODEL", "LTBA_LANG", "LTBA_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+    assert results.choose_study() == ("allenai/OLMo-2-1124-7B", "en")
+    monkeypatch.setenv("LTBA_CONFIG", str(ROOT / "config" / "pythia-6.9b.yaml"))
+    assert results.choose_study() == ("EleutherAI/pythia-6.9b", "en")
+    monkeypatch.setenv("LTBA_LANG", "fr")
+    assert results.choose_study() == ("EleutherAI/pythia-6.9b", "fr")
+    monkeypatch.setenv("LTBA_CONFIG", str(ROOT / "config" / "embedded.yaml"))  # its model is a folder of the study
+    (study_folder / "checkpoints" / "small_lm").mkdir(parents=True)
+    assert results.choose_study() == ("small_lm", "fr")
+    monkeypatch.setenv("LTBA_MODEL", "me/model")
+    assert results.choose_study() == ("me/model", "fr")
+
+
+def test_shapes_are_described():
+    whole, averages = np.zeros((25, 9, 26164)), np.zeros((25, 1, 26164))
+    assert results.describe_correlations([whole] * 10) == "10 checkpoints, 25 layers, 9 runs, 26164 voxels"
+    assert results.describe_correlations([whole, averages]) == "2 checkpoints, 25 layers, 1 or 9 runs, 26164 voxels"
+    words = results.describe_scores({"maximum": np.zeros((2, 1, 5))})
+    assert words.startswith("layers at the published maximum: 2 checkpoints, 1 runs, 5 voxels\nonly averages over runs")
+    assert results.describe_tables(points=pd.DataFrame({"x": [1, 2]})) == "points: 2 rows, 1 columns"
+
+
 def test_a_model_that_is_not_there_is_named(small_study, monkeypatch):
     with pytest.raises(CellExecutionError, match="expected fitted checkpoints of me/other in en"):
         execute_notebook(small_study, monkeypatch, LTBA_MODEL="me/other")
 
 
-def test_the_notebook_is_committed_without_outputs_and_with_prose():
+def test_the_notebook_is_committed_without_outputs_in_short_cells_with_prose():
     notebook = json.loads(NOTEBOOK.read_text())
-    kinds = [cell["cell_type"] for cell in notebook["cells"]]
-    assert all(
-        not cell["outputs"] and cell["execution_count"] is None for cell in notebook["cells"] if "outputs" in cell
-    )
-    # Every figure's cell has prose before it, or before the computation that it draws.
-    for number, cell in enumerate(notebook["cells"]):
-        if "figures." in "".join(cell["source"]):
-            assert "markdown" in kinds[number - 2 : number]
-    assert not any("def " in line for cell in notebook["cells"] for line in cell["source"])
+    cells = [(cell["cell_type"], "".join(cell["source"]), cell) for cell in notebook["cells"]]
+    for number, (kind, source, cell) in enumerate(cells):
+        if kind == "code":
+            assert not cell["outputs"] and cell["execution_count"] is None
+            assert cells[number - 1][0] == "markdown", source
+            assert source.count("\n") < 11, source
+            # A function of report/ contains what branches.
+            assert not re.search(r"^(if|else|elif|for|while|def|try)\b", source, re.MULTILINE), source
 
 
 def test_what_the_scripts_ran_on_is_recorded(small_study):

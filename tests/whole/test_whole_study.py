@@ -96,7 +96,7 @@ def test_the_pipeline_recovers_the_known_truth(whole_study):
     assert null_table.loc["left_minus_right_nested", "is_flat"]
     assert printed.count("\nfound: ") == 7
     assert "NOT FOUND" not in printed
-    assert "It is no evidence about brains." in printed
+    assert "It is not evidence about brains." in printed
 
 
 def test_the_story_is_in_the_published_formats(whole_study, monkeypatch):
@@ -183,7 +183,7 @@ def test_new_simulated_studies_say_the_same(whole_study):
     check(results, n_errors=4)
     # The truth does not depend on which studies were drawn, save for the noise of their mean.
     keys = ["listener", "curve", "quantity"]
-    saved, new = (coverage.coverage(table).set_index(keys)["truth"] for table in (read_calibration(), results))
+    saved, new = (coverage.compute_coverage(table).set_index(keys)["truth"] for table in (read_calibration(), results))
     for quantity, distance in [("value", 0.012), ("x0", 0.1)]:
         place = "asymmetric", "left_minus_right", quantity
         assert new[place] == pytest.approx(saved[place], abs=distance)

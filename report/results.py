@@ -1,0 +1,251 @@
+"""Read and tabulate the results of one study for the notebook, and describe them for readers."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.brain.region_differences import compute_region_curves
+from pipeline.brain.regions import make_atlas_regions
+from pipeline.statistics.checkpoints import select_tokens_for_fits
+from pipeline.statistics.resampling import resample_means, resample_normal
+from pipeline.statistics.score_curves import add_scores_alone, describe_scores_alone
+from pipeline.tasks.lm_eval_results import find_tasks_without_bounds, select_headline_rows
+from pipeline.transitions.comparison import TARGETS, compare_curves
+from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
+from pipeline.transitions.tables import tabulate_points
+from report.summary import explain_too_few_checkpoints
+from study.checkpoints import find_fitted_checkpoints
+from study.config import find_model, read_config
+from study.inputs.le_petit_prince import read_atlas
+from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval
+from study.outputs.comparability import find_differences, find_gaps
+from study.outputs.correlations import read_all_correlations
+from study.outputs.same_weights import mark_same_weights
+from study.outputs.tasks import describe_parts, read_acceptability_items, read_benchmark_items
+
+ACCEPTABILITY_COLUMNS = [
+    *["by", "curve", "revision", "tokens", "n_texts", "value", "low", "high", "same_weights_as"],
+]
+
+
+def choose_study():
+    """Return the model and the language that the environment variables choose.
+
+    LTBA_MODEL and LTBA_LANG come first, then the first language and the model of LTBA_CONFIG, a file
+    ``config/*.yaml``, then OLMo-2 7B and English.
+
+    Returns
+    -------
+    model, lang : str
+        The model as on the command line, without a revision. A local model goes by the name of its folder.
+
+    Raises
+    ------
+    InputError
+        LTBA_CONFIG is not a definition of a study.
+    """
+    model, lang = "allenai/OLMo-2-1124-7B", "en"
+    if path := os.environ.get("LTBA_CONFIG"):
+        config = read_config(path)
+        model, lang = find_model(config), config["languages"][0]
+        model = Path(model).name if Path(model).is_dir() else model
+    return os.environ.get("LTBA_MODEL", model), os.environ.get("LTBA_LANG", lang)
+
+
+def read_fits(model, lang):
+    """Read the correlations of all fitted checkpoints.
+
+    Parameters
+    ----------
+    model, lang : str
+
+    Returns
+    -------
+    checkpoints : pandas.DataFrame with columns stem, revision, tokens, same_weights_as
+    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    left_out : list of str
+        A sentence for each reason why checkpoints are left out.
+
+    Raises
+    ------
+    InputError
+        There is not a fitted checkpoint, or a file is damaged.
+    """
+    checkpoints, without_tokens = find_fitted_checkpoints(model, lang)
+    checkpoints, correlations, unfinished = read_all_correlations(checkpoints, lang)
+    left_out = []
+    if without_tokens:
+        left_out.append(f"their training tokens are not known: {' '.join(without_tokens)}")
+    if unfinished:
+        left_out.append(f"they have fewer layers than the rest, and are still being fitted: {' '.join(unfinished)}")
+    return mark_same_weights(checkpoints, correlations, lang), correlations, left_out
+
+
+def collect_notes(model, checkpoints, benchmarks, lang):
+    """Collect notes on gaps in the results, on files of lm_eval, and on differences between checkpoints.
+
+    Parameters
+    ----------
+    model, lang : str
+    checkpoints : pandas.DataFrame
+        As ``read_fits`` returns it.
+    benchmarks : pandas.DataFrame
+        As ``study.outputs.tasks.read_benchmarks`` returns it.
+
+    Returns
+    -------
+    dict from "missing", "lm_eval" and "different" to list of str
+    """
+    return {
+        "missing": find_gaps(model, checkpoints, benchmarks, lang) + describe_parts(model, checkpoints),
+        "lm_eval": describe_lm_eval_files([model]),
+        "different": find_differences(model, checkpoints, lang),
+    }
+
+
+def print_notes(notes):
+    """Print every note of a dict from a heading to a list of notes."""
+    for heading, sentences in notes.items():
+        for sentence in sentences:
+            print(f"{heading}: {sentence}")
+
+
+def describe_correlations(correlations):
+    """Describe the shape of correlations, a list over checkpoints: ``10 checkpoints, 25 layers, 9 runs, 26164 voxels``.
+
+    Where checkpoints have different numbers of runs, both are given.
+    """
+    shapes = [np.shape(checkpoint) for checkpoint in correlations]
+    numbers = [" or ".join(map(str, sorted(set(sizes)))) for sizes in zip(*shapes, strict=True)]
+    axes = [f"{number} {axis}" for number, axis in zip(numbers, ("layers", "runs", "voxels"), strict=True)]
+    return ", ".join([f"{len(shapes)} checkpoints", *axes])
+
+
+def describe_scores(scores):
+    """Describe the shape of brain scores, a line for each choice of layers, with a note where runs are not known."""
+    lines = [
+        f"layers {'chosen on other runs' if choice == 'nested' else 'at the published maximum'}: "
+        f"{values.shape[0]} checkpoints, {values.shape[1]} runs, {values.shape[2]} voxels"
+        for choice, values in scores.items()
+    ]
+    if "nested" not in scores:
+        lines.append(
+            "only averages over runs are known for some checkpoints: layers are the best layers on the scored runs, "
+            "which flatters brain scores, and there are no intervals"
+        )
+    return "\n".join(lines)
+
+
+def describe_curves(curves):
+    """Describe the shape of curves, a dict from name to (curve, resamples): a line for each."""
+    shapes = [(name, *np.shape(resamples)) for name, (_, resamples) in curves.items()]
+    return "\n".join(f"{name}: {n_points} checkpoints, {n} resamples" for name, n, n_points in shapes)
+
+
+def describe_tables(**tables):
+    """Describe the shape of pandas tables by name: ``points: 144 rows, 10 columns``, a line for each."""
+    return "\n".join(f"{name}: {len(table)} rows, {len(table.columns)} columns" for name, table in tables.items())
+
+
+def compute_benchmark_curves(model, checkpoints, benchmarks):
+    """Compute the curve of every benchmark, with resamples.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints, benchmarks : pandas.DataFrame
+        As for ``collect_notes``.
+
+    Returns
+    -------
+    curves : dict from benchmark to (curve, resamples)
+        Of shapes (n_checkpoints,) and (n_resamples, n_checkpoints).
+    unbounded : collection of str
+        Benchmarks whose scores may lie beyond 0 and 1.
+    notes : list of str
+        A sentence for each benchmark with a point that has no interval.
+    """
+    items = read_benchmark_items(model, checkpoints)
+    curves = {benchmark: resample_means(values, groups) for benchmark, (values, groups) in items.items()}
+    lm_eval = read_lm_eval(model, checkpoints["revision"])
+    curves = add_scores_alone(
+        curves | resample_normal(select_headline_rows(lm_eval), checkpoints["revision"]), benchmarks
+    )
+    return curves, find_tasks_without_bounds(lm_eval), describe_scores_alone(curves, checkpoints["revision"])
+
+
+def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded=()):
+    """Compare every benchmark with left minus right, at the checkpoints that have weights of their own.
+
+    Parameters
+    ----------
+    checkpoints : pandas.DataFrame
+        As ``read_fits`` returns it.
+    sides : dict
+        As ``pipeline.brain.curves.compute_brain_curves`` returns it.
+    benchmark_curves : dict
+    lang : str
+    unbounded : collection of str
+        These three as for ``pipeline.transitions.comparison.compare_curves``.
+
+    Returns
+    -------
+    table, resamples
+        As ``compare_curves`` returns them.
+    notes : list of str
+        A sentence where there are too few checkpoints for a fit over training.
+    """
+    tokens = select_tokens_for_fits(checkpoints)
+    n_trained = int((tokens > 0).sum())
+    notes = [explain_too_few_checkpoints(n_trained)] if n_trained < FEWEST_CHECKPOINTS else []
+    targets = {name: sides[name] for name in TARGETS if name in sides}
+    return *compare_curves(tokens, targets | benchmark_curves, lang, unbounded=unbounded), notes
+
+
+def tabulate_acceptability(model, checkpoints, table):
+    """Tabulate the acceptability of generated texts by prompt and by judge.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints : pandas.DataFrame
+        As ``read_fits`` returns it.
+    table : pandas.DataFrame
+        As ``compare_with_asymmetry`` returns it.
+
+    Returns
+    -------
+    pandas.DataFrame with columns ACCEPTABILITY_COLUMNS
+        A row per prompt or judge and checkpoint. Empty where texts have not been generated and judged.
+    """
+    tables = []
+    for by, name, values in read_acceptability_items(model, checkpoints):
+        curve = {name: resample_means(values, np.zeros(values.shape[1]))}
+        n_texts = np.isfinite(values).sum(axis=1)
+        tables.append(tabulate_points(checkpoints, curve, table).assign(by=by, n_texts=n_texts))
+    return pd.concat(tables).filter(ACCEPTABILITY_COLUMNS) if tables else pd.DataFrame(columns=ACCEPTABILITY_COLUMNS)
+
+
+def compute_atlas_curves(checkpoints, scores, mask):
+    """Compute left minus right over training in the regions of the study's own atlas.
+
+    Parameters
+    ----------
+    checkpoints, scores
+        As for ``pipeline.brain.region_differences.compute_region_curves``.
+    mask : nibabel image
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        None where the study folder does not contain an atlas.
+    """
+    atlas = read_atlas()
+    return None if atlas is None else compute_region_curves(checkpoints, scores, make_atlas_regions(mask, atlas))
+
+
+def format_numbers(table):
+    """Return a table with a column per curve and three decimals, for reading."""
+    return table.set_index("curve").T.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
