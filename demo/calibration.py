@@ -41,6 +41,7 @@ from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import make_regressors, trim_and_zscore
 from pipeline.errors import InputError
 from pipeline.models.loading import limit_threads, load_checkpoint
+from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 from pipeline.tasks.minimal_pairs import score_pairs
 from pipeline.transitions.comparison import MEASURES, compare_curves, compute_measures
