@@ -1,7 +1,7 @@
 """Make minimal pairs of arithmetic: ``12 + 7 = 19`` is right, ``12 + 7 = 18`` is wrong.
 
 Two problems with close answers form a match: the answer of each is the foil of its partner. So every number is a foil
-as often as an answer, and a model that only knows the frequencies of numbers has an accuracy of one half.
+as often as an answer, and a model that only uses the frequencies of numbers has an accuracy of one half.
 """
 
 import random
