@@ -2,7 +2,7 @@
 
     python evaluate_linguistic_acceptability.py --classifier yiiino/deberta-v3-large-cola
 
-reads   generated_texts/{model}_{revision}_gen_{prompt}_{sample}.txt   and the .json beside each
+reads   generated_texts/{model}_{revision}_gen_{prompt}_{sample}.txt   and the .json next to each
 writes  generated_texts/{model}_gen_cola.csv   a row per text and classifier: revision, tokens,
                                                prompt, sample, classifier, n_sentences,
                                                mean_probability, share_acceptable

@@ -5,7 +5,7 @@
 reads   llms_activations/{model}_{lang}.lz4, llms_activations/onsets_offsets_{lang}.lz4
         lpp_{lang}_average_subject/average_subject_run-{run}.gz
 writes  llms_brain_correlations/{model}_layer-{layer}_corr_{lang}.gz
-                          joblib: array (n_voxels,), correlation averaged over the left-out runs
+                          joblib: array (n_voxels,), correlation averaged over the held-out runs
         llms_brain_correlations/{model}_runs_{lang}.npz
                           correlations (n_layers, n_runs, n_voxels), alphas (n_layers, n_runs)
 

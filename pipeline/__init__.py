@@ -1,1 +1,1 @@
-"""The science: arrays and tables in, arrays and tables out; nothing prints, reads a setting or knows a folder."""
+"""Turn arrays and tables into arrays and tables: no printing, no settings, no folders of a study."""

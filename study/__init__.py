@@ -1,1 +1,1 @@
-"""The study folder: names, reading, writing, and how an output comes to be."""
+"""Name, read and write the files of a study folder, and make each output once."""

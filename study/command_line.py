@@ -35,7 +35,7 @@ def make_benchmark_parser(doc, benchmark):
 def checkpoint_name(text):
     """Return the name of a model, which becomes part of file names."""
     if not text.strip() or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is no name")
+        raise argparse.ArgumentTypeError(f"expected a name, got {text!r}")
     return text
 
 

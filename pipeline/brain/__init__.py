@@ -1,1 +1,1 @@
-"""Voxels, hemispheres, regions and scores."""
+"""Assign voxels to hemispheres and regions, and compute brain scores."""

@@ -1,4 +1,4 @@
-"""Cross-validate encoding models: choose alpha, and predict held-out samples."""
+"""Choose alpha on held-out samples, and predict held-out samples."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
     Parameters
     ----------
     features : float32 array or tensor of shape (n_samples, n_features)
-        The mean is 0 in each run or group, since there is no intercept.
+        The mean is 0 in each run or group, since the model has no intercept.
     targets : float32 array or tensor of shape (n_samples, n_targets)
         The mean is 0 in each run or group.
     folds : list of folds.Fold

@@ -32,7 +32,7 @@ def get_text_config(model):
 
 
 def get_bos_id(tokenizer):
-    """Return the id of the token that stands before every text: BOS, or EOS where there is no BOS.
+    """Return the id of the token that stands before every text: BOS, or EOS where BOS is missing.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Curves, their resamples and intervals, and the checkpoints that a fit uses."""
+"""Resample curves, compute intervals, and select the checkpoints that a fit uses."""

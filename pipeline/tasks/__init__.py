@@ -1,1 +1,1 @@
-"""Benchmarks of language models."""
+"""Make the items of benchmarks of language models, and score them."""

@@ -1,1 +1,1 @@
-"""From text to words, from words to tokens, from tokens to one vector for each word."""
+"""Align words with text, tokens with words, and compute one vector per word and layer."""

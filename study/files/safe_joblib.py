@@ -21,12 +21,12 @@ from pipeline.errors import InputError, explain_errors
 from study.files.atomic import write_whole
 
 # A small file can stand for more than any memory holds. What people exchange is compressed to a third at
-# best, and what is no array (names, lengths) takes some hundred kilobytes.
+# best, and names and lengths take some hundred kilobytes.
 MOST_EXPANSION = 30  # times the file's size, and MOST_SMALL bytes
 
 MOST_SMALL = 2**26
 
-MOST_PICKLED = 2**22  # bytes, of what is no array
+MOST_PICKLED = 2**22  # bytes of everything but arrays
 
 # How files begin that users have put in the place of arrays; a NIfTI header begins with its own size.
 BEGINNINGS = {
@@ -274,7 +274,7 @@ class _NumberArray(NumpyArrayWrapper):
 
 
 def _number(number_type, content):
-    """A single number of numpy's, from its bytes."""
+    """Return a single number of NumPy from its bytes."""
     (value,) = np.frombuffer(content, dtype=number_type.to_numpy())
     return value.item()
 
