@@ -260,7 +260,7 @@ def test_default_prompts_are_whole_sentences():
         (["--temperature", "0"], "--temperature 0: it must be above 0"),
         (["--n_samples", "0"], "0 is less than 1"),
         (["--max_new_tokens", "500"], "do not fit in the model's context of 128"),
-        (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file, or it is no text in UTF-8"),
+        (["--prompts", "nowhere.txt"], "nowhere.txt: expected a file in UTF-8 with a prompt a line"),
     ],
 )
 def test_what_cannot_be_written_is_told_in_one_line(study_folder, call, tiny_checkpoint, options, message):
@@ -443,14 +443,17 @@ def test_texts_of_someone_else_need_the_name_of_the_model(study_folder, call, ju
     options = ["--device", "cpu", "--classifier", judges / "one"]
     status, _, err = call("evaluate_linguistic_acceptability", *options)
     assert status == 2
-    assert "me_my_lm_step8_gen_3_0.txt: no .json beside it tells which model wrote it: say --model" in err
+    assert (
+        "me_my_lm_step8_gen_3_0.txt: expected a record of the model next to it, got none. Name the model with --model"
+        in err
+    )
     status, _, err = call("evaluate_linguistic_acceptability", *options, "--model", "me/my_lm")
     assert status == 0, err
     assert pd.read_csv(folder / "me_my_lm_gen_cola.csv")["revision"].tolist() == ["step8"]
     (folder / "me_my_lm_step8_gen_4_0.txt").write_text("Something else. Yes.")
     status, _, err = call("evaluate_linguistic_acceptability", *options, "--model", "me/my_lm")
     assert status == 2
-    assert "gen_4_0.txt: it does not begin with its prompt, number 4" in err
+    assert "gen_4_0.txt: expected a text that begins with prompt 4" in err
     assert call("evaluate_linguistic_acceptability", "--folder", study_folder)[2].endswith(
         "generate_texts.py makes them\n"
     )
