@@ -102,8 +102,8 @@ def describe_other_parts(benchmark, names, parts, usual):
     for part in sorted({part for part in parts if part and not is_same_part(part, usual)}, key=repr):
         members = ", ".join(name for name, part_here in zip(names, parts, strict=True) if part_here == part)
         sentences.append(
-            f"{benchmark} is another part at {members} ({describe_size(benchmark, part)}) than in the rest of the curve "
-            f"({describe_size(benchmark, usual)}), and is left out there"
+            f"{benchmark} is another part at {members} ({describe_size(benchmark, part)}) than in the rest of the "
+            f"curve ({describe_size(benchmark, usual)}), and is left out there"
         )
     return sentences
 

@@ -11,8 +11,8 @@ from pipeline.models.generation import PROMPTS
 from study.checkpoints import find_training_tokens
 from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
-from study.paths import checkpoint_stem, describe_study_folder
-from study.records import read_record, record_path
+from study.paths import checkpoint_stem, describe_study_folder, record_path
+from study.records import read_record
 
 
 def read_prompts(path):

@@ -252,7 +252,7 @@ EXTRACTION_FAULTS = {
     ),
     "no column of words": (
         lambda folder: edit_timings(folder, lambda rows: rows.rename(columns={"word": "token"})),
-        r"lppEN_word_information\.csv: expected .*, got 'Unnamed: 0,token,onset,offset,section': there is no word",
+        r"lppEN_word_information\.csv: expected .*, got 'Unnamed: 0,token,onset,offset,section', without word",
     ),
     "an onset that is no number": (
         lambda folder: edit_timings(folder, lambda rows: rows.astype(str).replace({"onset": {"3.0": "soon"}})),
