@@ -14,6 +14,7 @@ from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
+from pipeline.wording import shorten
 from report import check_outputs, inputs, notices, overview
 from study.checkpoints import find_unused_token_rows
 from study.files import images
@@ -266,6 +267,6 @@ def check_tokens_table(results, table):
     if len(rows):
         unused = [f"{model} {revision}".strip() for model, revision in rows[["model", "revision"]].to_numpy()]
         results.warn(
-            f"{tokens_table_path()}: rows of no checkpoint so far: {overview.shorten(unused)}. The model is "
+            f"{tokens_table_path()}: rows of no checkpoint so far: {shorten(unused)}. The model is "
             "its name on the hub, or the name of its folder; the revision is written as in --revision."
         )

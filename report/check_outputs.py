@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, is_same_part
+from pipeline.wording import shorten
 from report import overview
 from study import progress
 from study.checkpoints import find_fitted_checkpoints
@@ -139,7 +140,7 @@ def check_curve(results, model, rows, lang, lm_eval):
     """Check what the notebook reads of a model: its checkpoints, benchmarks and texts."""
     fitted = rows[rows["fit"].isin(FITTED)]
     if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
-        results.warn(f"left out of curves, since their training tokens are not known: {overview.shorten(unknown)}")
+        results.warn(f"left out of curves, since their training tokens are not known: {shorten(unknown)}")
     if fitted["tokens"].notna().any():
         checkpoints, _ = find_fitted_checkpoints(model, lang)
         read_benchmarks(model, checkpoints, lm_eval)

@@ -49,8 +49,6 @@ from study.paths import (
 from study.records import find_changed_input, read_record
 from study.stages import STAGES
 
-MOST_NAMES = 6  # in a message
-
 # ---------------------------------------------------------------- checkpoints
 
 
@@ -388,12 +386,6 @@ def abbreviate_tokens(tokens):
         if scaled >= 1:
             return f"{scaled:g}{letter}" if scaled < 1e5 else f"{scaled:.0f}{letter}"
     return f"{tokens:g}"
-
-
-def shorten(names):
-    """Return names with commas, a few of many."""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def format_json(lang):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from pipeline.tasks.table import BENCHMARKS
+from pipeline.wording import shorten
 from report import overview
 from study.cache import NOTE, read_note
 from study.files.atomic import hidden_path
@@ -217,7 +218,7 @@ def print_to_do(stages, lang):
             print(f"{stem}: its files do not tell which model it is of", file=sys.stderr)
         if waiting:
             needed = "activations" if stage == "fit" else "texts"
-            print(f"{stage}: waits for {needed} of {overview.shorten(waiting)}", file=sys.stderr)
+            print(f"{stage}: waits for {needed} of {shorten(waiting)}", file=sys.stderr)
         for command in commands:
             print(command)
         if not (commands or waiting or without_model):
