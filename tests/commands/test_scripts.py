@@ -244,7 +244,7 @@ EXTRACTION_FAULTS = {
     ),
     "another number of sections": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] < 4]),
-        r"lpp_en_text\.zip has 4 runs, .*lppEN_word_information\.csv 3 sections",
+        r"lppEN_word_information\.csv: expected 4 sections, as .*lpp_en_text\.zip has runs, got 3",
     ),
     "a section left out": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
