@@ -454,9 +454,7 @@ def test_texts_of_someone_else_need_the_name_of_the_model(study_folder, call, ju
     status, _, err = call("evaluate_linguistic_acceptability", *options, "--model", "me/my_lm")
     assert status == 2
     assert "gen_4_0.txt: expected a text that begins with prompt 4" in err
-    assert call("evaluate_linguistic_acceptability", "--folder", study_folder)[2].endswith(
-        "generate_texts.py makes them\n"
-    )
+    assert "generate_texts.py makes them" in call("evaluate_linguistic_acceptability", "--folder", study_folder)[2]
 
 
 def test_a_model_that_is_no_classifier_is_an_error(study_folder, call, tiny_checkpoint):
