@@ -75,7 +75,7 @@ def log_if_unsure(path, model):
     if now and weights.is_same(checkpoint, now) is None:
         before, revision = weights.describe_checkpoint(checkpoint), checkpoint.get("revision") or "main"
         log(
-            f"{path} was made from {before}. {revision} is now {weights.describe_checkpoint(now)}, which cannot be "
+            f"{path} was made from {before}. {revision} is now of {weights.describe_checkpoint(now)}, which cannot be "
             "compared: some of its files are not in the hub's cache"
         )
 

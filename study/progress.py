@@ -11,6 +11,7 @@ class _Lines:
     """Write each bar that tqdm draws as a line of its own to standard error."""
 
     def __init__(self):
+        """Begin without a last line."""
         self.last_line = ""
 
     def write(self, text):

@@ -1,4 +1,4 @@
-"""Write, read and compare the record of how an output was made: ``{output}.json``.
+"""Write and read the record of how an output was made, ``{output}.json``, and compare it with the present.
 
 A record is one JSON object. Records before the given day lack the key.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.checksums import compute_sha256
+from pipeline.wording import join_names
 
 # Files that from_pretrained reads, in its order of preference. The first pattern that matches a file decides.
 WEIGHTS = (
@@ -185,15 +186,6 @@ def group_by_fingerprint(marks):
     order = {name: position for position, name in enumerate(marks)}
     sorted_names = [sorted(names, key=order.__getitem__) for names, _ in groups]
     return sorted(sorted_names, key=lambda names: order[names[0]])
-
-
-def join_names(words):
-    """Return words as an enumeration: ``a``, ``a and b``, ``a, b and c``."""
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
-
-
-# ---------------------------------------------------------------- sentences
 
 
 def describe_same(names, on_record, stems, unfitted):

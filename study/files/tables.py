@@ -192,11 +192,11 @@ def _quotation_error(path, reason, first, last, is_free):
             f"{path}: line {first}: expected cells that end on their own line, got a quotation mark that opens a cell "
             f"and does not close it. {QUOTE_A_MARK}"
         )
-    where = f"line {first}" if first == last else f"lines {first} to {last}"
+    lines = f"line {first}" if first == last else f"lines {first} to {last}"
     got = "a closing mark followed by something else than a comma"
     if "unexpected end" in reason:
         got = "a mark that opens a cell and is not closed by the end of the file"
-    return f"{path}: {where}: expected quotation marks in pairs around a cell, got {got}. {QUOTE_A_MARK}"
+    return f"{path}: {lines}: expected quotation marks in pairs around a cell, got {got}. {QUOTE_A_MARK}"
 
 
 def _read_header(path, text, records):
@@ -236,7 +236,7 @@ def _wanted_columns(path, header, columns, optional):
         got = f"{line[:200]!r}" + (f", separated by {separated}" if separated else "")
         remedy = "Save it with commas, or get it again." if separated else AGAIN
         raise InputError(
-            f"{path}: expected the columns {', '.join(names)}, got {got}: there is no {', '.join(missing)}. {remedy}"
+            f"{path}: expected the columns {', '.join(names)}, got {got}, without {', '.join(missing)}. {remedy}"
         )
     names += [name for name in optional if name in header and name not in names]
     for name in names:
@@ -250,13 +250,13 @@ def _wanted_columns(path, header, columns, optional):
 
 def _refuse_number_of_cells(path, first, last, cells, header):
     """Raise InputError: a record has another number of cells than the header."""
-    where = f"line {first}" if first == last else f"lines {first} to {last}"
+    lines = f"line {first}" if first == last else f"lines {first} to {last}"
     remedy = AGAIN
     if last > first:
         remedy = QUOTE_A_MARK
     elif len(cells) > len(header):
         remedy = "Put a cell that contains a comma in quotation marks, or get the file again."
-    raise InputError(f"{path}: {where}: expected {len(header)} cells, as in the header, got {len(cells)}. {remedy}")
+    raise InputError(f"{path}: {lines}: expected {len(header)} cells, as in the header, got {len(cells)}. {remedy}")
 
 
 def _check_line_breaks(path, first, cells, header, may_break):

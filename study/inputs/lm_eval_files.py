@@ -178,6 +178,7 @@ def list_files(folder, damaged):
     paths, seen = [], set()
 
     def add_sentence(error):
+        """Append a sentence on a folder that cannot be read."""
         damaged.append(
             f"{error.filename}: expected a folder that can be read, got {error.strerror}. Change its rights."
         )

@@ -1,4 +1,4 @@
-"""Read word vectors and word timings as extraction wrote them."""
+"""Read the word vectors and word timings that extraction wrote."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from study.require import require_output
 
 
 def read_onsets_offsets(lang):
-    """Read when the words of each run are heard, from ``onsets_offsets_path``.
+    """Read the onsets and offsets of the words of each run, from ``onsets_offsets_path``.
 
     Returns
     -------
@@ -19,24 +19,24 @@ def read_onsets_offsets(lang):
     Raises
     ------
     InputError
-        The file is missing, damaged, or holds something else.
+        The file is missing or damaged, or contains something else.
     """
     path = require_output(onsets_offsets_path(lang), "extract_llm_activations.py")
     onsets_offsets = read_arrays(path)
     if not isinstance(onsets_offsets, list) or not all(isinstance(times, list | tuple) for times in onsets_offsets):
-        raise InputError(f"{path}: it is not a list over runs; make it with extract_llm_activations.py")
+        raise InputError(f"{path}: expected a list over runs, got another object. Remove it, and extract again.")
     for run, times in enumerate(onsets_offsets):
-        with explain_errors(path, f"run {run} is no (onsets, offsets) in seconds; remove it, and extract again"):
+        with explain_errors(path, f"run {run}: expected (onsets, offsets). Remove it, and extract again."):
             onsets, offsets = map(np.asarray, times)
             if onsets.ndim != 1 or onsets.shape != offsets.shape or {onsets.dtype.kind, offsets.dtype.kind} - set("fi"):
-                raise ValueError("onsets and offsets are no numbers, as many of these as of those")
+                raise ValueError("onsets and offsets are not arrays of numbers of one length")
     return onsets_offsets
 
 
 def read_activations(stem, lang):
     """Read the word vectors of a checkpoint, a run at a time, since all runs may not fit in memory.
 
-    A caller that drops each run before it asks for the next holds one run in memory.
+    A caller that deletes each run before the next keeps one run in memory.
 
     Parameters
     ----------
@@ -45,13 +45,13 @@ def read_activations(stem, lang):
     Yields
     ------
     list over layers of float array of shape (n_words, n_units)
-        As many words as ``read_onsets_offsets`` returns for the run.
+        n_words is the number of onsets that ``read_onsets_offsets`` returns for the run.
 
     Raises
     ------
     InputError
-        The file is missing or damaged, was made from another text or other timings than exist now, or a run has
-        other layers, units or words than expected.
+        The file is missing or damaged, or older than the text or the timings. Or a run has other numbers of layers,
+        units or words than expected.
     """
     story = [text_path(lang), word_timings_path(lang)]
     path = require_output(activations_path(stem, lang), "extract_llm_activations.py", story)
@@ -60,17 +60,21 @@ def read_activations(stem, lang):
     n_layers, n_units = 0, ()  # as in the first run
     for layers in read_array_lists(path):
         if n_read == n_runs:
-            raise InputError(f"{path}: more than the {n_runs} runs of {onsets_offsets_path(lang)}; extract again")
+            raise InputError(
+                f"{path}: expected {n_runs} runs, as in {onsets_offsets_path(lang)}, got more. Extract again."
+            )
         if n_read == 0:
             n_layers, n_units = len(layers), layers[0].shape[-1:]
         expected = (len(onsets_offsets[n_read][0]), *n_units)
         if len(layers) != n_layers or any(layer.shape != expected or layer.dtype.kind != "f" for layer in layers):
             raise InputError(
-                f"{path}: run {n_read} should be {n_layers} layers of float arrays {expected}, as many words as in "
-                f"{onsets_offsets_path(lang).name}; extract again"
+                f"{path}: run {n_read}: expected {n_layers} layers of float arrays {expected}, with the words of "
+                f"{onsets_offsets_path(lang).name}, got others. Extract again."
             )
         n_read += 1
         yield layers
         del layers  # before the next run is read
     if n_read < n_runs:
-        raise InputError(f"{path}: {n_read} runs, but {n_runs} in {onsets_offsets_path(lang)}; extract again")
+        raise InputError(
+            f"{path}: expected {n_runs} runs, as in {onsets_offsets_path(lang)}, got {n_read}. Extract again."
+        )

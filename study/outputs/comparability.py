@@ -1,4 +1,4 @@
-"""Find what keeps the checkpoints of one curve from being compared: other options, other parts, gaps."""
+"""Find differences between the checkpoints of one curve: options, parts of benchmarks, gaps."""
 
 import glob
 import json
@@ -22,17 +22,17 @@ from study.records import find_changed_input, read_record
 
 
 def find_differences(model, checkpoints, lang, lm_eval=None):
-    """In what the checkpoints of one curve were not treated alike.
+    """Find differences in how the checkpoints of one curve were treated.
 
-    Compared are the options on record of fits, activations, benchmarks and texts (of these, the
-    first one), the paradigms and pairs of benchmarks, and how lm_eval was run. A fit that was made of other files
-    than are there now is told too, and what is strange about the weights (see ``describe_weights``).
+    The function compares the options on record of fits, activations, benchmarks and the first text, the paradigms and
+    pairs of benchmarks, and the settings of lm_eval. It also finds fits that are older than their inputs, and
+    weights that are shared (see ``describe_weights``).
 
     Parameters
     ----------
     model, lang : str
     checkpoints : pandas.DataFrame with columns stem, revision, ...
-        As ``fitted_checkpoints`` returns it.
+        As ``find_fitted_checkpoints`` returns it.
     lm_eval : optional
         As ``read_lm_eval_files`` returns it, for callers that have read the files.
 
@@ -49,15 +49,15 @@ def find_differences(model, checkpoints, lang, lm_eval=None):
         parts, usual = read_parts(benchmark, stems)
         sentences += describe_other_parts(benchmark, checkpoints["revision"], parts, usual)
     outputs["texts"] = [generated_text_path(stem, 0, 0, generated_texts_folder()) for stem in stems]
-    for what, paths in outputs.items():
+    for stage, paths in outputs.items():
         records = [record for path in paths if (record := read_record(path).get("parameters"))]
         for name in sorted({name for record in records for name in record} - {"revision"}):
             values = {json.dumps(record.get(name)) for record in records}
             if len(values) > 1:
-                sentences.append(f"{what}: made with {name} {' and '.join(sorted(values))} at different checkpoints")
+                sentences.append(f"{stage}: made with {name} {' and '.join(sorted(values))} at different checkpoints")
     for stem in stems:
         made_from = [activations_path(stem, lang), onsets_offsets_path(lang), *average_subject_files(lang)]
-        # Of a study that was copied here, gigabytes would have to be read to be sure.
+        # Copies do not count: in a study that was copied, gigabytes would have to be read.
         if file := find_changed_input(run_correlations_path(stem, lang), made_from, counts_copies=False):
             sentences.append(f"the fit of {stem} was made from another {file.name}: fit_average_subject.py --overwrite")
     sentences += lm_eval_results.choose_curves(read_lm_eval_runs(model, checkpoints["revision"], lm_eval))[1]
@@ -65,13 +65,13 @@ def find_differences(model, checkpoints, lang, lm_eval=None):
 
 
 def find_gaps(model, checkpoints, benchmarks, lang):
-    """What has not been run yet, and leaves a gap.
+    """Find stages and checkpoints that have not been run yet.
 
     Parameters
     ----------
     model, lang : str
     checkpoints : pandas.DataFrame
-        As ``fitted_checkpoints`` returns it.
+        As ``find_fitted_checkpoints`` returns it.
     benchmarks : pandas.DataFrame
         As ``read_benchmarks`` returns it.
 
@@ -85,9 +85,9 @@ def find_gaps(model, checkpoints, benchmarks, lang):
     waiting = sorted(extracted - {activations_path(stem, lang).name for stem in checkpoints["stem"]})
     if waiting:
         sentences.append(f"extracted and not fitted, or not known how long they were trained: {', '.join(waiting)}")
-    never = [benchmark for benchmark in (*BENCHMARKS, "acceptability") if benchmark not in benchmarks]
-    if never:
-        sentences.append(f"not run for any fitted checkpoint: {', '.join(never)}")
+    missing = [benchmark for benchmark in (*BENCHMARKS, "acceptability") if benchmark not in benchmarks]
+    if missing:
+        sentences.append(f"not run for any fitted checkpoint: {', '.join(missing)}")
     for benchmark in benchmarks:
         gaps = checkpoints["revision"][benchmarks[benchmark].isna().to_numpy()]
         if len(gaps):

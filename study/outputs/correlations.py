@@ -3,18 +3,19 @@
 import numpy as np
 
 from pipeline.errors import InputError, explain_errors
+from pipeline.wording import describe_array
 from study.files.archives import check_member
 from study.files.safe_joblib import read_arrays
 from study.paths import layer_correlations_path, run_correlations_path
 
-MOST_CORRELATIONS = 2**31  # bytes of a checkpoint's
+MOST_CORRELATIONS = 2**31  # bytes of one checkpoint
 
 
 def read_correlations(stem, lang):
-    """Correlations (Pearson's r) of a checkpoint between measured and predicted fMRI.
+    """Read the correlations (Pearson's r) between measured and predicted fMRI of a checkpoint.
 
-    Where there is no ``.npz`` with every left-out run, as from the published code, the averages of
-    the layers are read, and n_runs is 1.
+    The published code writes averages over held-out runs only. Where no ``.npz`` with all held-out runs exists, these
+    averages are read, and n_runs is 1.
 
     Returns
     -------
@@ -23,7 +24,7 @@ def read_correlations(stem, lang):
     Raises
     ------
     InputError
-        There is no file, one is damaged, or layers have different voxels.
+        A file is missing or damaged, or layers have different numbers of voxels.
     """
     path = run_correlations_path(stem, lang)
     if path.exists():
@@ -32,38 +33,40 @@ def read_correlations(stem, lang):
                 check_member(member, MOST_CORRELATIONS)
             correlations = arrays["correlations"]
             if correlations.ndim != 3 or correlations.dtype.kind != "f":
-                raise ValueError(f"correlations are {correlations.dtype} of shape {correlations.shape}")
+                raise ValueError(f"correlations are {describe_array(correlations)}")
             return correlations
     layers: list[np.ndarray] = []
     while (path := layer_correlations_path(stem, len(layers), lang)).is_file():
-        layers.append(read_arrays(path))
-        if not isinstance(layers[-1], np.ndarray) or layers[-1].ndim != 1 or layers[-1].shape != layers[0].shape:
-            shape = getattr(layers[-1], "shape", "of no array")
-            raise InputError(f"{path}: shape {shape} instead of (n_voxels,); make it again")
+        layer = read_arrays(path)
+        if not isinstance(layer, np.ndarray) or layer.ndim != 1 or (layers and layer.shape != layers[0].shape):
+            raise InputError(
+                f"{path}: expected an array of shape (n_voxels,), got {describe_array(layer)}. Make it again."
+            )
+        layers.append(layer)
     if not layers:
-        raise InputError(f"{path} is missing: fit_average_subject.py makes it")
+        raise InputError(f"{path}: expected a file, got none. fit_average_subject.py makes it.")
     return np.stack(layers)[:, None]
 
 
 def read_all_correlations(checkpoints, lang):
-    """Correlations of every checkpoint that is fitted in whole.
+    """Read the correlations of every checkpoint with all layers.
 
     Parameters
     ----------
     checkpoints : pandas.DataFrame
-        As ``fitted_checkpoints`` returns it.
+        As ``find_fitted_checkpoints`` returns it.
     lang : str
 
     Returns
     -------
     checkpoints : pandas.DataFrame
-        Without those that have fewer layers than others: they are still being fitted.
+        Without checkpoints that have fewer layers than the others, and are still being fitted.
     correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
     unfinished : list of str
-        The revisions that were left out.
+        Revisions of these checkpoints.
     """
     correlations = [read_correlations(stem, lang) for stem in checkpoints["stem"]]
-    n_layers = np.array([len(of_checkpoint) for of_checkpoint in correlations])
-    whole = n_layers == n_layers.max()
-    kept = [of_checkpoint for of_checkpoint, is_whole in zip(correlations, whole, strict=True) if is_whole]
-    return checkpoints[whole].reset_index(drop=True), kept, list(checkpoints["revision"][~whole])
+    n_layers = np.array(list(map(len, correlations)))
+    is_whole = n_layers == n_layers.max()
+    complete = [correlations[row] for row in np.flatnonzero(is_whole)]
+    return checkpoints[is_whole].reset_index(drop=True), complete, list(checkpoints["revision"][~is_whole])

@@ -1,4 +1,4 @@
-"""Find checkpoints of a study that have the same weights, by their records and outputs."""
+"""Find checkpoints with the same weights by their records and outputs."""
 
 import contextlib
 import glob
@@ -22,10 +22,10 @@ from study.records import read_record
 
 
 def mark_same_weights(checkpoints, correlations, lang):
-    """Return the table of checkpoints with a column that names others that have the same weights.
+    """Find checkpoints with the same weights, and add them to the table of checkpoints.
 
     Weights are the same if the checksums of their files on record are, or if outputs are equal to the last bit:
-    recorded checksums of activations, log-probabilities of a benchmark's pairs, or correlations in all layers.
+    activations (by recorded checksum), log-probabilities of a benchmark's pairs, or correlations in all layers.
 
     Parameters
     ----------
@@ -38,26 +38,26 @@ def mark_same_weights(checkpoints, correlations, lang):
     Returns
     -------
     pandas.DataFrame with one more column, same_weights_as
-        Revisions of the others, joined by ``, ``. It is empty where a checkpoint has weights of its own.
+        Revisions of the checkpoints with the same weights, joined by ``, ``. It may be empty.
     """
     pairs = zip(checkpoints["stem"], correlations, strict=True)
-    fingerprints = [read_fingerprints(stem, lang, of_stem) for stem, of_stem in pairs]
-    others = find_unfitted_checkpoints(checkpoints, lang)
-    fingerprints += [read_fingerprints(stem, lang) for stem in others["stem"]]
-    every = pd.concat([checkpoints, others])
-    return checkpoints.assign(same_weights_as=mark_equal(every, fingerprints)["same_weights_as"][: len(checkpoints)])
+    fingerprints = [read_fingerprints(stem, lang, values) for stem, values in pairs]
+    unfitted = find_unfitted_checkpoints(checkpoints, lang)
+    fingerprints += [read_fingerprints(stem, lang) for stem in unfitted["stem"]]
+    marked = mark_equal(pd.concat([checkpoints, unfitted]), fingerprints)
+    return checkpoints.assign(same_weights_as=marked["same_weights_as"][: len(checkpoints)])
 
 
 def find_unfitted_checkpoints(checkpoints, lang):
-    """Return what other checkpoints of a model have outputs on record: stem and revision, where tokens are known."""
+    """Find further checkpoints of the model that have records and known training tokens: stem and revision."""
     rows: dict[str, str] = {}
     names = {
         get_name_on_record(stem, {"revision": revision})
         for stem, revision in checkpoints[["stem", "revision"]].itertuples(index=False)
     }
     for name in names:
-        paths = [activations_path(f"{name}_*", lang), *(benchmark_path(f"{name}_*", each) for each in BENCHMARKS)]
-        for pattern in paths:
+        stem = f"{name}_*"
+        for pattern in [activations_path(stem, lang), *(benchmark_path(stem, benchmark) for benchmark in BENCHMARKS)]:
             before, after = pattern.name.split("*")
             for path in pattern.parent.glob(f"{glob.escape(before)}*{after}"):
                 stem = path.name.removesuffix(after)
@@ -65,24 +65,24 @@ def find_unfitted_checkpoints(checkpoints, lang):
                 is_same_model = bool(checkpoint.get("revision")) and get_name_on_record(stem, checkpoint) == name
                 if is_same_model and find_training_tokens(name, checkpoint["revision"]) is not None:
                     rows[stem] = checkpoint["revision"]
-    others = pd.DataFrame(rows.items(), columns=["stem", "revision"])
-    return others[~others["stem"].isin(checkpoints["stem"])]
+    table = pd.DataFrame(rows.items(), columns=["stem", "revision"])
+    return table[~table["stem"].isin(checkpoints["stem"])]
 
 
 def mark_equal(checkpoints, fingerprints):
     """Return the table of checkpoints with the column same_weights_as, from a set of fingerprints for each."""
-    of_stems = dict(zip(checkpoints["stem"], fingerprints, strict=True))
+    fingerprints_by_stem = dict(zip(checkpoints["stem"], fingerprints, strict=True))
     names = name_checkpoints(checkpoints)
-    others = {
-        stem: ", ".join(names[other] for other in group if other != stem)
-        for group in weights.group_by_fingerprint(of_stems)
+    same_weights_as = {
+        stem: ", ".join(names[member] for member in group if member != stem)
+        for group in weights.group_by_fingerprint(fingerprints_by_stem)
         for stem in group
     }
-    return checkpoints.assign(same_weights_as=[others[stem] for stem in checkpoints["stem"]])
+    return checkpoints.assign(same_weights_as=checkpoints["stem"].map(same_weights_as))
 
 
 def read_fingerprints(stem, lang, correlations=None):
-    """Return by what the weights of a checkpoint can be recognised (see ``weights.fingerprints``)."""
+    """Read the fingerprints of a checkpoint's weights (see ``weights.make_fingerprints``)."""
     checksums = {}
     for benchmark in BENCHMARKS:
         pairs = benchmark_pairs_path(stem, benchmark)
@@ -96,19 +96,19 @@ def read_fingerprints(stem, lang, correlations=None):
 
 
 def read_checkpoints(stem):
-    """Return the checkpoint on record of every output of a checkpoint, by path; of texts, the first one's."""
+    """Read the checkpoint on record of every output of a checkpoint, by path; of texts, only of the first."""
     first_text = generated_text_path(stem, 0, 0, generated_texts_folder())
     paths = [path for path in outputs_of_checkpoint(stem) if path.suffix != first_text.suffix]
     checkpoints = {}
     for path in [*paths, first_text]:
-        with contextlib.suppress(InputError):  # a damaged record does not hide the others; --check names it
+        with contextlib.suppress(InputError):  # --check reports damaged records
             if checkpoint := read_record(path).get("checkpoint"):
                 checkpoints[path] = checkpoint
     return checkpoints
 
 
 def describe_weights(checkpoints):
-    """Return what readers must know about the weights of the checkpoints of a model.
+    """Describe weights that checkpoints of a model share, and outputs made from different weights.
 
     Parameters
     ----------
@@ -117,16 +117,16 @@ def describe_weights(checkpoints):
     Returns
     -------
     list of str
-        A sentence for each group of checkpoints of the same weights, for weights that are partly the same, for
-        outputs of one checkpoint that were made of different weights, and for two folders of one name.
+        A sentence for each group of checkpoints with the same weights, for each shared weight file, for outputs of
+        a checkpoint that were made from different weights, and for several folders of one model name.
     """
     on_record = {stem: read_checkpoints(stem) for stem in checkpoints["stem"]}
     names = name_checkpoints(checkpoints)
     together: dict[tuple, list[str]] = {}
     marks = checkpoints["same_weights_as"] if "same_weights_as" in checkpoints else [""] * len(checkpoints)
-    for stem, others in zip(checkpoints["stem"], marks, strict=True):
-        if others:
-            group = f"{names[stem]}, {others}".split(", ")
+    for stem, mark in zip(checkpoints["stem"], marks, strict=True):
+        if mark:
+            group = f"{names[stem]}, {mark}".split(", ")
             together.setdefault(tuple(sorted(group)), []).append(stem)
     same = []
     for names_of_group, stems in together.items():

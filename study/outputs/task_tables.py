@@ -1,4 +1,4 @@
-"""The two tables of a benchmark of minimal pairs: a row per paradigm, and a row per pair."""
+"""Read the two tables of a benchmark of minimal pairs: a row per paradigm, and a row per pair."""
 
 import collections
 import hashlib
@@ -41,7 +41,7 @@ def read_accuracies(path):
 
 
 def read_right(path):
-    """Read which pairs a model has right: those whose good sentence is the more probable one.
+    """Read for each pair whether the model prefers the good sentence.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def read_right(path):
     Returns
     -------
     pandas.Series of float
-        1 for a right pair and 0 for a wrong one or a tie. The index is (paradigm, pair), as strings. Its attribute
-        ``attrs["sentences"]`` is a checksum of the sentences, None where the table lacks them.
+        1 where the good sentence has the higher log-probability, 0 where it has not or they are equal. The index is
+        (paradigm, pair), as strings. ``attrs["sentences"]`` is a checksum of the sentences, or None.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def read_right(path):
 
 
 def _checksum_of_sentences(rows):
-    """Return a checksum of the sentences of pairs, whatever their order, or None where there are none."""
+    """Compute a checksum of the sentences of pairs in any order, or return None where there are no sentences."""
     if not set(SENTENCES) <= set(rows):
         return None
     sentences = sorted(zip(rows["paradigm"], rows["pair"], rows["good"], rows["bad"], strict=True))
@@ -77,19 +77,19 @@ def _checksum_of_sentences(rows):
 
 
 def read_part(path, pairs_path):
-    """Read which paradigms of a benchmark a checkpoint has, and how many pairs of each.
+    """Read the part of a benchmark that a checkpoint has: paradigms and their numbers of pairs.
 
     Parameters
     ----------
     path : pathlib.Path
         The table of paradigms.
     pairs_path : pathlib.Path
-        The table of pairs, which is read where the other is missing or has no column n_pairs.
+        The table of pairs. It is read where the table of paradigms is missing or has no column n_pairs.
 
     Returns
     -------
     tuple of (paradigm, number of pairs) or None
-        A part as ``pipeline.benchmarks`` has it; None where neither table is there.
+        A part as defined in ``pipeline.tasks.table``. None where neither table exists.
 
     Raises
     ------
@@ -109,31 +109,30 @@ def read_part(path, pairs_path):
 
 
 def count_by_paradigm(paradigms):
-    """Return the part that has these paradigms, given for each of its pairs."""
+    """Return the part of a benchmark from the paradigm of each pair."""
     return tuple(sorted(collections.Counter(paradigms).items()))
 
 
 def join_pairs(rights):
-    """Join which pairs several checkpoints have right.
+    """Join the pairs of several checkpoints.
 
     Parameters
     ----------
     rights : list over checkpoints of (path, pandas.Series) or None
-        As ``read_right`` returns the series, and where from; None for a checkpoint without.
+        The series as ``read_right`` returns it from the path. None for a checkpoint without pairs.
 
     Returns
     -------
     values : float array of shape (n_checkpoints, n_pairs)
-        NaN for a checkpoint without.
+        NaN for a checkpoint without pairs.
     paradigms : array of shape (n_pairs,)
 
     Raises
     ------
     InputError
-        Checkpoints have other pairs.
+        Checkpoints have different pairs.
     """
     first_path, first = next(right for right in rights if right is not None)
-    of_first = first.attrs["sentences"]
     values = np.full((len(rights), len(first)), np.nan)
     for row, right in enumerate(rights):
         if right is None:
@@ -146,7 +145,8 @@ def join_pairs(rights):
                     "Make one of them again with --overwrite."
                 )
             series = series.reindex(first.index)  # the same pairs in another order
-        if None not in (of_first, right[1].attrs["sentences"]) and right[1].attrs["sentences"] != of_first:
+        checksums = {table.attrs["sentences"] for table in (first, right[1])} - {None}
+        if len(checksums) > 1:
             raise InputError(
                 f"{path}: expected the sentences of {first_path.name}, got others under the same numbers. "
                 "Make one of them again with --overwrite."

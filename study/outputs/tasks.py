@@ -1,4 +1,4 @@
-"""Read the scores of all benchmarks, and the items that they are made of."""
+"""Read the scores of all benchmarks, and the items from which they are computed."""
 
 from pathlib import Path
 
@@ -14,27 +14,26 @@ from study.paths import acceptability_path, benchmark_pairs_path, benchmark_path
 
 
 def read_benchmarks(model, checkpoints, lm_eval=None):
-    """One score per checkpoint for every benchmark that has been run.
+    """Read one score per checkpoint for every benchmark that has been run.
 
     Parameters
     ----------
     model : str
     checkpoints : pandas.DataFrame with columns stem, revision, ...
-        As ``fitted_checkpoints`` returns it.
+        As ``find_fitted_checkpoints`` returns it.
     lm_eval : optional
         As ``read_lm_eval_files`` returns it, for callers that have read the files.
 
     Returns
     -------
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
-        Accuracies are means over paradigms, acceptability is the mean probability over texts (and
-        over classifiers); NaN where a checkpoint has not been evaluated, or on another part of the
-        benchmark than most (see ``what_differs``).
+        Accuracies are means over paradigms. Acceptability is the mean probability over texts and classifiers. NaN
+        where a checkpoint has not been evaluated, or was evaluated on another part of the benchmark than most.
 
     Raises
     ------
     InputError
-        A table is damaged (see ``read_csv`` and ``numbers``).
+        A table is damaged (see ``read_csv`` and ``parse_numbers``).
     """
     columns = {}
     for benchmark in BENCHMARKS:
@@ -48,12 +47,12 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         table["acceptability"] = read_acceptability(path).groupby("revision")["mean_probability"].mean()
-    of_tasks = lm_eval_results.select_headline(read_lm_eval(model, checkpoints["revision"], lm_eval))
-    return table.join(of_tasks).reset_index(drop=True)
+    lm_eval_scores = lm_eval_results.select_headline(read_lm_eval(model, checkpoints["revision"], lm_eval))
+    return table.join(lm_eval_scores).reset_index(drop=True)
 
 
 def read_parts(benchmark, stems):
-    """Return which part of a benchmark each checkpoint has, and the part that their curve is made of.
+    """Read the part of a benchmark that each checkpoint has, and find the part of most checkpoints.
 
     Parameters
     ----------
@@ -62,9 +61,9 @@ def read_parts(benchmark, stems):
 
     Returns
     -------
-    parts : list over checkpoints of part (see ``pipeline.benchmarks``) or None
+    parts : list over checkpoints of part (see ``pipeline.tasks.table``) or None
     usual : part or None
-        The one that most of them have.
+        The part of most checkpoints, which their curve consists of.
 
     Raises
     ------
@@ -78,21 +77,21 @@ def read_parts(benchmark, stems):
 
 
 def has_usual_part(benchmark, stems):
-    """Return for each checkpoint whether it has the part of a benchmark that most have, a list of bool."""
+    """Return for each checkpoint whether it has the part of most checkpoints, a list of bool."""
     parts, usual = read_parts(benchmark, stems)
     return [part is not None and is_same_part(part, usual) for part in parts]
 
 
 def describe_other_parts(benchmark, names, parts, usual):
-    """Say which checkpoints have another part of a benchmark than most.
+    """Describe the checkpoints that have another part of a benchmark than most.
 
     Parameters
     ----------
     benchmark : str
     names : sequence over checkpoints of str
-        By which they are called in the sentences.
+        Names of the checkpoints in the sentences.
     parts, usual
-        As ``parts_of_checkpoints`` returns them.
+        As ``read_parts`` returns them.
 
     Returns
     -------
@@ -101,27 +100,27 @@ def describe_other_parts(benchmark, names, parts, usual):
     """
     sentences = []
     for part in sorted({part for part in parts if part and not is_same_part(part, usual)}, key=repr):
-        others = ", ".join(name for name, its_part in zip(names, parts, strict=True) if its_part == part)
+        members = ", ".join(name for name, part_here in zip(names, parts, strict=True) if part_here == part)
         sentences.append(
-            f"{benchmark} is another part at {others} ({describe_size(benchmark, part)}) than in the rest of the curve "
-            f"({describe_size(benchmark, usual)}), and is left out there"
+            f"{benchmark} is another part at {members} ({describe_size(benchmark, part)}) than in the rest of the "
+            f"curve ({describe_size(benchmark, usual)}), and is left out there"
         )
     return sentences
 
 
 def describe_parts(model, checkpoints):
-    """Say of which benchmarks a part was run, and which part.
+    """Describe the benchmarks of which only a part was run.
 
     Parameters
     ----------
     model : str
     checkpoints : pandas.DataFrame with columns stem, ...
-        As ``fitted_checkpoints`` returns it.
+        As ``find_fitted_checkpoints`` returns it.
 
     Returns
     -------
     list of str
-        A sentence for each such benchmark, as ``blimp is a part: 4 of 67 paradigms, 800 of 67,000 pairs``.
+        A sentence for each such benchmark: ``blimp is a part: 4 of 67 paradigms, 800 of 67,000 pairs``.
 
     Raises
     ------
@@ -134,20 +133,26 @@ def describe_parts(model, checkpoints):
 
 
 def read_benchmark_items(model, checkpoints):
-    """What every benchmark's score is made of, for resampling.
+    """Read the items of every benchmark, for resampling.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints : pandas.DataFrame with columns stem, revision, ...
+        As ``find_fitted_checkpoints`` returns it.
 
     Returns
     -------
     dict from benchmark to (values, groups)
-        values, array of shape (n_checkpoints, n_items): whether each pair is right, or how acceptable
-        each text is on average over classifiers; NaN where a checkpoint has not been evaluated, or on
-        another part of the benchmark than most.
-        groups, array of shape (n_items,): the paradigm of each pair; texts are one group.
+        values, array of shape (n_checkpoints, n_items): 1 or 0 for each pair (see ``task_tables.read_right``), or the
+        mean acceptability of each text over classifiers. NaN where a checkpoint has not been evaluated, or was
+        evaluated on another part of the benchmark than most.
+        groups, array of shape (n_items,): the paradigm of each pair. All texts are one group.
 
     Raises
     ------
     InputError
-        A table is damaged (see ``read_csv`` and ``numbers``).
+        A table is damaged (see ``read_csv`` and ``parse_numbers``).
     """
     items = {}
     for benchmark in BENCHMARKS:
@@ -157,39 +162,42 @@ def read_benchmark_items(model, checkpoints):
             path = benchmark_pairs_path(stem, benchmark)
             if path.is_file() and is_same_part(parts[row], usual):
                 right = task_tables.read_right(path)
-                # Where its accuracies are of other pairs, --check names both tables.
+                # Where accuracies and pairs do not fit together, --check reports both tables.
                 if is_same_part(task_tables.count_by_paradigm(right.index.get_level_values(0)), usual):
                     rights[row] = path, right
         if any(right is not None for right in rights):
             items[benchmark] = task_tables.join_pairs(rights)
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
-        texts = read_acceptability(path).groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
-        table = texts.unstack("revision").reindex(columns=checkpoints["revision"])
-        # Prompts are not kept apart: a model that has learnt little may write no sentence after one of them.
-        items["acceptability"] = table.to_numpy().T, np.zeros(len(table))
+        values = _average_texts(read_acceptability(path), checkpoints)
+        # Prompts are not separate groups: a model that has learnt little may write no sentence after one of them.
+        items["acceptability"] = values, np.zeros(values.shape[1])
     return items
 
 
+def _average_texts(rows, checkpoints):
+    """Average the acceptability of each text over classifiers, an array of shape (n_checkpoints, n_texts)."""
+    texts = rows.groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
+    return texts.unstack("revision").reindex(columns=checkpoints["revision"]).to_numpy().T
+
+
 def read_acceptability_items(model, checkpoints):
-    """Acceptability of every generated text of every judge, for curves by prompt and by judge.
+    """Read the acceptability of every generated text, for curves by prompt and by classifier.
+
+    Parameters
+    ----------
+    model : str
+    checkpoints : pandas.DataFrame with a column revision
 
     Returns
     -------
-    list of (by, curve, values)
-        by is prompt or judge, curve which one, and values an array of shape (n_checkpoints, n_texts),
-        NaN where there is no text, or no sentence in it. Empty where nothing has been judged.
+    list of (factor, curve, values)
+        factor is ``prompt`` or ``judge``, curve the name of the prompt or classifier. values has shape
+        (n_checkpoints, n_texts), NaN where there is no text, or no sentence in it. Empty where nothing has been judged.
     """
     path = acceptability_path(model, generated_texts_folder())
     if not path.is_file():
         return []
-    table, items = read_acceptability(path), []
-
-    def of_texts(rows):
-        texts = rows.groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
-        return texts.unstack("revision").reindex(columns=checkpoints["revision"]).to_numpy().T
-
-    for prompt, rows in table.groupby("prompt"):
-        items.append(("prompt", f"prompt {int(prompt)}", of_texts(rows)))
-    for classifier, rows in table.groupby("classifier"):
-        items.append(("judge", Path(classifier).name, of_texts(rows)))
-    return items
+    table = read_acceptability(path)
+    by_prompt = [("prompt", f"prompt {int(prompt)}", rows) for prompt, rows in table.groupby("prompt")]
+    by_judge = [("judge", Path(classifier).name, rows) for classifier, rows in table.groupby("classifier")]
+    return [(factor, curve, _average_texts(rows, checkpoints)) for factor, curve, rows in by_prompt + by_judge]

@@ -11,93 +11,104 @@ from pipeline.models.generation import PROMPTS
 from study.checkpoints import find_training_tokens
 from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
-from study.paths import checkpoint_stem, describe_study_folder
-from study.records import read_record, record_path
+from study.paths import checkpoint_stem, describe_study_folder, record_path
+from study.records import read_record
 
 
 def read_prompts(path):
-    """Openings for generated texts, a list of str: the lines of a file that are not empty.
+    """Read the prompts for generated texts: the lines of a file that are not empty.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+
+    Returns
+    -------
+    list of str
 
     Raises
     ------
     InputError
-        The file is missing, no text, or empty.
+        The file is missing, is not text in UTF-8, or contains no prompt.
     """
-    with explain_errors(
-        path, "there is no such file, or it is no text in UTF-8; --prompts names a file with a prompt a line"
-    ):
+    with explain_errors(path, "expected a file in UTF-8 with a prompt a line. Name another with --prompts."):
         prompts = [line for line in decode(path.read_bytes(), path).splitlines() if line.strip()]
     if not prompts:
-        raise InputError(f"{path}: there is no prompt in it; it needs one a line")
+        raise InputError(f"{path}: expected a prompt a line, got no prompt. Name another file with --prompts.")
     return prompts
 
 
 def read_generated_texts(folder, model=None, prompts_path=None):
-    """The texts that generate_texts.py wrote, or texts of the same names that someone else wrote.
+    """Read the texts of generate_texts.py, or texts with the same file names from another source.
 
     Parameters
     ----------
-    folder : Path
+    folder : pathlib.Path
     model : str, optional
-        Only the texts of this model. Texts without a record of how they were made need it, since
-        their names do not tell where the model ends and the revision begins.
-    prompts_path : Path, optional
-        A file with the prompts of texts without a record; by default they are our own.
+        Read only the texts of this model. Texts without a record need it, since their names do not show where the
+        model ends and the revision begins.
+    prompts_path : pathlib.Path, optional
+        The prompts of texts without a record. By default, they are ``generation.PROMPTS``.
 
     Returns
     -------
     pandas.DataFrame with columns model, revision, tokens, prompt, sample, path, prompt_text, text
-        A row per text. revision is empty where there is none, tokens NaN where nothing tells.
+        A row per text. revision may be empty. tokens is NaN where training tokens are not known.
 
     Raises
     ------
     InputError
-        There are no texts, one does not begin with its prompt, or nothing tells which model wrote it.
+        There are no texts, a text does not begin with its prompt, or its model is not known.
     """
-
+    name = model and checkpoint_stem(model)
     rows = []
     for path in sorted(folder.glob("*_gen_*.txt")):
         if not (match := re.fullmatch(r"(.+)_gen_(\d+)_(\d+)\.txt", path.name)):
             continue
         stem, prompt, sample = match[1], int(match[2]), int(match[3])
-        if how := read_record(path).get("parameters"):
-            with explain_errors(record_path(path), "remove it, and say --model"):
-                name, revision, prompt_text = how["model"], how["revision"] or "", how["prompt"]
-                if not all(isinstance(part, str) for part in (name, revision, prompt_text)):
-                    raise ValueError("its model, revision and prompt are no texts")
-        elif model is None:
-            raise InputError(f"{path}: no .json beside it tells which model wrote it: say --model")
-        else:
-            name = checkpoint_stem(model)
-            revision = stem.removeprefix(name).removeprefix("_")
-            prompts = read_prompts(prompts_path) if prompts_path else PROMPTS
-            prompt_text = prompts[prompt] if prompt < len(prompts) else None
-        if model is not None and (name != checkpoint_stem(model) or not stem.startswith(name)):
+        model_name, revision, prompt_text = _identify_text(path, stem, prompt, name, prompts_path)
+        if name is not None and (model_name != name or not stem.startswith(name)):
             continue
-        with explain_errors(path, "it is no text in UTF-8"):
+        with explain_errors(path, "expected text in UTF-8. Make it again."):
             text = decode(path.read_bytes(), path, "Make it again, or save it as UTF-8.")
         if prompt_text is None or not text.startswith(prompt_text):
             raise InputError(
-                f"{path}: it does not begin with its prompt, number {prompt}; --prompts says what that was"
+                f"{path}: expected a text that begins with prompt {prompt}, got another. "
+                "Name the file of prompts with --prompts."
             )
-        tokens = find_training_tokens(name, revision)
-        rows.append((name, revision, np.nan if tokens is None else tokens, prompt, sample, path, prompt_text, text))
+        tokens = find_training_tokens(model_name, revision)
+        tokens = np.nan if tokens is None else tokens
+        rows.append((model_name, revision, tokens, prompt, sample, path, prompt_text, text))
     if not rows:
         raise InputError(
-            f"{folder} holds no texts{f' of {model}' if model else ''} ({describe_study_folder()}): "
-            "generate_texts.py makes them"
+            f"{folder}: expected texts{f' of {model}' if model else ''}, got none. generate_texts.py makes them "
+            f"({describe_study_folder()})."
         )
     return pd.DataFrame(rows, columns="model revision tokens prompt sample path prompt_text text".split())
 
 
+def _identify_text(path, stem, prompt, name, prompts_path):
+    """Return model name, revision and prompt (str or None) of a text, from its record or its file name."""
+    if parameters := read_record(path).get("parameters"):
+        with explain_errors(record_path(path), "expected model, revision and prompt. Remove it, and use --model."):
+            values = parameters["model"], parameters["revision"] or "", parameters["prompt"]
+            if not all(isinstance(value, str) for value in values):
+                raise ValueError("its model, revision and prompt are not texts")
+            return values
+    if name is None:
+        raise InputError(f"{path}: expected a record of the model next to it, got none. Name the model with --model.")
+    prompts = read_prompts(prompts_path) if prompts_path else PROMPTS
+    return name, stem.removeprefix(name).removeprefix("_"), prompts[prompt] if prompt < len(prompts) else None
+
+
 def read_acceptability(path, texts=None):
-    """The table of evaluate_linguistic_acceptability.py.
+    """Read the table of evaluate_linguistic_acceptability.py.
 
     Parameters
     ----------
-    path : Path
+    path : pathlib.Path
     texts : pandas.DataFrame, optional
-        As ``read_generated_texts`` returns them: rows of texts that have changed are left out.
+        As ``read_generated_texts`` returns it. Rows of texts that have changed are left out.
 
     Returns
     -------
@@ -112,7 +123,7 @@ def read_acceptability(path, texts=None):
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])
     for column in ["tokens", "prompt", "sample", *measured]:
-        parse_numbers(table[column][table[column] != ""], path)  # InputError for a cell that is not a number
+        parse_numbers(table[column][table[column] != ""], path)  # only to raise InputError
         table[column] = pd.to_numeric(table[column].replace("", "nan"), errors="coerce")
     if texts is not None:
         before = read_record(path).get("inputs", {})

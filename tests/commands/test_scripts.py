@@ -244,7 +244,7 @@ EXTRACTION_FAULTS = {
     ),
     "another number of sections": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] < 4]),
-        r"lpp_en_text\.zip has 4 runs, .*lppEN_word_information\.csv 3 sections",
+        r"lppEN_word_information\.csv: expected 4 sections, as .*lpp_en_text\.zip has runs, got 3",
     ),
     "a section left out": (
         lambda folder: edit_timings(folder, lambda rows: rows[rows["section"] != 2]),
@@ -252,7 +252,7 @@ EXTRACTION_FAULTS = {
     ),
     "no column of words": (
         lambda folder: edit_timings(folder, lambda rows: rows.rename(columns={"word": "token"})),
-        r"lppEN_word_information\.csv: expected .*, got 'Unnamed: 0,token,onset,offset,section': there is no word",
+        r"lppEN_word_information\.csv: expected .*, got 'Unnamed: 0,token,onset,offset,section', without word",
     ),
     "an onset that is no number": (
         lambda folder: edit_timings(folder, lambda rows: rows.astype(str).replace({"onset": {"3.0": "soon"}})),
@@ -387,18 +387,18 @@ FIT_FAULTS = {
         lambda folder: write_arrays(
             activations_path(STEM, "en"), [[np.ones((7, 32), np.float32)] * 3 for _ in range(4)]
         ),
-        rf"{STEM}_en\.lz4: run 0 should be 3 layers of float arrays \(\d+, 32\)",
+        rf"{STEM}_en\.lz4: run 0: expected 3 layers of float arrays \(\d+, 32\)",
     ),
     "a run of activations too few": (
         lambda folder: write_arrays(activations_path(STEM, "en"), read_arrays(activations_path(STEM, "en"))[:3]),
-        rf"{STEM}_en\.lz4: 3 runs, but 4 in .*onsets_offsets_en\.lz4; extract again",
+        rf"{STEM}_en\.lz4: expected 4 runs, as in .*onsets_offsets_en\.lz4, got 3\. Extract again",
     ),
     "a run of activations too many": (
         lambda folder: write_arrays(
             activations_path(STEM, "en"),
             [run for _ in range(2) for run in read_arrays(activations_path(STEM, "en"))],
         ),
-        rf"{STEM}_en\.lz4: more than the 4 runs of .*onsets_offsets_en\.lz4; extract again",
+        rf"{STEM}_en\.lz4: expected 4 runs, as in .*onsets_offsets_en\.lz4, got more\. Extract again",
     ),
     "activations without layers": (
         lambda folder: write_arrays(activations_path(STEM, "en"), [[], [], [], []]),
@@ -414,7 +414,7 @@ FIT_FAULTS = {
     ),
     "units that differ between runs": (
         lambda folder: change_activations(lambda run, layer, values: values[:, : 32 - (run == 2)]),
-        rf"{STEM}_en\.lz4: run 2 should be 4 layers of float arrays",
+        rf"{STEM}_en\.lz4: run 2: expected 4 layers of float arrays",
     ),
     "complex activations": (
         lambda folder: change_activations(lambda run, layer, values: values.astype(np.complex64)),
@@ -426,7 +426,7 @@ FIT_FAULTS = {
     ),
     "onsets that are words": (
         lambda folder: write_arrays(onsets_offsets_path("en"), [("a", "b")] * 4),
-        r"onsets_offsets_en\.lz4: run 0 is no \(onsets, offsets\)",
+        r"onsets_offsets_en\.lz4: run 0: expected \(onsets, offsets\)",
     ),
     "a file in the place of the output folder": (
         lambda folder: (folder / "llms_brain_correlations").write_text("here"),

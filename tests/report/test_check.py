@@ -272,9 +272,9 @@ FAULTS = {
         r"atlas\.nii\.gz: expected whole numbers, one for each region and 0 elsewhere, got 0\.4",
     ),
     "an atlas that is a folder": (make_folder("atlas.nii.gz"), r"atlas\.nii\.gz is a folder \(expected a file\)"),
-    "an empty blimp/data": (make_folder("blimp/data"), r"blimp/data holds no \.jsonl files"),
-    "a blimp without data": (make_folder("blimp"), r"blimp/data holds no \.jsonl files"),
-    "a Zorro without data": (make_folder("Zorro/sentences"), r"babyberta holds no \.txt files"),
+    "an empty blimp/data": (make_folder("blimp/data"), r"blimp/data: expected \.jsonl files, got none"),
+    "a blimp without data": (make_folder("blimp"), r"blimp/data: expected \.jsonl files, got none"),
+    "a Zorro without data": (make_folder("Zorro/sentences"), r"babyberta: expected \.txt files, got none"),
     "timings that are a folder": (
         make_folder("lppEN_word_information.csv"),
         r"lppEN_word_information\.csv: expected a file, got a folder",

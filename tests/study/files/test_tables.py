@@ -131,8 +131,8 @@ WRONG = {
     "semicolons": ("a;b\n1;2\n", "expected the columns a, b, got 'a;b', separated by semicolons"),
     "semicolons and quotation marks": ('"a";"b"\n1;2\n', "line 1: .*separated by semicolons"),
     "tabs": ("a\tb\n1\t2\n", ".*separated by tabs"),
-    "another column": ("a,c\n1,2\n", "expected the columns a, b, got 'a,c': there is no b"),
-    "a column with a blank": ("a, b\n1,2\n", ".*got 'a, b': there is no b"),
+    "another column": ("a,c\n1,2\n", "expected the columns a, b, got 'a,c', without b"),
+    "a column with a blank": ("a, b\n1,2\n", ".*got 'a, b', without b"),
     "a column twice": ("a,b,a\n1,2,3\n", "expected one column 'a', got 2"),
 }
 

@@ -190,7 +190,7 @@ def write_fits(records):
 
 def test_two_models_of_one_folder_name_are_told(study_folder, call):
     write_fits({1: {"folder": "/a/lm"}, 2: {"folder": "/b/lm"}, 4: {"model": "/a/lm"}, 8: {"files": {"x": "y"}}})
-    sentence = "checkpoints come from 2 folders, /a/lm and /b/lm, which may hold different models of the same name"
+    sentence = "checkpoints come from 2 folders, /a/lm and /b/lm, which may contain different models of the same name"
     printed = call("llm_brain_asym")[1]
     assert sentence in printed.splitlines()[-1]
     assert f"warning: {sentence}" in call("llm_brain_asym", "--check")[1]
