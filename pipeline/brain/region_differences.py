@@ -19,24 +19,22 @@ COLUMNS = (
 def compute_region_curves(checkpoints, scores, regions):
     """Compute left minus right over training in each region.
 
+    low and high are 95 % intervals of single points, from ``compute_p_over_runs``. p tests left minus right against 0,
+    with layers chosen on other runs, at the last checkpoint with weights of its own. p_holm is corrected for the number
+    of regions (Holm 1979). Both are NaN at the earlier checkpoints, and where only averages over runs are known.
+
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens, and same_weights_as where it is known.
-    scores : dict
-        As ``curves.compute_scores`` returns it.
-    regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
-        Regions are omitted where a side has no voxel with a score.
+    checkpoints : pandas.DataFrame with columns revision and tokens, and same_weights_as where it is known
+    scores : dict, as ``curves.compute_scores`` returns it
+    regions : dict from name to (left, right), bool arrays (n_voxels,). Regions are omitted where a side has no voxel
+        with a score.
 
     Returns
     -------
-    pandas.DataFrame with a row per region and checkpoint
-        region, revision, tokens, left, right, left_minus_right, low and high. The same five with "_nested" where
-        runs are known. n_left and n_right are the voxels with a score on either side, reliable or not. p, p_holm,
-        and same_weights_as where the checkpoints have it. low and high are 95 % intervals of single points, from
-        ``compute_p_over_runs``. p tests left minus right against 0, with layers chosen on other runs, at the last
-        checkpoint with weights of its own. p_holm is corrected for the number of regions (Holm 1979). Both are
-        NaN at the earlier checkpoints, and where only averages over runs are known.
+    pandas.DataFrame with a row per region and checkpoint: region, revision, tokens, left, right, left_minus_right, low
+        and high. The same five with "_nested" where runs are known. n_left and n_right are the voxels with a score on
+        either side, reliable or not. p, p_holm, and same_weights_as where the checkpoints have it.
     """
     last = find_last_to_report(checkpoints)
     is_known = np.all([np.isfinite(values).all(axis=(0, 1)) for values in scores.values()], axis=0)
@@ -75,14 +73,8 @@ def compute_p_over_runs(values):
     Machine Learning 52) correct for it with the variance (1 / n + n_test / n_train) s^2, here
     (1 / n + 1 / (n - 1)) s^2, which is about twice too. The distribution is t with n - 1 degrees of freedom.
 
-    Parameters
-    ----------
-    values : array of shape (..., n_runs)
-
-    Returns
-    -------
-    mean, low, high, p : arrays of shape (...)
-        low, high and p (two-sided) are NaN with a single run.
+    From values (..., n_runs), return mean, low, high and p (two-sided), arrays (...). The last three are NaN with a
+    single run.
     """
     n_runs, mean = values.shape[-1], values.mean(axis=-1, dtype=float)
     if n_runs < 2:
@@ -94,18 +86,10 @@ def compute_p_over_runs(values):
 
 
 def correct_holm(p_values):
-    """Correct p-values for their number, to control the family-wise error rate.
+    """Correct p-values (n,) for their number, to control the family-wise error rate. NaN does not count.
 
-    Parameters
-    ----------
-    p_values : array of shape (n,)
-        NaN does not count.
-
-    Returns
-    -------
-    array of shape (n,)
-        By the step-down method of Holm (1979): the smallest p-value times n, the next times n - 1, and so on.
-        They increase with the p-values, up to 1.
+    By the step-down method of Holm (1979): the smallest p-value times n, the next times n - 1, and so on. They
+    increase with the p-values, up to 1.
     """
     p_values = np.asarray(p_values, dtype=float)
     corrected, known = np.full(p_values.shape, np.nan), np.flatnonzero(np.isfinite(p_values))
@@ -116,18 +100,7 @@ def correct_holm(p_values):
 
 
 def select_largest(curves, number=12):
-    """Return the rows of the regions with the largest difference at the last checkpoint, for a figure.
-
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        As ``compute_region_curves`` returns it.
-    number : int
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
+    """Return the rows of ``compute_region_curves`` for the regions with the largest differences at the last checkpoint."""
     name = pick_difference_column(curves)
     sizes = curves.groupby("region")[name].last().abs()
     return curves[curves["region"].isin(sizes.nlargest(number).index)]

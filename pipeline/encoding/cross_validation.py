@@ -20,28 +20,23 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 
     Parameters
     ----------
-    features : float32 array or tensor of shape (n_samples, n_features)
-        The mean is 0 in each run or group, since the model has no intercept.
-    targets : float32 array or tensor of shape (n_samples, n_targets)
-        The mean is 0 in each run or group.
+    features : float32 array or tensor (n_samples, n_features), mean 0 in each run or group: there is no intercept
+    targets : float32 array or tensor (n_samples, n_targets), mean 0 in each run or group
     folds : list of folds.Fold
     alphas : sequence of n_alphas float
-    alpha_per : {"all", "target"}
-        Choose one alpha for all targets, by the mean correlation over targets; or one alpha for each target.
-    device : str or torch.device, optional
-        The device on which PyTorch computes. The default is NumPy on the CPU. Products of features are computed in
-        float64, products with targets in float32.
+    alpha_per : "all", to choose one alpha by the mean correlation over targets, or "target", for one alpha per target
+    device : str or torch.device on which PyTorch computes; by default, NumPy on the CPU. Products of features are
+        computed in float64, products with targets in float32.
 
     Returns
     -------
-    correlations : float32 array of shape (n_folds, n_targets)
-        Pearson's r between measured and predicted test samples; NaN for a target that is constant there.
-    chosen : float64 array of shape (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
+    correlations : float32 array (n_folds, n_targets), Pearson's r between measured and predicted test samples; NaN for
+        a target that is constant there
+    chosen : float64 array (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
 
     Raises
     ------
-    InputError
-        No feature or no target varies in the test samples of a fold, or an alpha is too small for float64.
+    InputError : no feature or target varies in the test samples of a fold, or an alpha is too small for float64
     """
     if alpha_per not in ("all", "target"):
         raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')

@@ -46,7 +46,7 @@ def compute_inner_products(x, parts, by_features):
 
     Parameters
     ----------
-    x : float32 array or tensor of shape (n_samples, n_features)
+    x : float32 array or tensor (n_samples, n_features)
     parts : list over parts of slice or int array
     by_features : bool
 
@@ -70,21 +70,19 @@ def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
 
     Parameters
     ----------
-    gram : float64 array of shape (n_samples, n_samples)
-        K.
-    x : array of shape (n_samples, n_features)
+    gram : float64 array (n_samples, n_samples), K
+    x : array (n_samples, n_features)
     parts : list over parts of slice or int array
     splits : list of Split
     alphas_of_splits : list over splits of list of float
 
     Returns
     -------
-    list over splits of float32 array of shape (n_alphas, n_predicted, n_training)
+    list over splits of float32 array (n_alphas, n_predicted, n_training)
 
     Raises
     ------
-    InputError
-        An alpha is too small for float64.
+    InputError : an alpha is too small for float64
     """
     xp = array_module(gram)
     weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
@@ -110,19 +108,12 @@ def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
 
     Parameters
     ----------
-    squares : list over parts of float64 array of shape (n_features, n_features)
-        X'X of each part.
-    x, parts, splits, alphas_of_splits
-        As ``compute_sample_weights`` takes them.
+    squares : list over parts of float64 array (n_features, n_features), X'X of each part
+    x, parts, splits, alphas_of_splits : as for ``compute_sample_weights``, with the same InputError
 
     Returns
     -------
-    list over splits of float32 array of shape (n_alphas, n_predicted, n_features)
-
-    Raises
-    ------
-    InputError
-        An alpha is too small for float64.
+    list over splits of float32 array (n_alphas, n_predicted, n_features)
     """
     xp, weights = array_module(x), []
     for split, alphas in zip(splits, alphas_of_splits, strict=True):
@@ -139,20 +130,18 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
 
     Parameters
     ----------
-    weights : list over splits of array of shape (n_alphas, n_predicted, n_weighed)
-        As ``compute_feature_weights`` or ``compute_sample_weights`` returns them.
-    x : array of shape (n_samples, n_features)
-    y : array of shape (n_samples, n_targets)
+    weights : list over splits of array (n_alphas, n_predicted, n_weighed), from ``compute_feature_weights`` or
+        ``compute_sample_weights``
+    x, y : array (n_samples, n_features) and (n_samples, n_targets)
     parts : list over parts of slice or int array
     splits : list of Split
-    by_features : bool
-        True if the weights are from ``compute_feature_weights``.
-    choices : list over splits of int array of shape (n_targets,), optional
-        The index of the alpha that predicts each target. By default, each alpha predicts all targets.
+    by_features : bool, True if the weights are from ``compute_feature_weights``
+    choices : list over splits of int array (n_targets,), the index of the alpha that predicts each target. By default,
+        each alpha predicts all targets.
 
     Returns
     -------
-    list over splits of float32 NumPy array of shape (n_alphas, n_targets), or (n_targets,) with choices
+    list over splits of float32 NumPy array (n_alphas, n_targets), or (n_targets,) with choices
     """
     n_targets = y.shape[1]
     # Pearson's r subtracts the mean of the predictions over samples.

@@ -1,4 +1,8 @@
-"""Draw the figures of the notebook that show parts of the brain, and layers of the model."""
+"""Draw the figures of the notebook that show parts of the brain, and layers of the model.
+
+Each function returns a matplotlib Figure. The voxels of a ``mask_image`` (nibabel) in C order are the columns of every
+voxel array.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -32,16 +36,8 @@ from report.figures.drawing import (
 def draw_regions(curves, title):
     """Draw left minus right over training in each region, with 95 % intervals, all on the same scale.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        As ``region_differences.compute_region_curves`` returns it. Layers are chosen on other runs where
-        runs are known.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``curves`` is the pandas.DataFrame of ``region_differences.compute_region_curves``. Layers are chosen on other runs
+    where runs are known.
     """
     regions = list(curves["region"].unique())
     figure, panels = make_grid(len(regions), 4, 1.6, format_title(title, curves), sharey=True)
@@ -64,15 +60,7 @@ def draw_regions(curves, title):
 def draw_layers(layers, title):
     """Draw either hemisphere at every layer of the last checkpoint, and left minus right at all checkpoints.
 
-    Parameters
-    ----------
-    layers : pandas.DataFrame
-        As ``scores.compute_layer_curves`` returns it.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``layers`` is the pandas.DataFrame of ``scores.compute_layer_curves``.
     """
     figure, panels = make_grid(2, 2, 2.8, format_title(title, layers))
     tokens = sorted(layers["tokens"].unique())
@@ -110,18 +98,10 @@ def draw_difference(differences, is_drawn, mask_image, label):
 
     Parameters
     ----------
-    differences : array of shape (n_voxels,)
-        NaN is left blank.
-    is_drawn : bool array of shape (n_voxels,)
-        The voxels that are drawn.
+    differences : array (n_voxels,); NaN is left blank
+    is_drawn : bool array (n_voxels,), the voxels that are drawn
     mask_image : nibabel image
-        Its voxels in C order are those of the differences.
-    label : str
-        Meaning of the colours.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    label : str, the meaning of the colours
     """
     differences = np.where(is_drawn, differences, np.nan)
     largest = np.nanmax(np.abs(differences), initial=0) or 0.01
@@ -134,17 +114,7 @@ def draw_difference(differences, is_drawn, mask_image, label):
 def draw_emergence(log_tokens, mask_image, title):
     """Draw when the difference between mirrored voxels has risen by half, in a glass brain.
 
-    Parameters
-    ----------
-    log_tokens : array of shape (n_voxels,)
-        log10 of training tokens; NaN is left blank, and not all are NaN.
-    mask_image : nibabel image
-        Its voxels in C order are those of the map.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``log_tokens`` is an array (n_voxels,), log10 of training tokens; NaN is left blank, and not all are NaN.
     """
     lowest, highest = np.nanmin(log_tokens), np.nanmax(log_tokens)
     limits = (lowest, highest) if highest - lowest > 0.02 else (lowest - 0.01, highest + 0.01)
@@ -164,18 +134,11 @@ def draw_training(scores, checkpoints, mask_image, title, most=5):
 
     Parameters
     ----------
-    scores : array of shape (n_checkpoints, n_voxels)
-        Pearson's r; NaN is left blank.
-    checkpoints : pandas.DataFrame
-        With the column tokens, and same_weights_as where it is known.
+    scores : array (n_checkpoints, n_voxels), Pearson's r; NaN is left blank
+    checkpoints : pandas.DataFrame with the column tokens, and same_weights_as where it is known
     mask_image : nibabel image
     title : str
-    most : int
-        Number of checkpoints that are drawn.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    most : int, the number of checkpoints that are drawn
     """
     shown = np.unique(np.linspace(0, len(scores) - 1, most).round().astype(int))
     height = 1 / (len(shown) + 0.4)  # of a row, in shares of the figure; the title takes the rest

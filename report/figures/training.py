@@ -1,8 +1,8 @@
-"""Draw the figures of the notebook that show curves over training; each function returns a figure.
+"""Draw the figures of the notebook that show curves over training; each function returns a matplotlib Figure.
 
-Most functions draw ``points``, a table with a row for each curve and checkpoint, as
-``transitions.tables.tabulate_points`` returns it. The notebook saves this table, so that every value in
-a figure is also in a file.
+Most functions draw ``points``, the pandas.DataFrame of ``transitions.tables.tabulate_points`` with a row for each curve
+and checkpoint. The notebook saves this table, so that every value in a figure is also in a file. ``table`` is the
+pandas.DataFrame of ``transitions.comparison.compare_curves``.
 """
 
 import matplotlib.pyplot as plt
@@ -37,15 +37,7 @@ from report.figures.drawing import (
 def draw_brain_scores(points, title):
     """Draw the mean brain score of each hemisphere over training, with 95 % intervals.
 
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With the curves left and right, and left_nested and right_nested where runs are known.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``points`` has the curves left and right, and left_nested and right_nested where runs are known.
     """
     figure, axes = make_panel(format_title(title, points))
     sides = [("left", LEFT_COLOUR, LIGHT_LEFT, "o"), ("right", RIGHT_COLOUR, LIGHT_RIGHT, "s")]
@@ -67,15 +59,7 @@ def draw_brain_scores(points, title):
 def draw_asymmetry(points, title):
     """Draw left minus right over training, with its 95 % interval, for both choices of layers.
 
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With the curves left_minus_right and, where runs are known, left_minus_right_nested.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``points`` has the curves left_minus_right and, where runs are known, left_minus_right_nested.
     """
     figure, axes = make_panel(format_title(title, points))
     axes.axhline(0, color="0.6", linewidth=0.8)
@@ -95,21 +79,9 @@ def draw_asymmetry(points, title):
 def draw_benchmarks(points, table, title):
     """Draw each benchmark over training, a panel each, over left minus right, with 95 % intervals.
 
-    Each curve is scaled from its first plateau (0) to its last plateau (1). Without a transition, 0 is the
-    mean of a benchmark and 1 is a perfect score; left minus right is then not drawn. A benchmark that is not
-    fitted is drawn without scaling.
-
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With columns scaled, scaled_low and scaled_high, and the curves of the table.
-    table : pandas.DataFrame
-        As ``transitions.comparison.compare_curves`` returns it.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Each curve is scaled from its first plateau (0) to its last plateau (1). Without a transition, 0 is the mean of a
+    benchmark and 1 is a perfect score; left minus right is then not drawn. A benchmark that is not fitted is drawn
+    without scaling. ``points`` has columns scaled, scaled_low and scaled_high, and the curves of the table.
     """
     target = table["curve"].iloc[0]
     benchmarks = table[~table["curve"].isin(TARGETS)].to_dict("records")
@@ -160,15 +132,7 @@ def _write_remark(row):
 def draw_acceptability(points, title):
     """Draw the acceptability of generated texts over training: by prompt, and by judge.
 
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With columns by (prompt or judge), curve (name of the prompt or judge), tokens, value, low and high.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``points`` has columns by (prompt or judge), curve (name of the prompt or judge), tokens, value, low and high.
     """
     figure, panels = make_grid(2, 2, 2.6, format_title(title, points))
     for axes, (by, curves) in zip(panels, points.groupby("by", sort=False), strict=False):
@@ -188,17 +152,8 @@ def draw_acceptability(points, title):
 def draw_transitions(table, title):
     """Draw when each curve rises and how sharply, and how each benchmark goes with left minus right.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As ``transitions.comparison.compare_curves`` returns it. Where no transition is shown, words replace
-        the midpoint. A midpoint that is a bound is hollow, with an arrow to the side on which the true
-        midpoint may lie.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Where no transition is shown, words replace the midpoint. A midpoint that is a bound is hollow, with an arrow to the
+    side on which the true midpoint may lie.
     """
     measures = {
         "x0": "midpoint x0\n(log10 training tokens)",
@@ -263,17 +218,9 @@ def name_curve(curve, target):
 def draw_comparison(curves, tables):
     """Draw left minus right of several models and languages over training, and when each rises.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        The curves files of all, with a column family (model and language).
-    tables : pandas.DataFrame
-        Their tables of transitions, likewise.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Layers are chosen on other runs where a family has such curves, else the best layer is drawn.
+    ``curves`` contains the curves files of all, and ``tables`` their tables of transitions, as pandas.DataFrames with a
+    column family (model and language). Layers are chosen on other runs where a family has such curves, else the best
+    layer is drawn.
     """
     figure, panels = make_grid(2, 2, 2.6, format_title("", curves))
     families = list(curves["family"].unique())
