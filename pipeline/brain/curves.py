@@ -13,7 +13,7 @@ fits that hold out two runs at a time.
 
 import numpy as np
 
-from pipeline.brain.scores import compute_brain_scores, compute_side_curves
+from pipeline.brain.scores import add_checkpoints, compute_brain_scores, compute_side_curves
 from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 
@@ -81,11 +81,3 @@ def tabulate_asymmetry(checkpoints, curves):
             low, high = compute_interval(*curves[f"left_minus_right{suffix}"])
             columns |= {f"low{suffix}": low, f"high{suffix}": high}
     return add_checkpoints(checkpoints, columns)
-
-
-def add_checkpoints(checkpoints, columns):
-    """Insert columns between tokens and same_weights_as of the checkpoints."""
-    table = checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
-    if "same_weights_as" in checkpoints:
-        table["same_weights_as"] = checkpoints["same_weights_as"].to_numpy()
-    return table

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from pipeline.brain.curves import add_checkpoints
 from pipeline.brain.hemispheres import average_sides
+from pipeline.brain.scores import add_checkpoints
 from pipeline.statistics.checkpoints import find_last_to_report
 from pipeline.statistics.intervals import TAIL
 
@@ -46,15 +46,12 @@ def compute_region_curves(checkpoints, scores, regions):
         columns = {"region": name, "n_left": left.sum(), "n_right": right.sum(), "p": np.nan}
         for choice, suffix in [("maximum", ""), ("nested", "_nested")]:
             if choice in scores:
-                sides = average_sides(scores[choice], left, right)  # each of shape (n_checkpoints, n_runs)
-                estimate, low, high, p = compute_p_over_runs(sides[0] - sides[1])
-                columns |= {
-                    f"left{suffix}": sides[0].mean(axis=1),
-                    f"right{suffix}": sides[1].mean(axis=1),
-                    f"left_minus_right{suffix}": estimate,
-                    **{f"low{suffix}": low, f"high{suffix}": high},
-                    "p": np.where(checkpoints["tokens"] == last, p, np.nan),
-                }
+                lefts, rights = average_sides(scores[choice], left, right)  # (n_checkpoints, n_runs)
+                estimate, low, high, p = compute_p_over_runs(lefts - rights)
+                names = [f"{column}{suffix}" for column in ("left", "right", "left_minus_right", "low", "high")]
+                values = lefts.mean(axis=1), rights.mean(axis=1), estimate, low, high
+                columns |= dict(zip(names, values, strict=True))
+                columns["p"] = np.where(checkpoints["tokens"] == last, p, np.nan)
         tables.append(add_checkpoints(checkpoints, columns))
     curves = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     curves["p_holm"] = correct_holm(curves["p"])
@@ -100,7 +97,7 @@ def correct_holm(p_values):
 
 
 def select_largest(curves, number=12):
-    """Return the rows of ``compute_region_curves`` for the regions with the largest differences at the last checkpoint."""
+    """Return the rows of ``compute_region_curves`` of the regions with the largest last differences, for a figure."""
     name = pick_difference_column(curves)
     sizes = curves.groupby("region")[name].last().abs()
     return curves[curves["region"].isin(sizes.nlargest(number).index)]

@@ -133,13 +133,16 @@ def compute_layer_curves(checkpoints, correlations, left, right):
         left_minus_right, and same_weights_as where the checkpoints have it
     """
     tables = []
-    for checkpoint, layers in zip(checkpoints.itertuples(), correlations, strict=True):
+    for row, layers in zip(range(len(checkpoints)), correlations, strict=True):
         lefts, rights = average_sides(layers.mean(axis=1), left, right)  # (n_layers,)
-        columns = {"left": lefts, "right": rights, "left_minus_right": lefts - rights}
-        table = pd.DataFrame({"layer": np.arange(len(lefts))} | columns)
-        table.insert(0, "revision", checkpoint.revision)
-        table.insert(1, "tokens", checkpoint.tokens)
-        if "same_weights_as" in checkpoints:
-            table["same_weights_as"] = checkpoint.same_weights_as
-        tables.append(table)
+        columns = {"layer": np.arange(len(lefts)), "left": lefts, "right": rights, "left_minus_right": lefts - rights}
+        tables.append(add_checkpoints(checkpoints.iloc[[row] * len(lefts)], columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def add_checkpoints(checkpoints, columns):
+    """Insert columns between tokens and same_weights_as of the checkpoints."""
+    table = checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
+    if "same_weights_as" in checkpoints:
+        table["same_weights_as"] = checkpoints["same_weights_as"].to_numpy()
+    return table

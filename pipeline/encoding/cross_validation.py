@@ -42,27 +42,25 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
         raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
     x, y = as_float32(features, device), as_float32(targets, device)
     _check_folds(x, y, folds)
-    parts = [_as_slice(samples) for samples in split_into_parts(folds, len(x))]
     n_samples, n_features = x.shape
+    parts = [_as_slice(samples) for samples in split_into_parts(folds, n_samples)]
     by_features = ridge.is_cheaper_by_features(n_samples, n_features, alphas)
     products = ridge.compute_inner_products(x, parts, by_features)
     compute_weights = ridge.compute_feature_weights if by_features else ridge.compute_sample_weights
 
-    splits = [_split(fold.validation, fold.inner_training, parts, len(x)) for fold in folds]
-    weights = compute_weights(products, x, parts, splits, [list(alphas)] * len(folds))
-    scores = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)  # folds of (n_alphas, n_targets)
-    del weights
+    def predict(splits, alphas_of_splits, choices=None):
+        weights = compute_weights(products, x, parts, splits, alphas_of_splits)
+        return ridge.correlate_predictions(weights, x, y, parts, splits, by_features, choices)
 
-    splits = [_split(fold.test, fold.training, parts, len(x)) for fold in folds]
+    splits = [_split(fold.validation, fold.inner_training, parts, n_samples) for fold in folds]
+    scores = predict(splits, [list(alphas)] * len(folds))  # folds of (n_alphas, n_targets)
+    splits = [_split(fold.test, fold.training, parts, n_samples) for fold in folds]
     if alpha_per == "all":
         chosen = [alphas[int(np.nanmean(score, axis=1).argmax())] for score in scores]
-        weights = compute_weights(products, x, parts, splits, [[alpha] for alpha in chosen])
-        correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)
-        return np.concat(correlations), np.array(chosen)
+        return np.concat(predict(splits, [[alpha] for alpha in chosen])), np.array(chosen)
     best = [np.where(np.isnan(score), -np.inf, score).argmax(axis=0) for score in scores]  # folds of (n_targets,)
     used, choices = zip(*(np.unique(numbers, return_inverse=True) for numbers in best), strict=True)
-    weights = compute_weights(products, x, parts, splits, [[alphas[number] for number in fold] for fold in used])
-    correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features, choices)
+    correlations = predict(splits, [[alphas[number] for number in fold] for fold in used], choices)
     return np.stack(correlations), np.array([[alphas[number] for number in numbers] for numbers in best])
 
 

@@ -64,7 +64,8 @@ def hold_out_groups(groups, n_folds=None):
     for fold in range(n_folds):
         validation = 1 if fold == 0 else 0
         is_test, is_validation = fold_of_sample == fold, fold_of_sample == validation
-        folds.append(_fold(is_test, is_validation, ~(is_test | is_validation), ~is_test))
+        masks = is_test, is_validation, ~(is_test | is_validation), ~is_test
+        folds.append(Fold(*map(np.flatnonzero, masks)))
     return folds
 
 
@@ -98,13 +99,9 @@ def hold_out_blocks(n_samples, n_folds, gap):
         validation_block = 1 if block == 0 else 0
         near_test, near_validation = is_within(block, gap), is_within(validation_block, gap)
         is_validation = is_within(validation_block, 0) & ~near_test
-        folds.append(_fold(is_within(block, 0), is_validation, ~(near_test | near_validation), ~near_test))
+        masks = is_within(block, 0), is_validation, ~(near_test | near_validation), ~near_test
+        folds.append(Fold(*map(np.flatnonzero, masks)))
     return folds
-
-
-def _fold(*masks):
-    """Return a fold from its four masks over samples."""
-    return Fold(*map(np.flatnonzero, masks))
 
 
 def split_into_parts(folds, n_samples):

@@ -143,7 +143,7 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
     -------
     list over splits of float32 NumPy array (n_alphas, n_targets), or (n_targets,) with choices
     """
-    n_targets = y.shape[1]
+    n_targets, concat = y.shape[1], array_module(y).concat
     # Pearson's r subtracts the mean of the predictions over samples.
     weights = [split_weights - split_weights.mean(axis=1, keepdims=True) for split_weights in weights]
     shapes = [(n_targets,) if choices else (len(split_weights), n_targets) for split_weights in weights]
@@ -153,8 +153,9 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
         measured = [y[samples, block] for samples in parts]
         sums = [x[samples].T @ part for samples, part in zip(parts, measured, strict=True)] if by_features else measured
         for number, split in enumerate(splits):
-            weighed = _sum_up(sums, split, by_features)  # (n_weighed, n_block)
-            held_out = array_module(y).concat([measured[part] for part in split.predicted])
+            training = [sums[part] for part in training_parts(split, parts)]
+            weighed = sum(training) if by_features else concat(training)  # X_T'Y_T or Y_T, (n_weighed, n_block)
+            held_out = concat([measured[part] for part in split.predicted])
             if choices is None:
                 correlations[number][:, block] = _correlate(weights[number], weighed, held_out)
                 continue
@@ -164,12 +165,6 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
                 r = _correlate(weights[number][choice][None], weighed[:, columns], held_out[:, columns])
                 correlations[number][first + columns] = r[0]
     return correlations
-
-
-def _sum_up(sums, split, by_features):
-    """Return the sums X_T'Y_T of the training parts of a split, or, by samples, the training samples Y_T."""
-    training = [sums[part] for part in training_parts(split, sums)]
-    return sum(training) if by_features else array_module(sums[0]).concat(training)
 
 
 def _correlate(weights, weighed, measured):

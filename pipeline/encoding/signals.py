@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.encoding.arrays import as_float32
+from pipeline.encoding.arrays import as_float32, as_numpy
 from pipeline.errors import InputError
 
 TRIM_SCANS = 10  # trimmed at each end of a run (20 s)
@@ -61,8 +61,7 @@ def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
     ------
     InputError : a value is not finite, or fewer than two scans are left
     """
-    values = matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device)
-    values = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    values = as_numpy(matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device))
     if not np.isfinite(values).all():
         raise InputError("values that are not finite numbers")
     return trim_and_zscore(values, trim_scans)

@@ -41,7 +41,7 @@ def compute_interval(estimate, resamples):
 
 
 def make_columns(name, estimate, resamples):
-    """Return an estimate with its 95 % interval, from resamples (n_resamples,), as floats: name, name_low, name_high."""
+    """Return an estimate and its 95 % interval from resamples (n_resamples,), as floats: name, name_low, name_high."""
     low, high = compute_interval(estimate, resamples)
     return {name: float(estimate), f"{name}_low": float(low), f"{name}_high": float(high)}
 

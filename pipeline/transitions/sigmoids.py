@@ -80,13 +80,8 @@ def fit_sigmoids(x, curves, bounds=None):
             within = find_closest_shapes(tuple(x), curves[is_beyond].tobytes(), tuple(bounds))
             best[is_beyond], low[is_beyond], high[is_beyond] = within
             values = all_values[best]
-    return {
-        "x0": x0[best],
-        "beta": beta[best],
-        "low": low,
-        "high": high,
-        "fitted": low[..., None] + (high - low)[..., None] * values,
-    }
+    fitted = low[..., None] + (high - low)[..., None] * values
+    return {"x0": x0[best], "beta": beta[best], "low": low, "high": high, "fitted": fitted}
 
 
 @functools.lru_cache(maxsize=8)

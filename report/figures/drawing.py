@@ -7,6 +7,7 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.typing import RcKeyType
 
+from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import has_own_weights
 
 # Okabe & Ito: colour-blind readers can distinguish these colours, also in grey.
@@ -46,6 +47,23 @@ def draw_curve(axes, points, curve, colour, mark, label=None, column="value", al
     axes.plot(shared["tokens"], shared[column], mark, color=colour, markerfacecolor="white", **style)
 
 
+def choose_colour_and_mark(number):
+    """Return the colour and mark of a curve: the seventh curve has the colour of the first, and another mark."""
+    return SERIES[number % len(SERIES)], MARKS[(number + number // len(SERIES)) % len(MARKS)]
+
+
+def select_difference(table, curve):
+    """Return left minus right of a table as points of a curve, or of curves, and the suffix of its columns.
+
+    Layers are chosen on other runs where the table has such columns, else the best layer counts.
+    """
+    difference = pick_difference_column(table.dropna(axis=1, how="all"))
+    suffix = difference.removeprefix("left_minus_right")
+    points = table[[column for column in ("tokens", "same_weights_as") if column in table]]
+    values = {"value": table[difference], "low": table[f"low{suffix}"], "high": table[f"high{suffix}"]}
+    return points.assign(curve=curve, **values), suffix
+
+
 def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
     """Draw an estimate with its interval on a line of its own.
 
@@ -71,14 +89,8 @@ def format_title(title, points):
 def make_grid(n_panels, n_columns, height_inches, title, **options):
     """Make a figure of several panels, two columns wide; panels that are not needed are left blank."""
     n_rows = max(1, -(-n_panels // n_columns))
-    figure, panels = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(2 * ONE_COLUMN_INCHES, height_inches * n_rows + 0.3),
-        layout="constrained",
-        squeeze=False,
-        **options,
-    )
+    size = 2 * ONE_COLUMN_INCHES, height_inches * n_rows + 0.3
+    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False, **options)
     figure.suptitle(title, fontsize="medium")
     for axes in panels.flat:
         axes.spines[["top", "right"]].set_visible(False)
