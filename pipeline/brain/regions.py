@@ -19,21 +19,11 @@ LANGUAGE_REGIONS = {
     "BA47": (-44, 34, -8),
 }
 
-REGION_RADIUS_MM = 10
 
+def make_spheres(mask_image, centres=LANGUAGE_REGIONS, radius_mm=10):
+    """Make spheres around centres on either side, (x, y, z) in MNI millimetres, and around their mirror images.
 
-def make_spheres(mask_image, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
-    """Make spheres around some points, and around their mirror images.
-
-    Parameters
-    ----------
-    mask_image : nibabel image
-    centres : dict from name to (x, y, z), MNI millimetres, on either side
-    radius_mm : float
-
-    Returns
-    -------
-    dict from name to (left, right), bool arrays (n_voxels,)
+    The result is a dict from the name of a centre to (left, right), bool arrays (n_voxels,).
     """
     positions = compute_positions(mask_image)
 

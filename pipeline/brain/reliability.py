@@ -4,10 +4,8 @@ import numpy as np
 
 from pipeline.errors import InputError
 
-RELIABLE_PERCENTILE = 75
 
-
-def select_reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
+def select_reliable_voxels(isc, percentile=75):
     """Select the voxels whose inter-subject correlation, averaged over trials, is above a percentile.
 
     Parameters

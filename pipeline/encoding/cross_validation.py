@@ -20,8 +20,8 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 
     Parameters
     ----------
-    features : float32 array or tensor (n_samples, n_features), mean 0 in each run or group: there is no intercept
-    targets : float32 array or tensor (n_samples, n_targets), mean 0 in each run or group
+    features : float32 array or tensor (n_samples, n_features), mean 0 in each run or group
+    targets : float32 array or tensor (n_samples, n_targets), also of mean 0, since the model has no intercept
     folds : list of folds.Fold
     alphas : sequence of n_alphas float
     alpha_per : "all", to choose one alpha by the mean correlation over targets, or "target", for one alpha per target

@@ -40,19 +40,10 @@ def is_cheaper_by_features(n_samples, n_features, alphas):
 
 
 def compute_inner_products(x, parts, by_features):
-    """Compute the inner products of the features in float64, once for all splits.
+    """Compute the inner products of the features x (n_samples, n_features) in float64, once for all splits.
 
-    In float32, rounding would hide eigenvalues that are much smaller than the largest.
-
-    Parameters
-    ----------
-    x : float32 array or tensor (n_samples, n_features)
-    parts : list over parts of slice or int array
-    by_features : bool
-
-    Returns
-    -------
-    by features, a list over parts of array (n_features, n_features), X'X; else an array (n_samples, n_samples), XX'
+    In float32, rounding would hide eigenvalues that are much smaller than the largest. By features, the result is a
+    list over parts of X'X (n_features, n_features); else it is XX' (n_samples, n_samples).
     """
     xp = array_module(x)
     if by_features:

@@ -85,8 +85,13 @@ def describe_tokens(number):
     """Write a number of tokens in words, rounded to three digits, such as 3.2 billion."""
     if not np.isfinite(number):
         return "an unknown number of"
-    rounded = float(f"{number:.3g}")  # first, so that 999.9 million is 1 billion
-    for size, word in [(1e12, " trillion"), (1e9, " billion"), (1e6, " million"), (1e3, " thousand")]:
+    return write_with_unit(number, 3, (" trillion", " billion", " million", " thousand"))
+
+
+def write_with_unit(number, n_digits, units):
+    """Write a number, rounded to at most three digits, with a unit for 10^12, 10^9, 10^6 or 10^3."""
+    rounded = float(f"{number:.{n_digits}g}")  # first, so that 999.9 million is 1 billion
+    for size, unit in zip((1e12, 1e9, 1e6, 1e3), units, strict=True):
         if rounded >= size:
-            return f"{rounded / size:.3g}{word}"
+            return f"{rounded / size:.3g}{unit}"
     return f"{rounded:.3g}"

@@ -92,7 +92,8 @@ def compute_lead(x, curve, reference, bounds=None):
     """Compute by how many decades of tokens a curve rises before another curve, the reference; above 0 if it does.
 
     The sigmoid of the curve is shifted along x to where it is most similar to the reference, within the range of the
-    checkpoints. x is (n_checkpoints,), curve and reference are (..., n_checkpoints), the result is (...).
+    checkpoints. x is (n_checkpoints,), curve and reference are (..., n_checkpoints), the result is (...). ``bounds``
+    are of the curve's plateaus, as for ``fit_sigmoids``.
     """
     x0, beta, _, units = sample_sigmoids(x)
     fit = fit_sigmoids(x, curve, bounds)
@@ -172,8 +173,8 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
             resampled_measures[measure][name] = resamples
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=COLUMNS)
-    for column in ("at_limit", "at_start"):  # False where a curve is not fitted
-        table[column] = table[column].eq(True)
+    bounds = ["at_limit", "at_start"]
+    table[bounds] = table[bounds].eq(True)  # False where a curve is not fitted
     return table, resampled_measures
 
 

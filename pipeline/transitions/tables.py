@@ -31,9 +31,7 @@ def tabulate_points(checkpoints, curves, table):
         points = checkpoints[columns].reset_index(drop=True)
         points = points.assign(curve=name, value=values, low=low, high=high)
         before, after = _find_plateaus(name, transitions.get(name, {}))
-        for column in ("value", "low", "high"):
-            scaled = "scaled" if column == "value" else f"scaled_{column}"
-            points[scaled] = (points[column] - before) / (after - before)
+        points[["scaled", "scaled_low", "scaled_high"]] = (points[["value", "low", "high"]] - before) / (after - before)
         tables.append(points)
     together = pd.concat(tables, ignore_index=True)
     names = "curve revision tokens value low high scaled scaled_low scaled_high same_weights_as".split()

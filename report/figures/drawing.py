@@ -9,6 +9,7 @@ from matplotlib.typing import RcKeyType
 
 from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import has_own_weights
+from pipeline.statistics.intervals import write_with_unit
 
 # Okabe & Ito: colour-blind readers can distinguish these colours, also in grey.
 LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
@@ -24,7 +25,6 @@ STYLE: dict[RcKeyType, float] = {
     "lines.linewidth": 1.2,
     "legend.frameon": False,
 }
-UNITS = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")]
 
 
 def draw_curve(axes, points, curve, colour, mark, label=None, column="value", alpha=0.15, **style):
@@ -126,13 +126,11 @@ def draw_token_axis(axes, tokens, most=6):
     else:
         axes.set_xscale("log")
         axes.set_xlim(lowest, highest)
-    ticks, is_short = choose_token_ticks(lowest, highest, most), np.log10(highest / lowest) < 3
-    if len(trained) == 1:
-        ticks, is_short = trained, True
-    if not is_short:
+    if np.log10(highest / lowest) >= 3:
         axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)) if (tokens > 0).all() else NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
         return
+    ticks = trained if len(trained) == 1 else choose_token_ticks(lowest, highest, most)
     axes.xaxis.set_major_locator(FixedLocator([0, *ticks] if (tokens == 0).any() else list(ticks)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: abbreviate_tokens(number)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -156,11 +154,7 @@ def choose_token_ticks(lowest, highest, most=6):
 
 def abbreviate_tokens(number):
     """Write a number of tokens as in names of checkpoints: 32B."""
-    rounded = float(f"{number:.2g}")
-    for size, unit in UNITS:
-        if rounded >= size:
-            return f"{rounded / size:.3g}{unit}"
-    return f"{rounded:.3g}"
+    return write_with_unit(number, 2, "TBMK")
 
 
 def draw_colour_bar(figure, place, colours, limits, ticks=None, labels=None):
