@@ -13,22 +13,17 @@ def compute_emergence_map(checkpoints, scores, mask_image, reliable):
 
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        With the column tokens, and same_weights_as where it is known.
-    scores : array of shape (n_checkpoints, n_runs, n_voxels), or None
-        With layers chosen on other runs. None where only averages over runs are known.
+    checkpoints : pandas.DataFrame with the column tokens, and same_weights_as where it is known
+    scores : array (n_checkpoints, n_runs, n_voxels) with layers chosen on other runs, or None where runs are not known
     mask_image : nibabel image
-    reliable : bool array of shape (n_voxels,)
-        A pair counts if at least one of its voxels is reliable.
+    reliable : bool array (n_voxels,). A pair counts if at least one of its voxels is reliable.
 
     Returns
     -------
-    log_tokens : array of shape (n_voxels,)
-        log10 of training tokens, in the voxels of the left. NaN on the right, and where the difference does
-        not rise or fall beyond chance (see ``transitions.emergence``).
-    n_pairs : int
-        Number of tested pairs. 0 where runs are not known, or where there are fewer than 5 trained checkpoints
-        with weights of their own.
+    log_tokens : array (n_voxels,), log10 of training tokens, in the voxels of the left. NaN on the right, and where the
+        difference does not rise or fall beyond chance (see ``transitions.emergence``).
+    n_pairs : int, the number of tested pairs. 0 where runs are not known, or where there are fewer than 5 trained
+        checkpoints with weights of their own.
     """
     log_tokens = np.full(len(reliable), np.nan)
     tokens = select_tokens_for_fits(checkpoints)

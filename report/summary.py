@@ -4,13 +4,7 @@ import numpy as np
 
 from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import find_last_to_report, has_own_weights
-from pipeline.statistics.intervals import (
-    SIGNIFICANCE,
-    count_decimals,
-    describe_tokens,
-    format_with_interval,
-    turn_sign,
-)
+from pipeline.statistics.intervals import SIGNIFICANCE, count_decimals, describe_tokens, format_with_interval, turn_sign
 from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
@@ -22,19 +16,12 @@ def describe_results(name, lang, points, table, claim, regions, missing=(), diff
     Parameters
     ----------
     name, lang : str
-    points : pandas.DataFrame
-        As ``transitions.tables.tabulate_points`` returns it, with the curves of
-        ``brain.curves.compute_brain_curves``.
-    table : pandas.DataFrame
-        As ``transitions.comparison.compare_curves`` returns it.
-    claim : dict or None
-        As ``transitions.comparison.compare_kinds`` returns it.
-    regions : pandas.DataFrame
-        As ``brain.region_differences.compute_region_curves`` returns it.
-    missing : list of str
-        A sentence for every gap in the results.
-    differing : list of str
-        A sentence for every difference between checkpoints, apart from their training.
+    points : pandas.DataFrame, from ``transitions.tables.tabulate_points`` for ``brain.curves.compute_brain_curves``
+    table : pandas.DataFrame, from ``transitions.comparison.compare_curves``
+    claim : dict or None, from ``transitions.comparison.compare_kinds``
+    regions : pandas.DataFrame, from ``brain.region_differences.compute_region_curves``
+    missing : list of str, a sentence for every gap in the results
+    differing : list of str, a sentence for every difference between checkpoints, apart from their training
 
     Returns
     -------
@@ -59,16 +46,7 @@ def describe_results(name, lang, points, table, claim, regions, missing=(), diff
 
 
 def explain_too_few_checkpoints(n_trained):
-    """Describe what a study with too few checkpoints for fits over training lacks.
-
-    Parameters
-    ----------
-    n_trained : int
-
-    Returns
-    -------
-    str
-    """
+    """Describe what a study with too few checkpoints (int) for fits over training lacks."""
     return (
         f"{_count(n_trained, 'trained checkpoint')} {'is' if n_trained == 1 else 'are'} too few for transitions, "
         f"alignment and emergence, which take {FEWEST_CHECKPOINTS} or more"

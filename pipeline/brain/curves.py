@@ -13,7 +13,7 @@ fits that hold out two runs at a time.
 
 import numpy as np
 
-from pipeline.brain.scores import compute_brain_scores, compute_side_curves
+from pipeline.brain.scores import add_checkpoints, compute_brain_scores, compute_side_curves
 from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 
@@ -25,18 +25,12 @@ def compute_scores(correlations):
 
     Parameters
     ----------
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    correlations : list over checkpoints of array (n_layers, n_runs, n_voxels)
 
     Returns
     -------
-    dict from "nested" and "maximum" to float32 array of shape (n_checkpoints, n_runs, n_voxels)
-        As ``compute_brain_scores`` returns it. Without "nested" where only averages over runs are known of
-        some checkpoint.
-
-    Raises
-    ------
-    InputError
-        As for ``compute_brain_scores``.
+    dict from "nested" and "maximum" to float32 array (n_checkpoints, n_runs, n_voxels), from ``compute_brain_scores``
+        (which raises InputError); without "nested" where only averages over runs are known of some checkpoint
     """
     maximum = compute_brain_scores(correlations, best_layer="maximum")
     if maximum.shape[1] == 1:
@@ -49,21 +43,13 @@ def compute_brain_curves(scores, left, right, blocks, n_resamples=1000):
 
     Parameters
     ----------
-    scores : dict
-        As ``compute_scores`` returns it.
-    left, right, blocks, n_resamples
-        As for ``compute_side_curves``.
+    scores : dict, as ``compute_scores`` returns it
+    left, right, blocks, n_resamples : as for ``compute_side_curves``, with the same InputError
 
     Returns
     -------
-    dict from name to Curve
-        The names are left_nested, right_nested and left_minus_right_nested where runs are known, then left,
+    dict from name to Curve: left_nested, right_nested and left_minus_right_nested where runs are known, then left,
         right and left_minus_right. The same runs and blocks are drawn for both choices.
-
-    Raises
-    ------
-    InputError
-        As for ``average_sides``.
     """
     curves: dict[str, Curve] = {}
     for choice, suffix in [("nested", "_nested"), ("maximum", "")]:
@@ -78,17 +64,15 @@ def tabulate_asymmetry(checkpoints, curves):
 
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens. same_weights_as is kept where it is known.
-    curves : dict
-        As ``compute_brain_curves`` returns it.
+    checkpoints : pandas.DataFrame with columns revision and tokens, and same_weights_as where it is known
+    curves : dict, as ``compute_brain_curves`` returns it
 
     Returns
     -------
-    pandas.DataFrame with a row per checkpoint
-        revision and tokens. left, right, left_minus_right, low and high at the best layer, as published. The
-        same five with "_nested" where runs are known, with layers chosen on other runs. Then same_weights_as.
-        low and high are the 95 % interval of left minus right, NaN where only averages over runs are known.
+    pandas.DataFrame with a row per checkpoint: revision and tokens. left, right, left_minus_right, low and high at the
+        best layer, as published. The same five with "_nested" where runs are known, with layers chosen on other runs.
+        Then same_weights_as. low and high are the 95 % interval of left minus right, NaN where only averages over runs
+        are known.
     """
     columns: dict[str, np.ndarray] = {}
     for suffix in ("", "_nested"):
@@ -97,11 +81,3 @@ def tabulate_asymmetry(checkpoints, curves):
             low, high = compute_interval(*curves[f"left_minus_right{suffix}"])
             columns |= {f"low{suffix}": low, f"high{suffix}": high}
     return add_checkpoints(checkpoints, columns)
-
-
-def add_checkpoints(checkpoints, columns):
-    """Insert columns between tokens and same_weights_as of the checkpoints."""
-    table = checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
-    if "same_weights_as" in checkpoints:
-        table["same_weights_as"] = checkpoints["same_weights_as"].to_numpy()
-    return table

@@ -8,25 +8,20 @@ from pipeline.errors import InputError
 
 
 def assign_hemispheres(mask_image, rule="position"):
-    """Return which voxels belong to the left and to the right hemisphere.
+    """Return which voxels belong to the left and to the right hemisphere, two bool arrays (n_voxels,).
 
-    By position, left is x < 0 and right is x > 0 in MNI millimetres. A voxel on the midline belongs to
-    neither. ``rule="halves"`` splits the list of voxels in two, as the published code does. Half of the
-    midline then belongs to each side.
+    By position, left is x < 0 and right is x > 0 in MNI millimetres. A voxel on the midline belongs to neither.
+    ``rule="halves"`` splits the list of voxels in two, as the published code does. Half of the midline then belongs
+    to each side.
 
     Parameters
     ----------
-    mask_image : nibabel image of shape (x, y, z)
+    mask_image : nibabel image (x, y, z)
     rule : {"position", "halves"}
-
-    Returns
-    -------
-    left, right : bool arrays of shape (n_voxels,)
 
     Raises
     ------
-    InputError
-        The rule is unknown, or the mask is not valid (see ``compute_positions``).
+    InputError : the rule is unknown, or the mask is not valid (see ``find_inside``)
     """
     x = compute_positions(mask_image)[:, 0]
     if rule == "halves":
@@ -45,18 +40,15 @@ def find_mirror_voxels(mask_image):
 
     Parameters
     ----------
-    mask_image : nibabel image
-        Its grid must map onto itself when it is mirrored, as the grids of the published masks do.
+    mask_image : nibabel image, whose grid must map onto itself when it is mirrored, as those of the published masks do
 
     Returns
     -------
-    int array of shape (n_voxels,)
-        Index of the mirror image. -1 where the mirrored position lies outside the mask.
+    int array (n_voxels,), the index of the mirror image; -1 where the mirrored position lies outside the mask
 
     Raises
     ------
-    InputError
-        Voxels and their mirrored positions do not lie on the same grid.
+    InputError : voxels and their mirrored positions do not lie on the same grid
     """
     positions = compute_positions(mask_image)
     places = apply_affine(np.linalg.inv(mask_image.affine), positions * [-1, 1, 1])  # in voxels of the image
@@ -75,19 +67,16 @@ def average_sides(scores, left, right):
 
     Parameters
     ----------
-    scores : array of shape (..., n_voxels)
-        For example of checkpoints and voxels, or of layers and voxels.
-    left, right : bool arrays of shape (n_voxels,)
-        The voxels of each side: the reliable voxels of a hemisphere, or all voxels of a region.
+    scores : array (..., n_voxels), for example of checkpoints and voxels, or of layers and voxels
+    left, right : bool array (n_voxels,), the reliable voxels of a hemisphere, or all voxels of a region
 
     Returns
     -------
-    left, right : arrays of shape (...)
+    left, right : array (...)
 
     Raises
     ------
-    InputError
-        The scores have another number of voxels than the mask, or a side has no voxel.
+    InputError : the scores have another number of voxels than the mask, or a side has no voxel
     """
     if not scores.shape[-1] == len(left) == len(right):
         raise InputError(
@@ -103,19 +92,13 @@ def subtract_mirror_voxels(scores, mask_image):
 
     Parameters
     ----------
-    scores : array of shape (..., n_voxels)
-    mask_image : nibabel image
+    scores : array (..., n_voxels)
+    mask_image : nibabel image, as for ``find_mirror_voxels``, with the same InputError
 
     Returns
     -------
-    array of shape (..., n_voxels)
-        Left minus right on the left, right minus left on the right. NaN on the midline, and for voxels
-        without a mirror image.
-
-    Raises
-    ------
-    InputError
-        The mask's grid is not symmetric (see ``find_mirror_voxels``).
+    array (..., n_voxels), left minus right on the left, right minus left on the right; NaN on the midline, and for
+        voxels without a mirror image
     """
     mirror, (left, right) = find_mirror_voxels(mask_image), assign_hemispheres(mask_image)
     has_mirror = (left | right) & (mirror >= 0)

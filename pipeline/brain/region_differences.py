@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from pipeline.brain.curves import add_checkpoints
 from pipeline.brain.hemispheres import average_sides
+from pipeline.brain.scores import add_checkpoints
 from pipeline.statistics.checkpoints import find_last_to_report
 from pipeline.statistics.intervals import TAIL
 
@@ -19,24 +19,22 @@ COLUMNS = (
 def compute_region_curves(checkpoints, scores, regions):
     """Compute left minus right over training in each region.
 
+    low and high are 95 % intervals of single points, from ``compute_p_over_runs``. p tests left minus right against 0,
+    with layers chosen on other runs, at the last checkpoint with weights of its own. p_holm is corrected for the number
+    of regions (Holm 1979). Both are NaN at the earlier checkpoints, and where only averages over runs are known.
+
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens, and same_weights_as where it is known.
-    scores : dict
-        As ``curves.compute_scores`` returns it.
-    regions : dict from name to (left, right), bool arrays of shape (n_voxels,)
-        Regions are omitted where a side has no voxel with a score.
+    checkpoints : pandas.DataFrame with columns revision and tokens, and same_weights_as where it is known
+    scores : dict, as ``curves.compute_scores`` returns it
+    regions : dict from name to (left, right), bool arrays (n_voxels,). Regions are omitted where a side has no voxel
+        with a score.
 
     Returns
     -------
-    pandas.DataFrame with a row per region and checkpoint
-        region, revision, tokens, left, right, left_minus_right, low and high. The same five with "_nested" where
-        runs are known. n_left and n_right are the voxels with a score on either side, reliable or not. p, p_holm,
-        and same_weights_as where the checkpoints have it. low and high are 95 % intervals of single points, from
-        ``compute_p_over_runs``. p tests left minus right against 0, with layers chosen on other runs, at the last
-        checkpoint with weights of its own. p_holm is corrected for the number of regions (Holm 1979). Both are
-        NaN at the earlier checkpoints, and where only averages over runs are known.
+    pandas.DataFrame with a row per region and checkpoint: region, revision, tokens, left, right, left_minus_right, low
+        and high. The same five with "_nested" where runs are known. n_left and n_right are the voxels with a score on
+        either side, reliable or not. p, p_holm, and same_weights_as where the checkpoints have it.
     """
     last = find_last_to_report(checkpoints)
     is_known = np.all([np.isfinite(values).all(axis=(0, 1)) for values in scores.values()], axis=0)
@@ -48,15 +46,12 @@ def compute_region_curves(checkpoints, scores, regions):
         columns = {"region": name, "n_left": left.sum(), "n_right": right.sum(), "p": np.nan}
         for choice, suffix in [("maximum", ""), ("nested", "_nested")]:
             if choice in scores:
-                sides = average_sides(scores[choice], left, right)  # each of shape (n_checkpoints, n_runs)
-                estimate, low, high, p = compute_p_over_runs(sides[0] - sides[1])
-                columns |= {
-                    f"left{suffix}": sides[0].mean(axis=1),
-                    f"right{suffix}": sides[1].mean(axis=1),
-                    f"left_minus_right{suffix}": estimate,
-                    **{f"low{suffix}": low, f"high{suffix}": high},
-                    "p": np.where(checkpoints["tokens"] == last, p, np.nan),
-                }
+                lefts, rights = average_sides(scores[choice], left, right)  # (n_checkpoints, n_runs)
+                estimate, low, high, p = compute_p_over_runs(lefts - rights)
+                names = [f"{column}{suffix}" for column in ("left", "right", "left_minus_right", "low", "high")]
+                values = lefts.mean(axis=1), rights.mean(axis=1), estimate, low, high
+                columns |= dict(zip(names, values, strict=True))
+                columns["p"] = np.where(checkpoints["tokens"] == last, p, np.nan)
         tables.append(add_checkpoints(checkpoints, columns))
     curves = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     curves["p_holm"] = correct_holm(curves["p"])
@@ -75,14 +70,8 @@ def compute_p_over_runs(values):
     Machine Learning 52) correct for it with the variance (1 / n + n_test / n_train) s^2, here
     (1 / n + 1 / (n - 1)) s^2, which is about twice too. The distribution is t with n - 1 degrees of freedom.
 
-    Parameters
-    ----------
-    values : array of shape (..., n_runs)
-
-    Returns
-    -------
-    mean, low, high, p : arrays of shape (...)
-        low, high and p (two-sided) are NaN with a single run.
+    From values (..., n_runs), return mean, low, high and p (two-sided), arrays (...). The last three are NaN with a
+    single run.
     """
     n_runs, mean = values.shape[-1], values.mean(axis=-1, dtype=float)
     if n_runs < 2:
@@ -94,18 +83,10 @@ def compute_p_over_runs(values):
 
 
 def correct_holm(p_values):
-    """Correct p-values for their number, to control the family-wise error rate.
+    """Correct p-values (n,) for their number, to control the family-wise error rate. NaN does not count.
 
-    Parameters
-    ----------
-    p_values : array of shape (n,)
-        NaN does not count.
-
-    Returns
-    -------
-    array of shape (n,)
-        By the step-down method of Holm (1979): the smallest p-value times n, the next times n - 1, and so on.
-        They increase with the p-values, up to 1.
+    By the step-down method of Holm (1979): the smallest p-value times n, the next times n - 1, and so on. They
+    increase with the p-values, up to 1.
     """
     p_values = np.asarray(p_values, dtype=float)
     corrected, known = np.full(p_values.shape, np.nan), np.flatnonzero(np.isfinite(p_values))
@@ -116,18 +97,7 @@ def correct_holm(p_values):
 
 
 def select_largest(curves, number=12):
-    """Return the rows of the regions with the largest difference at the last checkpoint, for a figure.
-
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        As ``compute_region_curves`` returns it.
-    number : int
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
+    """Return the rows of ``compute_region_curves`` of the regions with the largest last differences, for a figure."""
     name = pick_difference_column(curves)
     sizes = curves.groupby("region")[name].last().abs()
     return curves[curves["region"].isin(sizes.nlargest(number).index)]

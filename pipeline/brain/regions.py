@@ -19,22 +19,11 @@ LANGUAGE_REGIONS = {
     "BA47": (-44, 34, -8),
 }
 
-REGION_RADIUS_MM = 10
 
+def make_spheres(mask_image, centres=LANGUAGE_REGIONS, radius_mm=10):
+    """Make spheres around centres on either side, (x, y, z) in MNI millimetres, and around their mirror images.
 
-def make_spheres(mask_image, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_MM):
-    """Make spheres around some points, and around their mirror images.
-
-    Parameters
-    ----------
-    mask_image : nibabel image
-    centres : dict from name to (x, y, z), MNI millimetres
-        Points on either side.
-    radius_mm : float
-
-    Returns
-    -------
-    dict from name to (left, right), bool arrays of shape (n_voxels,)
+    The result is a dict from the name of a centre to (left, right), bool arrays (n_voxels,).
     """
     positions = compute_positions(mask_image)
 
@@ -47,25 +36,23 @@ def make_spheres(mask_image, centres=LANGUAGE_REGIONS, radius_mm=REGION_RADIUS_M
 def make_atlas_regions(mask_image, atlas_image):
     """Make regions from the left side of an atlas, and from their mirror images on the right.
 
-    Atlases differ in how they label the two sides. So only the labels on the left count here, and the right
-    side of a region is the mirror image of its left side.
+    Atlases differ in how they label the two sides. So only the labels on the left count here, and the right side of a
+    region is the mirror image of its left side.
 
     Parameters
     ----------
     mask_image : nibabel image
-    atlas_image : nibabel image of whole numbers
-        0 outside all regions. The grid may differ: every voxel of the mask takes the label at its position.
+    atlas_image : nibabel image of whole numbers, 0 outside all regions. The grid may differ: every voxel of the mask
+        takes the label at its position.
 
     Returns
     -------
-    dict from label (int) to (left, right), bool arrays of shape (n_voxels,)
-        Only voxels whose mirror image lies in the mask. Labels without such voxels are omitted.
+    dict from label (int) to (left, right), bool arrays (n_voxels,), of voxels whose mirror image lies in the mask;
+        labels without such voxels are omitted
 
     Raises
     ------
-    InputError
-        The mask's grid is not symmetric (see ``find_mirror_voxels``), or the atlas has no region on the left of
-        the mask.
+    InputError : the mask's grid is not symmetric, or the atlas has no region on the left of the mask
     """
     atlas = np.asarray(atlas_image.dataobj)
     places = np.rint(apply_affine(np.linalg.inv(atlas_image.affine), compute_positions(mask_image))).astype(int)
@@ -90,18 +77,10 @@ def make_atlas_regions(mask_image, atlas_image):
 
 
 def make_cerebellum(mask_image):
-    """Find the left and right cerebellum coarsely, by position: y < -40 and z < -24 in MNI millimetres.
+    """Find the left and right cerebellum coarsely, two bool arrays (n_voxels,): y < -40 and z < -24 in MNI millimetres.
 
-    This is the space below the temporal and occipital lobes in the back, except for a few millimetres under
-    the tentorium.
-
-    Parameters
-    ----------
-    mask_image : nibabel image of shape (x, y, z)
-
-    Returns
-    -------
-    left, right : bool arrays of shape (n_voxels,)
+    This is the space below the temporal and occipital lobes in the back, except for a few millimetres under the
+    tentorium.
     """
     _, y, z = compute_positions(mask_image).T
     left, right = assign_hemispheres(mask_image)

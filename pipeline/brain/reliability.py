@@ -4,26 +4,22 @@ import numpy as np
 
 from pipeline.errors import InputError
 
-RELIABLE_PERCENTILE = 75
 
-
-def select_reliable_voxels(isc, percentile=RELIABLE_PERCENTILE):
+def select_reliable_voxels(isc, percentile=75):
     """Select the voxels whose inter-subject correlation, averaged over trials, is above a percentile.
 
     Parameters
     ----------
-    isc : array of shape (n_trials, n_voxels)
-    percentile : float
-        From 0 to 100.
+    isc : array (n_trials, n_voxels)
+    percentile : float, from 0 to 100
 
     Returns
     -------
-    bool array of shape (n_voxels,)
+    bool array (n_voxels,)
 
     Raises
     ------
-    InputError
-        The array has another shape, or contains a value that is not finite.
+    InputError : the array has another shape, or contains a value that is not finite
     """
     isc = np.asarray(isc)
     if isc.ndim != 2 or not np.isfinite(isc).all():

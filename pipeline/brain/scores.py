@@ -12,26 +12,23 @@ from pipeline.statistics.resampling import draw_counts
 def compute_brain_scores(correlations, best_layer="maximum"):
     """Compute each voxel's correlation at its best layer, in every held-out run of every checkpoint.
 
-    A voxel's brain score is the average over runs.
+    A voxel's brain score is the average over runs. best_layer "maximum" takes the layer with the highest average over
+    runs, as in the paper. "nested" takes, in each run, the layer with the highest average over the remaining runs. The
+    highest of several noisy averages is biased upwards, and less so with "nested" (see ``brain.curves``).
 
     Parameters
     ----------
-    correlations : iterable over checkpoints of array of shape (n_layers, n_runs, n_voxels)
+    correlations : iterable over checkpoints of array (n_layers, n_runs, n_voxels)
     best_layer : {"maximum", "nested"}
-        How a voxel's best layer is chosen. "maximum" takes the layer with the highest average over runs, as in
-        the paper. "nested" takes, in each run, the layer with the highest average over the remaining runs. The
-        highest of several noisy averages is biased upwards, and less so with "nested" (see ``brain.curves``).
 
     Returns
     -------
-    float32 array of shape (n_checkpoints, n_runs, n_voxels)
-        n_runs is 1 where only averages over runs are known of some checkpoint. A voxel that is NaN
-        in every layer stays NaN.
+    float32 array (n_checkpoints, n_runs, n_voxels); n_runs is 1 where only averages over runs are known of some
+        checkpoint. A voxel that is NaN in every layer stays NaN.
 
     Raises
     ------
-    InputError
-        Checkpoints have different runs or voxels, or a layer cannot be chosen on other runs.
+    InputError : checkpoints have different runs or voxels, or a layer cannot be chosen on other runs
     """
     if best_layer not in ("maximum", "nested"):
         raise InputError(f"best_layer: expected maximum or nested, got {best_layer!r}")
@@ -64,24 +61,21 @@ def _take_best_layers(correlations, best_layer):
 def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
     """Resample both sides over training: held-out runs, and blocks of voxels.
 
-    Runs and blocks are drawn with replacement, the same runs and blocks at every checkpoint. The same seed
-    draws the same runs for all regions. Layers stay those of the original study: at its maximum, a score does
-    not depend on them, to first order.
+    Runs and blocks are drawn with replacement, the same runs and blocks at every checkpoint. The same seed draws the
+    same runs for all regions. Layers stay those of the original study: at its maximum, a score does not depend on them,
+    to first order.
 
     Parameters
     ----------
-    scores : array of shape (n_checkpoints, n_runs, n_voxels)
-        As ``compute_brain_scores`` returns it. Voxels that do not vary in some run do not count.
-    left, right : bool arrays of shape (n_voxels,)
-        The voxels of each side.
-    blocks : int array of shape (n_voxels,)
-        As ``make_blocks`` returns it.
+    scores : array (n_checkpoints, n_runs, n_voxels), as ``compute_brain_scores`` returns it. Voxels that do not vary in
+        some run do not count.
+    left, right : bool array (n_voxels,), the voxels of each side
+    blocks : int array (n_voxels,), as ``make_blocks`` returns it
     n_resamples, seed : int
 
     Returns
     -------
-    lefts, rights : arrays of shape (n_resamples, n_checkpoints)
-        NaN where a resample contains no block of a side.
+    lefts, rights : array (n_resamples, n_checkpoints), NaN where a resample contains no block of a side
     """
     rng, n_runs = np.random.default_rng(seed), scores.shape[1]
     run_shares = draw_counts(rng, n_runs, np.ones(n_runs), n_resamples=n_resamples) / n_runs  # (n_resamples, n_runs)
@@ -105,18 +99,12 @@ def compute_side_curves(scores, left, right, blocks, n_resamples=1000):
 
     Parameters
     ----------
-    scores, left, right, blocks, n_resamples
-        As for ``resample_sides``. With a single run, only averages over runs are known, and the
-        resamples are NaN.
+    scores, left, right, blocks, n_resamples : as for ``resample_sides``, with the InputError of ``average_sides``. With
+        a single run, only averages over runs are known, and the resamples are NaN.
 
     Returns
     -------
     dict from left, right and left_minus_right to Curve
-
-    Raises
-    ------
-    InputError
-        As for ``average_sides``.
     """
     left_values, right_values = average_sides(scores.mean(axis=1), left, right)
     if scores.shape[1] > 1:
@@ -135,30 +123,26 @@ def compute_layer_curves(checkpoints, correlations, left, right):
 
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens.
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-    left, right : bool arrays of shape (n_voxels,)
+    checkpoints : pandas.DataFrame with columns revision and tokens, and same_weights_as where it is known
+    correlations : list over checkpoints of array (n_layers, n_runs, n_voxels)
+    left, right : bool array (n_voxels,), as for ``average_sides``, with the same InputError
 
     Returns
     -------
-    pandas.DataFrame with columns revision, tokens, layer, left, right, left_minus_right
-        A row per checkpoint and layer. Layer 0 is the embedding. same_weights_as comes last where the
-        checkpoints have it.
-
-    Raises
-    ------
-    InputError
-        As for ``average_sides``.
+    pandas.DataFrame with a row per checkpoint and layer (0 is the embedding): revision, tokens, layer, left, right,
+        left_minus_right, and same_weights_as where the checkpoints have it
     """
     tables = []
-    for checkpoint, layers in zip(checkpoints.itertuples(), correlations, strict=True):
+    for row, layers in zip(range(len(checkpoints)), correlations, strict=True):
         lefts, rights = average_sides(layers.mean(axis=1), left, right)  # (n_layers,)
-        columns = {"left": lefts, "right": rights, "left_minus_right": lefts - rights}
-        table = pd.DataFrame({"layer": np.arange(len(lefts))} | columns)
-        table.insert(0, "revision", checkpoint.revision)
-        table.insert(1, "tokens", checkpoint.tokens)
-        if "same_weights_as" in checkpoints:
-            table["same_weights_as"] = checkpoint.same_weights_as
-        tables.append(table)
+        columns = {"layer": np.arange(len(lefts)), "left": lefts, "right": rights, "left_minus_right": lefts - rights}
+        tables.append(add_checkpoints(checkpoints.iloc[[row] * len(lefts)], columns))
     return pd.concat(tables, ignore_index=True)
+
+
+def add_checkpoints(checkpoints, columns):
+    """Insert columns between tokens and same_weights_as of the checkpoints."""
+    table = checkpoints[["revision", "tokens"]].reset_index(drop=True).assign(**columns)
+    if "same_weights_as" in checkpoints:
+        table["same_weights_as"] = checkpoints["same_weights_as"].to_numpy()
+    return table

@@ -8,21 +8,10 @@ from pipeline.errors import InputError
 
 
 def find_inside(mask_image):
-    """Return which voxels of an image lie inside a mask.
+    """Return which voxels of an image (x, y, z) lie inside a mask, a bool array of the same shape.
 
-    Parameters
-    ----------
-    mask_image : nibabel image of shape (x, y, z)
-        Non-zero inside the brain. Its voxels in C order are the columns of every voxel array.
-
-    Returns
-    -------
-    bool array of shape (x, y, z)
-
-    Raises
-    ------
-    InputError
-        The image has other than three dimensions, or no voxel lies inside.
+    The mask is non-zero inside the brain. Its voxels in C order are the columns of every voxel array. An image with
+    other than three dimensions, or without a voxel inside, raises InputError.
     """
     inside = np.asarray(mask_image.dataobj) != 0
     if inside.ndim != 3 or not inside.any():
@@ -34,43 +23,14 @@ def find_inside(mask_image):
 
 
 def compute_positions(mask_image):
-    """Compute the positions of a mask's voxels, in the order of every voxel array.
-
-    Parameters
-    ----------
-    mask_image : nibabel image of shape (x, y, z)
-        As for ``find_inside``.
-
-    Returns
-    -------
-    float array of shape (n_voxels, 3), MNI millimetres
-
-    Raises
-    ------
-    InputError
-        As for ``find_inside``.
-    """
+    """Compute the positions of a mask's voxels (see ``find_inside``): float array (n_voxels, 3), MNI millimetres."""
     return apply_affine(mask_image.affine, np.argwhere(find_inside(mask_image)))
 
 
 def fill_volume(values, mask_image):
-    """Return a volume with these values in the voxels of a mask.
+    """Return a volume (x, y, z) with values (n_voxels,) in the voxels of a mask (see ``find_inside``), NaN outside.
 
-    Parameters
-    ----------
-    values : array of shape (n_voxels,)
-    mask_image : nibabel image of shape (x, y, z)
-        As for ``find_inside``.
-
-    Returns
-    -------
-    float array of shape (x, y, z)
-        NaN outside the mask. float32 for float32 values, else float64.
-
-    Raises
-    ------
-    InputError
-        As for ``find_inside``.
+    The volume is float32 for float32 values, else float64.
     """
     values = np.asarray(values)
     volume = np.full(mask_image.shape, np.nan, dtype=values.dtype if values.dtype == np.float32 else float)
@@ -81,19 +41,8 @@ def fill_volume(values, mask_image):
 def make_blocks(mask_image, edge_mm=20.0):
     """Make blocks for resampling: cubes of neighbouring voxels, together with their mirror images.
 
-    Neighbouring voxels resemble each other, and so do mirror images. Resampling single voxels would make
-    intervals too narrow.
-
-    Parameters
-    ----------
-    mask_image : nibabel image
-    edge_mm : float
-        Edge of a cube.
-
-    Returns
-    -------
-    int array of shape (n_voxels,)
-        The block of each voxel, numbered from 0.
+    Neighbouring voxels resemble each other, and so do mirror images. Resampling single voxels would make intervals too
+    narrow. The result is the block of each voxel, numbered from 0, an int array (n_voxels,).
     """
     x, y, z = compute_positions(mask_image).T
     cubes = np.floor(np.stack([np.abs(x), y, z], axis=1) / edge_mm)
@@ -106,17 +55,14 @@ def tabulate_voxels(mask_image, checkpoints, scores, differences, **columns):
     Parameters
     ----------
     mask_image : nibabel image
-    checkpoints : pandas.DataFrame
-        With the column revision.
-    scores, differences : arrays of shape (n_checkpoints, n_voxels)
-        Brain scores, and what ``subtract_mirror_voxels`` returns for the scores.
-    columns : arrays of shape (n_voxels,)
-        Further columns, by name.
+    checkpoints : pandas.DataFrame with the column revision
+    scores, differences : array (n_checkpoints, n_voxels), brain scores, and their ``subtract_mirror_voxels``
+    columns : array (n_voxels,) for each further column, by name
 
     Returns
     -------
     pandas.DataFrame with columns x, y, z (MNI, millimetres), the further columns, then score_{revision} and
-    asymmetry_{revision} for every checkpoint
+        asymmetry_{revision} for every checkpoint
     """
     table = pd.DataFrame(compute_positions(mask_image), columns=["x", "y", "z"]).assign(**columns)
     maps: dict[str, np.ndarray] = {}

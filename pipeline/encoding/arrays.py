@@ -41,19 +41,12 @@ def invert(square, alpha):
 
     Parameters
     ----------
-    square : float64 array or tensor of shape (n, n)
-        May be overwritten.
-    alpha : float
-        The number that was added to its diagonal, for the error.
-
-    Returns
-    -------
-    float64 array or tensor of shape (n, n)
+    square : float64 array or tensor (n, n), may be overwritten
+    alpha : float, the number that was added to the diagonal, for the error
 
     Raises
     ------
-    InputError
-        Rounding has made the matrix indefinite: alpha is too small for these features.
+    InputError : rounding has made the matrix indefinite, since alpha is too small for these features
     """
     if array_module(square) is torch:
         return torch.cholesky_inverse(_cholesky(square, alpha))
@@ -66,25 +59,13 @@ def invert(square, alpha):
 
 
 def solve(square, right, alpha):
-    """Return S^-1 B for a symmetric positive definite matrix S.
+    """Return S^-1 B for a symmetric positive definite matrix S, a float64 array or tensor (n, n_columns).
 
     Parameters
     ----------
-    square : float64 array or tensor of shape (n, n)
-        S, which may be overwritten.
-    right : float64 array or tensor of shape (n, n_columns)
-        B.
-    alpha : float
-        The number that was added to the diagonal of S, for the error.
-
-    Returns
-    -------
-    float64 array or tensor of shape (n, n_columns)
-
-    Raises
-    ------
-    InputError
-        Rounding has made the matrix indefinite: alpha is too small for these features.
+    square : float64 array or tensor (n, n), S, may be overwritten
+    right : float64 array or tensor (n, n_columns), B
+    alpha : as for ``invert``, with the same InputError
     """
     if array_module(square) is torch:
         return torch.cholesky_solve(right, _cholesky(square, alpha))

@@ -20,54 +20,47 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 
     Parameters
     ----------
-    features : float32 array or tensor of shape (n_samples, n_features)
-        The mean is 0 in each run or group, since the model has no intercept.
-    targets : float32 array or tensor of shape (n_samples, n_targets)
-        The mean is 0 in each run or group.
+    features : float32 array or tensor (n_samples, n_features), mean 0 in each run or group
+    targets : float32 array or tensor (n_samples, n_targets), also of mean 0, since the model has no intercept
     folds : list of folds.Fold
     alphas : sequence of n_alphas float
-    alpha_per : {"all", "target"}
-        Choose one alpha for all targets, by the mean correlation over targets; or one alpha for each target.
-    device : str or torch.device, optional
-        The device on which PyTorch computes. The default is NumPy on the CPU. Products of features are computed in
-        float64, products with targets in float32.
+    alpha_per : "all", to choose one alpha by the mean correlation over targets, or "target", for one alpha per target
+    device : str or torch.device on which PyTorch computes; by default, NumPy on the CPU. Products of features are
+        computed in float64, products with targets in float32.
 
     Returns
     -------
-    correlations : float32 array of shape (n_folds, n_targets)
-        Pearson's r between measured and predicted test samples; NaN for a target that is constant there.
-    chosen : float64 array of shape (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
+    correlations : float32 array (n_folds, n_targets), Pearson's r between measured and predicted test samples; NaN for
+        a target that is constant there
+    chosen : float64 array (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
 
     Raises
     ------
-    InputError
-        No feature or no target varies in the test samples of a fold, or an alpha is too small for float64.
+    InputError : no feature or target varies in the test samples of a fold, or an alpha is too small for float64
     """
     if alpha_per not in ("all", "target"):
         raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
     x, y = as_float32(features, device), as_float32(targets, device)
     _check_folds(x, y, folds)
-    parts = [_as_slice(samples) for samples in split_into_parts(folds, len(x))]
     n_samples, n_features = x.shape
+    parts = [_as_slice(samples) for samples in split_into_parts(folds, n_samples)]
     by_features = ridge.is_cheaper_by_features(n_samples, n_features, alphas)
     products = ridge.compute_inner_products(x, parts, by_features)
     compute_weights = ridge.compute_feature_weights if by_features else ridge.compute_sample_weights
 
-    splits = [_split(fold.validation, fold.inner_training, parts, len(x)) for fold in folds]
-    weights = compute_weights(products, x, parts, splits, [list(alphas)] * len(folds))
-    scores = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)  # folds of (n_alphas, n_targets)
-    del weights
+    def predict(splits, alphas_of_splits, choices=None):
+        weights = compute_weights(products, x, parts, splits, alphas_of_splits)
+        return ridge.correlate_predictions(weights, x, y, parts, splits, by_features, choices)
 
-    splits = [_split(fold.test, fold.training, parts, len(x)) for fold in folds]
+    splits = [_split(fold.validation, fold.inner_training, parts, n_samples) for fold in folds]
+    scores = predict(splits, [list(alphas)] * len(folds))  # folds of (n_alphas, n_targets)
+    splits = [_split(fold.test, fold.training, parts, n_samples) for fold in folds]
     if alpha_per == "all":
         chosen = [alphas[int(np.nanmean(score, axis=1).argmax())] for score in scores]
-        weights = compute_weights(products, x, parts, splits, [[alpha] for alpha in chosen])
-        correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)
-        return np.concat(correlations), np.array(chosen)
+        return np.concat(predict(splits, [[alpha] for alpha in chosen])), np.array(chosen)
     best = [np.where(np.isnan(score), -np.inf, score).argmax(axis=0) for score in scores]  # folds of (n_targets,)
     used, choices = zip(*(np.unique(numbers, return_inverse=True) for numbers in best), strict=True)
-    weights = compute_weights(products, x, parts, splits, [[alphas[number] for number in fold] for fold in used])
-    correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features, choices)
+    correlations = predict(splits, [[alphas[number] for number in fold] for fold in used], choices)
     return np.stack(correlations), np.array([[alphas[number] for number in numbers] for numbers in best])
 
 

@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 
 
 class Fold(NamedTuple):
-    """The sample numbers of one fold, int arrays in increasing order.
+    """Hold the sample numbers of one fold, int arrays in increasing order.
 
     ``validation`` chooses alpha for models that are fitted on ``inner_training``. The model that predicts ``test`` is
     fitted on ``training``. test, validation and inner_training are disjoint.
@@ -24,22 +24,10 @@ class Fold(NamedTuple):
 
 
 def hold_out_runs(n_samples_of_runs):
-    """Return a fold for each held-out run, in which the first of the remaining runs chooses alpha.
+    """Return a list of Fold, a fold for each held-out run, in which the first of the remaining runs chooses alpha.
 
-    This is the scheme of Bonnasse-Gahot & Pallier (NeurIPS 2024).
-
-    Parameters
-    ----------
-    n_samples_of_runs : list of int
-
-    Returns
-    -------
-    list over runs of Fold
-
-    Raises
-    ------
-    InputError
-        There are fewer than three runs.
+    This is the scheme of Bonnasse-Gahot & Pallier (NeurIPS 2024). ``n_samples_of_runs`` is a list of int. Fewer than
+    three runs raise InputError.
     """
     check_n_runs(len(n_samples_of_runs))
     return hold_out_groups(np.repeat(np.arange(len(n_samples_of_runs)), n_samples_of_runs))
@@ -52,26 +40,19 @@ def check_n_runs(n_runs):
 
 
 def hold_out_groups(groups, n_folds=None):
-    """Return folds that never split a group: a passage, a story, a run.
+    """Return a list of Fold that never split a group: a passage, a story, a run.
 
     The folds take the groups in turn, in the order of their first samples. The groups of the first remaining fold
     choose alpha.
 
     Parameters
     ----------
-    groups : array of shape (n_samples,)
-        The group of each sample.
-    n_folds : int, optional
-        The default is the number of groups.
-
-    Returns
-    -------
-    list of n_folds Fold
+    groups : array (n_samples,), the group of each sample
+    n_folds : int, by default the number of groups
 
     Raises
     ------
-    InputError
-        There are fewer than three folds, or more folds than groups.
+    InputError : there are fewer than three folds, or more folds than groups
     """
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))  # rank of each group by its first sample
@@ -83,30 +64,25 @@ def hold_out_groups(groups, n_folds=None):
     for fold in range(n_folds):
         validation = 1 if fold == 0 else 0
         is_test, is_validation = fold_of_sample == fold, fold_of_sample == validation
-        folds.append(_fold(is_test, is_validation, ~(is_test | is_validation), ~is_test))
+        masks = is_test, is_validation, ~(is_test | is_validation), ~is_test
+        folds.append(Fold(*map(np.flatnonzero, masks)))
     return folds
 
 
 def hold_out_blocks(n_samples, n_folds, gap):
-    """Return folds of consecutive samples, with a gap between test and training samples.
+    """Return a list of Fold of consecutive samples, with a gap between test and training samples.
 
-    Samples that are close in time are correlated, so that random folds overestimate predictions.
+    Samples that are close in time are correlated, so that random folds overestimate predictions. The first remaining
+    block chooses alpha, without the samples in the gap.
 
     Parameters
     ----------
     n_samples, n_folds : int
-    gap : int
-        Samples on either side of a test block that are not used for training.
-
-    Returns
-    -------
-    list of n_folds Fold
-        The first remaining block chooses alpha, without the samples in the gap.
+    gap : int, the samples on either side of a test block that are not used for training
 
     Raises
     ------
-    InputError
-        There are fewer than three folds, or a block has no samples outside the gaps.
+    InputError : there are fewer than three folds, or a block has no samples outside the gaps
     """
     edges = np.linspace(0, n_samples, n_folds + 1).astype(int)
     if n_folds < 3 or np.diff(edges).min() <= 2 * gap:
@@ -123,29 +99,16 @@ def hold_out_blocks(n_samples, n_folds, gap):
         validation_block = 1 if block == 0 else 0
         near_test, near_validation = is_within(block, gap), is_within(validation_block, gap)
         is_validation = is_within(validation_block, 0) & ~near_test
-        folds.append(_fold(is_within(block, 0), is_validation, ~(near_test | near_validation), ~near_test))
+        masks = is_within(block, 0), is_validation, ~(near_test | near_validation), ~near_test
+        folds.append(Fold(*map(np.flatnonzero, masks)))
     return folds
 
 
-def _fold(*masks):
-    """Return a fold from its four masks over samples."""
-    return Fold(*map(np.flatnonzero, masks))
-
-
 def split_into_parts(folds, n_samples):
-    """Return the coarsest partition of the samples such that every set of every fold is a union of parts.
+    """Return the coarsest partition of the samples such that every set of every Fold is a union of parts.
 
-    With held-out runs, the parts are the runs. Blocks with gaps have more parts. Results for each part are computed
-    once, and used in all folds.
-
-    Parameters
-    ----------
-    folds : list of Fold
-    n_samples : int
-
-    Returns
-    -------
-    list over parts of int array of sample numbers
+    Each part is an int array of sample numbers. With held-out runs, the parts are the runs. Blocks with gaps have more
+    parts. Results for each part are computed once, and used in all folds.
     """
     is_in = np.zeros((n_samples, 4 * len(folds)), dtype=bool)
     for column, samples in enumerate(samples for fold in folds for samples in fold):

@@ -22,20 +22,17 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
 
     Parameters
     ----------
-    onsets, offsets : array of shape (n_events,)
-        Seconds from the start of the run.
+    onsets, offsets : array (n_events,), seconds from the start of the run
     n_scans : int
-    tr_s : float
-        Seconds from one scan to the next.
+    tr_s : float, seconds from one scan to the next
 
     Returns
     -------
-    float64 array of shape (n_scans, n_events)
+    float64 array (n_scans, n_events)
 
     Raises
     ------
-    InputError
-        ``check_times`` fails.
+    InputError : the events cannot belong to the scans of the run (see ``check_times``)
     """
     onsets, offsets = np.asarray(onsets, dtype=float), np.asarray(offsets, dtype=float)
     check_times(onsets, offsets, n_scans, tr_s)
@@ -63,22 +60,7 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
 
 
 def check_times(onsets, offsets, n_scans, tr_s=TR_S):
-    """Check that the events of a run can belong to its scans.
-
-    Parameters
-    ----------
-    onsets, offsets : arrays of shape (n_events,)
-        Seconds from the start of the run.
-    n_scans : int
-    tr_s : float
-        Seconds from one scan to the next.
-
-    Raises
-    ------
-    InputError
-        There are fewer than two scans, the arrays do not have the shape (n_events,), a time is not finite, an event
-        ends before it begins, or an event begins outside the scans.
-    """
+    """Check that events of a run, with onsets and offsets (n_events,) in seconds, can belong to its scans."""
     if n_scans < 2:
         raise InputError(f"expected two scans or more, got {n_scans}")
     if onsets.shape != offsets.shape or onsets.ndim != 1:

@@ -40,19 +40,10 @@ def is_cheaper_by_features(n_samples, n_features, alphas):
 
 
 def compute_inner_products(x, parts, by_features):
-    """Compute the inner products of the features in float64, once for all splits.
+    """Compute the inner products of the features x (n_samples, n_features) in float64, once for all splits.
 
-    In float32, rounding would hide eigenvalues that are much smaller than the largest.
-
-    Parameters
-    ----------
-    x : float32 array or tensor of shape (n_samples, n_features)
-    parts : list over parts of slice or int array
-    by_features : bool
-
-    Returns
-    -------
-    by features, a list over parts of array (n_features, n_features), X'X; else an array (n_samples, n_samples), XX'
+    In float32, rounding would hide eigenvalues that are much smaller than the largest. By features, the result is a
+    list over parts of X'X (n_features, n_features); else it is XX' (n_samples, n_samples).
     """
     xp = array_module(x)
     if by_features:
@@ -70,21 +61,19 @@ def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
 
     Parameters
     ----------
-    gram : float64 array of shape (n_samples, n_samples)
-        K.
-    x : array of shape (n_samples, n_features)
+    gram : float64 array (n_samples, n_samples), K
+    x : array (n_samples, n_features)
     parts : list over parts of slice or int array
     splits : list of Split
     alphas_of_splits : list over splits of list of float
 
     Returns
     -------
-    list over splits of float32 array of shape (n_alphas, n_predicted, n_training)
+    list over splits of float32 array (n_alphas, n_predicted, n_training)
 
     Raises
     ------
-    InputError
-        An alpha is too small for float64.
+    InputError : an alpha is too small for float64
     """
     xp = array_module(gram)
     weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
@@ -110,19 +99,12 @@ def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
 
     Parameters
     ----------
-    squares : list over parts of float64 array of shape (n_features, n_features)
-        X'X of each part.
-    x, parts, splits, alphas_of_splits
-        As ``compute_sample_weights`` takes them.
+    squares : list over parts of float64 array (n_features, n_features), X'X of each part
+    x, parts, splits, alphas_of_splits : as for ``compute_sample_weights``, with the same InputError
 
     Returns
     -------
-    list over splits of float32 array of shape (n_alphas, n_predicted, n_features)
-
-    Raises
-    ------
-    InputError
-        An alpha is too small for float64.
+    list over splits of float32 array (n_alphas, n_predicted, n_features)
     """
     xp, weights = array_module(x), []
     for split, alphas in zip(splits, alphas_of_splits, strict=True):
@@ -139,22 +121,20 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
 
     Parameters
     ----------
-    weights : list over splits of array of shape (n_alphas, n_predicted, n_weighed)
-        As ``compute_feature_weights`` or ``compute_sample_weights`` returns them.
-    x : array of shape (n_samples, n_features)
-    y : array of shape (n_samples, n_targets)
+    weights : list over splits of array (n_alphas, n_predicted, n_weighed), from ``compute_feature_weights`` or
+        ``compute_sample_weights``
+    x, y : array (n_samples, n_features) and (n_samples, n_targets)
     parts : list over parts of slice or int array
     splits : list of Split
-    by_features : bool
-        True if the weights are from ``compute_feature_weights``.
-    choices : list over splits of int array of shape (n_targets,), optional
-        The index of the alpha that predicts each target. By default, each alpha predicts all targets.
+    by_features : bool, True if the weights are from ``compute_feature_weights``
+    choices : list over splits of int array (n_targets,), the index of the alpha that predicts each target. By default,
+        each alpha predicts all targets.
 
     Returns
     -------
-    list over splits of float32 NumPy array of shape (n_alphas, n_targets), or (n_targets,) with choices
+    list over splits of float32 NumPy array (n_alphas, n_targets), or (n_targets,) with choices
     """
-    n_targets = y.shape[1]
+    n_targets, concat = y.shape[1], array_module(y).concat
     # Pearson's r subtracts the mean of the predictions over samples.
     weights = [split_weights - split_weights.mean(axis=1, keepdims=True) for split_weights in weights]
     shapes = [(n_targets,) if choices else (len(split_weights), n_targets) for split_weights in weights]
@@ -164,8 +144,9 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
         measured = [y[samples, block] for samples in parts]
         sums = [x[samples].T @ part for samples, part in zip(parts, measured, strict=True)] if by_features else measured
         for number, split in enumerate(splits):
-            weighed = _sum_up(sums, split, by_features)  # (n_weighed, n_block)
-            held_out = array_module(y).concat([measured[part] for part in split.predicted])
+            training = [sums[part] for part in training_parts(split, parts)]
+            weighed = sum(training) if by_features else concat(training)  # X_T'Y_T or Y_T, (n_weighed, n_block)
+            held_out = concat([measured[part] for part in split.predicted])
             if choices is None:
                 correlations[number][:, block] = _correlate(weights[number], weighed, held_out)
                 continue
@@ -175,12 +156,6 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
                 r = _correlate(weights[number][choice][None], weighed[:, columns], held_out[:, columns])
                 correlations[number][first + columns] = r[0]
     return correlations
-
-
-def _sum_up(sums, split, by_features):
-    """Return the sums X_T'Y_T of the training parts of a split, or, by samples, the training samples Y_T."""
-    training = [sums[part] for part in training_parts(split, sums)]
-    return sum(training) if by_features else array_module(sums[0]).concat(training)
 
 
 def _correlate(weights, weighed, measured):

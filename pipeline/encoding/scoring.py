@@ -10,13 +10,12 @@ def correlate(measured, predicted):
 
     Parameters
     ----------
-    measured : array or tensor of shape (n_samples, n_targets)
-    predicted : array or tensor of shape (n_predictions, n_samples, n_targets)
-        The mean over samples is 0.
+    measured : array or tensor (n_samples, n_targets)
+    predicted : array or tensor (n_predictions, n_samples, n_targets), mean 0 over samples
 
     Returns
     -------
-    array or tensor of shape (n_predictions, n_targets)
+    array or tensor (n_predictions, n_targets)
     """
     xp = array_module(measured)
     measured = measured - measured.mean(axis=0)

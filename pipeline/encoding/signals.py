@@ -2,23 +2,14 @@
 
 import numpy as np
 
-from pipeline.encoding.arrays import as_float32
+from pipeline.encoding.arrays import as_float32, as_numpy
 from pipeline.errors import InputError
 
 TRIM_SCANS = 10  # trimmed at each end of a run (20 s)
 
 
 def zscore(values):
-    """Return columns with mean 0 and variance 1 over samples. A constant column becomes 0.
-
-    Parameters
-    ----------
-    values : array of shape (n_samples, n_columns)
-
-    Returns
-    -------
-    float32 array of the same shape
-    """
+    """Return columns, (n_samples, n_columns), with mean 0 and variance 1 in float32. A constant column becomes 0."""
     values = np.asarray(values, dtype=np.float64)
     deviations = values - values.mean(axis=0)
     scale = deviations.std(axis=0)
@@ -32,19 +23,16 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
 
     Parameters
     ----------
-    signal : array of shape (n_scans, n_columns)
-        Regressors or fMRI of one run.
-    trim_scans : int
-        Scans that are trimmed at each end.
+    signal : array (n_scans, n_columns), regressors or fMRI of one run
+    trim_scans : int, scans that are trimmed at each end
 
     Returns
     -------
-    float32 array of shape (n_scans - 2 * trim_scans, n_columns)
+    float32 array (n_scans - 2 * trim_scans, n_columns)
 
     Raises
     ------
-    InputError
-        Fewer than two scans are left.
+    InputError : fewer than two scans are left
     """
     check_n_scans(len(signal), trim_scans)
     return zscore(signal[trim_scans : len(signal) - trim_scans])
@@ -57,28 +45,23 @@ def check_n_scans(n_scans, trim_scans=TRIM_SCANS):
 
 
 def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
-    """Return the regressors of one run of one layer, from its word vectors.
+    """Return the regressors of one run of one layer, from its word vectors, trimmed and z-scored.
 
     Parameters
     ----------
-    matrix : float32 array or tensor of shape (n_scans, n_words)
-        As ``hrf.make_hrf_matrix`` returns it. The product is computed on its device.
-    vectors : array of shape (n_words, n_features)
-    trim_scans : int
-        Scans that are trimmed at each end.
+    matrix : float32 array or tensor (n_scans, n_words), from ``hrf.make_hrf_matrix``; its device computes the product
+    vectors : array (n_words, n_features)
+    trim_scans : int, scans that are trimmed at each end
 
     Returns
     -------
-    float32 array of shape (n_scans - 2 * trim_scans, n_features)
-        Trimmed and z-scored.
+    float32 array (n_scans - 2 * trim_scans, n_features)
 
     Raises
     ------
-    InputError
-        A value is not finite, or fewer than two scans are left.
+    InputError : a value is not finite, or fewer than two scans are left
     """
-    values = matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device)
-    values = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    values = as_numpy(matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device))
     if not np.isfinite(values).all():
         raise InputError("values that are not finite numbers")
     return trim_and_zscore(values, trim_scans)

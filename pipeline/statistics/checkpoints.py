@@ -4,19 +4,11 @@ import numpy as np
 
 
 def has_own_weights(checkpoints):
-    """Return which checkpoints have weights of their own.
+    """Return which checkpoints have weights of their own, a bool array (n_rows,).
 
     Where several revisions of a model have the same weights, the training tokens of the weights are unknown.
-
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        Any table with a row per checkpoint. Its optional column ``same_weights_as`` is empty
-        (or NaN) for a checkpoint with weights of its own.
-
-    Returns
-    -------
-    bool array of shape (n_rows,)
+    ``checkpoints`` is any table with a row per checkpoint. Its optional column ``same_weights_as`` is empty (or NaN)
+    for a checkpoint with weights of its own.
     """
     if "same_weights_as" not in checkpoints:
         return np.ones(len(checkpoints), dtype=bool)
@@ -24,32 +16,18 @@ def has_own_weights(checkpoints):
 
 
 def select_tokens_for_fits(checkpoints):
-    """Return the training tokens of the checkpoints that count in fits over training.
+    """Return the training tokens of the checkpoints that count in fits over training, a float array (n_checkpoints,).
 
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        With the column tokens, and ``same_weights_as`` where it is known.
-
-    Returns
-    -------
-    float array of shape (n_checkpoints,)
-        NaN for a checkpoint with the weights of another checkpoint. 0 for an untrained checkpoint.
+    They are NaN for a checkpoint with the weights of another checkpoint, and 0 for an untrained checkpoint.
+    ``checkpoints`` has the column tokens, and ``same_weights_as`` where it is known.
     """
     return np.where(has_own_weights(checkpoints), checkpoints["tokens"].to_numpy(dtype=float), np.nan)
 
 
 def find_last_to_report(checkpoints):
-    """Return the tokens of the last checkpoint with weights of its own, or else of the last checkpoint.
+    """Return the tokens (float) of the last checkpoint with weights of its own, or else of the last checkpoint.
 
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        As for ``select_tokens_for_fits``. Several rows per checkpoint are allowed.
-
-    Returns
-    -------
-    float
+    ``checkpoints`` are those of ``select_tokens_for_fits``. Several rows per checkpoint are allowed.
     """
     tokens = select_tokens_for_fits(checkpoints)
     return float(np.nanmax(tokens) if np.isfinite(tokens).any() else checkpoints["tokens"].max())

@@ -8,12 +8,8 @@ import numpy as np
 class Curve(NamedTuple):
     """Hold the values of a curve over training, and the values in bootstrap resamples.
 
-    Attributes
-    ----------
-    values : float array of shape (n_checkpoints,)
-        NaN where a checkpoint has no value.
-    resamples : float array of shape (n_resamples, n_checkpoints)
-        NaN where a resample has no value, or where nothing is known to resample.
+    ``values`` is a float array (n_checkpoints,), NaN where a checkpoint has no value. ``resamples`` is a float array
+    (n_resamples, n_checkpoints), NaN where a resample has no value, or where nothing is known to resample.
     """
 
     values: np.ndarray

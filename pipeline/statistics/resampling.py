@@ -11,16 +11,13 @@ def draw_counts(rng, n_draws, weights, n_resamples):
     Parameters
     ----------
     rng : numpy.random.Generator
-    n_draws : int
-        Number of items that each resample contains.
-    weights : float array of shape (n_items,)
-        Items are drawn in proportion to their weights.
+    n_draws : int, the number of items in each resample
+    weights : float array (n_items,); items are drawn in proportion to their weights
     n_resamples : int
 
     Returns
     -------
-    int array of shape (n_resamples, n_items)
-        How often each resample contains each item.
+    int array (n_resamples, n_items), how often each resample contains each item
     """
     return rng.multinomial(n_draws, weights / weights.sum(), size=n_resamples)
 
@@ -34,16 +31,14 @@ def resample_means(values, groups, n_resamples=1000, seed=0):
 
     Parameters
     ----------
-    values : array of shape (n_checkpoints, n_items)
-        1 for a right pair and 0 for a wrong pair, or the acceptability of a text. NaN does not count.
-    groups : array of shape (n_items,)
-        The paradigm of each pair, or the prompt of each text. Every group has the same weight.
+    values : array (n_checkpoints, n_items), 1 for a right pair and 0 for a wrong pair, or the acceptability of a text.
+        NaN does not count.
+    groups : array (n_items,), the paradigm of each pair, or the prompt of each text. Every group has the same weight.
     n_resamples, seed : int
 
     Returns
     -------
-    Curve
-        NaN where all items of a group are NaN.
+    Curve, NaN where all items of a group are NaN
     """
     rng, groups, values = np.random.default_rng(seed), np.asarray(groups), np.asarray(values, dtype=float)
     means = [_resample_group(values[:, groups == group], n_resamples, rng) for group in dict.fromkeys(groups)]
@@ -73,15 +68,13 @@ def resample_normal(results, revisions, n_resamples=1000, seed=0):
 
     Parameters
     ----------
-    results : pandas.DataFrame with columns task, revision, value, stderr
-        At most one row per task and revision.
+    results : pandas.DataFrame with columns task, revision, value, stderr; at most one row per task and revision
     revisions : sequence of n_checkpoints str
     n_resamples, seed : int
 
     Returns
     -------
-    dict from task to Curve
-        NaN where a checkpoint has no score or no standard error.
+    dict from task to Curve, NaN where a checkpoint has no score or no standard error
     """
     rng, curves = np.random.default_rng(seed), {}
     for task, rows in results.groupby("task"):

@@ -12,13 +12,11 @@ def add_scores_alone(curves, benchmarks):
     Parameters
     ----------
     curves : dict from benchmark to Curve
-    benchmarks : pandas.DataFrame
-        A row per checkpoint and a column per benchmark, NaN where a checkpoint has no score.
+    benchmarks : pandas.DataFrame with a row per checkpoint and a column per benchmark, NaN without a score
 
     Returns
     -------
-    dict from benchmark to Curve
-        Curves of all benchmarks. Resamples are NaN where a benchmark has none.
+    dict from benchmark to Curve, of all benchmarks; resamples are NaN where a benchmark has none
     """
     n_checkpoints, complete = len(benchmarks), dict(curves)
     unknown = Curve(np.full(n_checkpoints, np.nan), np.full((2, n_checkpoints), np.nan))
@@ -29,17 +27,12 @@ def add_scores_alone(curves, benchmarks):
 
 
 def describe_scores_alone(curves, revisions):
-    """List the points that are drawn but do not count in fits.
+    """List the points that are drawn but do not count in fits, a sentence for each benchmark with such a point.
 
     Parameters
     ----------
     curves : dict from benchmark to Curve
     revisions : sequence of n_checkpoints str
-
-    Returns
-    -------
-    list of str
-        A sentence for each benchmark with such a point.
     """
     sentences = []
     for benchmark, (values, resamples) in curves.items():

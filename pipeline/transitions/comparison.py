@@ -39,19 +39,15 @@ def compute_alignment(x, target, benchmark, *, nulls, bounds=None):
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-        log10 of training tokens, increasing.
-    target, benchmark : Curve
-        Resampled jointly where they are computed from the same data.
-    nulls : pair
-        What ``simulate_flat_curves`` returns, for the target and for the benchmark.
-    bounds : (float, float), optional
-        Of the benchmark's plateaus, as for ``fit_sigmoids``.
+    x : array (n_checkpoints,), log10 of training tokens, increasing
+    target, benchmark : Curve, resampled jointly where they are computed from the same data
+    nulls : pair of what ``simulate_flat_curves`` returns, for the target and for the benchmark
+    bounds : (float, float) or None, of the benchmark's plateaus, as for ``fit_sigmoids``
 
     Returns
     -------
     value : float
-    resamples : array of shape (n_resamples,)
+    resamples : array (n_resamples,)
     """
     noise = np.cov(target.resamples - target.resamples.mean(axis=1, keepdims=True), rowvar=False)
     shape = fit_sigmoids(x, benchmark.values, bounds)["fitted"]
@@ -93,27 +89,11 @@ def fit_unit_shape(x, curves, bounds=None):
 
 
 def compute_lead(x, curve, reference, bounds=None):
-    """Compute by how many decades of tokens a curve rises before another curve, the reference.
+    """Compute by how many decades of tokens a curve rises before another curve, the reference; above 0 if it does.
 
-    The sigmoid of the curve is shifted along x to where it is most similar to the reference, within the range of
-    the checkpoints.
-
-    Parameters
-    ----------
-    x : array of shape (n_checkpoints,)
-    curve, reference : arrays of shape (..., n_checkpoints)
-    bounds : (float, float), optional
-        Of the curve's plateaus, as for ``fit_sigmoids``.
-
-    Returns
-    -------
-    array of shape (...)
-        Above 0 where the curve rises before the reference.
-
-    Raises
-    ------
-    InputError
-        As for ``sample_sigmoids``.
+    The sigmoid of the curve is shifted along x to where it is most similar to the reference, within the range of the
+    checkpoints. x is (n_checkpoints,), curve and reference are (..., n_checkpoints), the result is (...). ``bounds``
+    are of the curve's plateaus, as for ``fit_sigmoids``.
     """
     x0, beta, _, units = sample_sigmoids(x)
     fit = fit_sigmoids(x, curve, bounds)
@@ -127,17 +107,12 @@ def compute_midpoint_difference(x, curve, reference, bounds=None):
 
 
 def compute_measures(x, target, benchmark, *, nulls, bounds=None):
-    """Compute all measures of how a benchmark goes with the target.
-
-    Parameters
-    ----------
-    x, target, benchmark, nulls, bounds
-        As for ``compute_alignment``.
+    """Compute all measures of how a benchmark goes with the target; arguments as for ``compute_alignment``.
 
     Returns
     -------
-    dict from measure (of MEASURES) to (value, resamples)
-        A float and an array of shape (n_resamples,). Where either curve is flat, alignment is the only measure.
+    dict from measure (of MEASURES) to (value, resamples), a float and an array (n_resamples,). Where either curve is
+        flat, alignment is the only measure.
     """
     measures = {"alignment": compute_alignment(x, target, benchmark, nulls=nulls, bounds=bounds)}
     if not _is_any_flat(x, (target, benchmark), nulls):
@@ -152,28 +127,22 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
 
     Parameters
     ----------
-    tokens : array of shape (n_checkpoints,)
-        Training tokens, increasing. Checkpoints of 0 tokens (untrained) and of NaN (see
+    tokens : array (n_checkpoints,), training tokens, increasing. Checkpoints of 0 tokens (untrained) and of NaN (see
         ``select_tokens_for_fits``) are omitted.
-    curves : dict from name to Curve
-        A checkpoint is omitted where a value or a resample is NaN.
-    lang : {"en", "fr"}
-        Language of the story.
-    target : str, optional
-        The curve that benchmarks are compared with. The default is the first of TARGETS in curves. Every other
+    curves : dict from name to Curve. A checkpoint is omitted where a value or a resample is NaN.
+    lang : {"en", "fr"}, language of the story
+    target : str, the curve that benchmarks are compared with, by default the first of TARGETS in curves. Every other
         curve of TARGETS has a row in the table, without a comparison.
-    unbounded : collection of str
-        Benchmarks whose plateaus may lie anywhere, like those of left minus right. The plateaus of a benchmark
-        with scores between 0 and 1 also lie between 0 and 1 (see ``find_possible_range``).
+    unbounded : collection of str, benchmarks whose plateaus may lie anywhere, like those of left minus right. The
+        plateaus of a benchmark with scores between 0 and 1 also lie between 0 and 1 (see ``find_possible_range``).
 
     Returns
     -------
-    table : pandas.DataFrame with a row per curve
-        What ``detect_transition`` returns, at the checkpoints of the curve. Then alignment, midpoint_difference
-        (the target's x0 minus the curve's) and lead (by how many decades the curve rises first), at the checkpoints
-        of both curves, each with its interval in columns that end in _low and _high. NaN where there are fewer
-        than 5 checkpoints.
-    resampled_measures : dict from measure to dict from name to array of shape (n_resamples,)
+    table : pandas.DataFrame with a row per curve. What ``detect_transition`` returns, at the checkpoints of the curve.
+        Then alignment, midpoint_difference (the target's x0 minus the curve's) and lead (by how many decades the curve
+        rises first), at the checkpoints of both curves, each with its interval in columns that end in _low and _high.
+        NaN where there are fewer than 5 checkpoints.
+    resampled_measures : dict from measure to dict from name to array (n_resamples,)
     """
     tokens = np.asarray(tokens, dtype=float)
     x = np.log10(np.where(tokens > 0, tokens, np.nan))
@@ -204,8 +173,8 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
             resampled_measures[measure][name] = resamples
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
     table = table.reindex(columns=COLUMNS)
-    for column in ("at_limit", "at_start"):  # False where a curve is not fitted
-        table[column] = table[column].eq(True)
+    bounds = ["at_limit", "at_start"]
+    table[bounds] = table[bounds].eq(True)  # False where a curve is not fitted
     return table, resampled_measures
 
 
@@ -214,16 +183,13 @@ def compare_kinds(table, alignments):
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        As ``compare_curves`` returns it.
-    alignments : dict from name to array of shape (n_resamples,)
-        The resampled alignments of ``compare_curves``.
+    table : pandas.DataFrame, as ``compare_curves`` returns it
+    alignments : dict from name to array (n_resamples,), the resampled alignments of ``compare_curves``
 
     Returns
     -------
-    dict, or None where a kind has no benchmark
-        formal and functional are mean alignments of the benchmarks of either kind. formal_benchmarks and
-        functional_benchmarks are their names. difference has the 95 % interval low and high.
+    dict, or None where a kind has no benchmark. formal and functional are mean alignments of the benchmarks of either
+        kind, formal_benchmarks and functional_benchmarks their names. difference has the 95 % interval low and high.
     """
     compared = table[table["curve"].isin(alignments)]
     claim: dict = {}

@@ -12,24 +12,20 @@ from pipeline.transitions.sigmoids import fit_sigmoids, sample_sigmoids
 def detect_emergence(x, curves_by_run, n_signs=500, seed=0):
     """Detect where each of many curves rises or falls, for a map of the brain.
 
-    Curves of voxels drift: their noise is correlated over checkpoints. So each curve is tested by flipping the
-    signs of some runs. Sign flips do not change the distribution of a curve of noise. The best of all shapes is
-    chosen for each flip.
+    Curves of voxels drift: their noise is correlated over checkpoints. So each curve is tested by flipping the signs of
+    some runs. Sign flips do not change the distribution of a curve of noise. The best of all shapes is chosen for each
+    flip. The false discovery rate is 5 % (Benjamini & Hochberg 1995).
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-        log10 of training tokens, increasing.
-    curves_by_run : array of shape (n_runs, n_checkpoints, n_curves)
-        The curves in each held-out run.
-    n_signs : int
-        The number of random sign flips, where more are possible. Otherwise all are used.
+    x : array (n_checkpoints,), log10 of training tokens, increasing
+    curves_by_run : array (n_runs, n_checkpoints, n_curves), the curves in each held-out run
+    n_signs : int, the number of random sign flips, where more are possible. Otherwise all are used.
     seed : int
 
     Returns
     -------
-    x0 : array of shape (n_curves,)
-        NaN where a curve is flat, or contains NaN. The false discovery rate is 5 % (Benjamini & Hochberg 1995).
+    x0 : array (n_curves,), NaN where a curve is flat, or contains NaN
     """
     known = np.isfinite(curves_by_run).all(axis=(0, 1))
     curves = curves_by_run[:, :, known].transpose(0, 2, 1)  # (n_runs, n_known, n_checkpoints)
@@ -53,21 +49,10 @@ def detect_emergence(x, curves_by_run, n_signs=500, seed=0):
 
 
 def is_monotonic(curve, resamples, level=0.01):
-    """Return whether a curve turns back no more than its noise explains.
+    """Return whether a curve turns back no more than its noise explains, at a level of significance.
 
-    The test compares the largest step against the curve's direction between any two checkpoints, in standard
-    errors, with the largest such step in noise.
-
-    Parameters
-    ----------
-    curve : array of shape (n_checkpoints,)
-    resamples : array of shape (n_resamples, n_checkpoints)
-    level : float
-        Significance level.
-
-    Returns
-    -------
-    bool
+    The test compares the largest step against the curve's direction between any two checkpoints, in standard errors,
+    with the largest such step in noise. curve is (n_checkpoints,), resamples is (n_resamples, n_checkpoints).
     """
     earlier, later = np.triu_indices(len(curve), k=1)
     direction = 1 if curve[-1] >= curve[0] else -1
@@ -84,23 +69,19 @@ def detect_transition(x, curve, null=None, bounds=None):
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-        log10 of training tokens, increasing.
-    curve : Curve
-        With a value at all checkpoints.
-    null : pair of arrays, optional
-        As ``simulate_flat_curves`` returns it, where it is known already.
-    bounds : (float, float), optional
-        Of the plateaus, as for ``fit_sigmoids``. The test against a flat curve does not use them.
+    x : array (n_checkpoints,), log10 of training tokens, increasing
+    curve : Curve with a value at all checkpoints
+    null : pair of arrays that ``simulate_flat_curves`` returns, where it is known already
+    bounds : (float, float) or None, of the plateaus, as for ``fit_sigmoids``. The test against a flat curve does not
+        use them.
 
     Returns
     -------
-    dict
-        is_flat is true where a constant explains the curve as well, and p_flat is the p-value. x0 and beta have
-        the 95 % intervals x0_low, x0_high, beta_low and beta_high. They and is_monotonic are NaN for a flat curve.
-        low and high are the plateaus, or the mean of a flat curve. at_limit is true where the transition was not
-        over at the last checkpoint: x0 is then a lower bound (see ``is_unfinished``). at_start is true where the
-        transition had begun before the first checkpoint: x0 is then an upper bound (see ``is_under_way``).
+    dict. is_flat is true where a constant explains the curve as well, and p_flat is the p-value. x0 and beta have the
+        95 % intervals x0_low, x0_high, beta_low and beta_high. They and is_monotonic are NaN for a flat curve. low and
+        high are the plateaus, or the mean of a flat curve. at_limit is true where the transition was not over at the
+        last checkpoint: x0 is then a lower bound (see ``is_unfinished``). at_start is true where the transition had
+        begun before the first checkpoint: x0 is then an upper bound (see ``is_under_way``).
     """
     values, resamples = curve
     p_flat = compute_flat_p_value(x, values, null or simulate_flat_curves(x, resamples))

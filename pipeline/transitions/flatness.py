@@ -13,22 +13,20 @@ N_NULL_CURVES = 2000
 def simulate_flat_curves(x, resamples, seed=0):
     """Simulate flat curves, and compute how well the best sigmoid explains each of them.
 
-    Flat curves have two kinds of noise. One is the noise that resampling shows. The other is independent noise
-    of unknown size, in case checkpoints differ by more than resampling shows. The simulation takes into account
-    that the best of many shapes is chosen.
+    Flat curves have two kinds of noise. One is the noise that resampling shows. The other is independent noise of
+    unknown size, in case checkpoints differ by more than resampling shows. The simulation takes into account that the
+    best of many shapes is chosen.
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-    resamples : array of shape (n_resamples, n_checkpoints)
+    x : array (n_checkpoints,)
+    resamples : array (n_resamples, n_checkpoints)
     seed : int
 
     Returns
     -------
-    explained : array of shape (N_NULL_CURVES,)
-        The sum of squares that the best sigmoid explains, for curves with the noise of resampling.
-    ratios : array of shape (N_NULL_CURVES,)
-        The ratio of explained to residual sum of squares, for curves with noise of unknown size.
+    explained : array (N_NULL_CURVES,), the sum of squares that the best sigmoid explains, with the noise of resampling
+    ratios : array (N_NULL_CURVES,), explained over residual sum of squares, with noise of unknown size
     """
     covariance = np.cov(resamples, rowvar=False)
     rng = np.random.default_rng(seed)
@@ -45,19 +43,10 @@ def _simulate_ratios(x, seed):
 
 
 def compute_flat_p_value(x, curve, null):
-    """Compute the p-value of a curve under the hypothesis that it is flat.
+    """Compute the p-value (float) of a curve (n_checkpoints,) under the hypothesis that it is flat.
 
-    It is the larger of two p-values, so that neither kind of noise explains a transition.
-
-    Parameters
-    ----------
-    x, curve : arrays of shape (n_checkpoints,)
-    null : pair of arrays
-        As ``simulate_flat_curves`` returns it.
-
-    Returns
-    -------
-    float
+    It is the larger of two p-values, so that neither kind of noise explains a transition. ``null`` is the pair of
+    arrays that ``simulate_flat_curves`` returns.
     """
     null_explained, null_ratios = null
     explained, residual = _compute_sums_of_squares(x, np.asarray(curve, dtype=float))

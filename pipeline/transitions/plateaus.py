@@ -11,18 +11,10 @@ X0_STEP = 0.01  # decades between midpoints of the grid
 
 
 def find_possible_range(curve):
-    """Return the range within which the plateaus of a benchmark lie.
+    """Return the range within which the plateaus of a curve of scores (n_checkpoints,) lie. NaN does not count.
 
-    Parameters
-    ----------
-    curve : array of shape (n_checkpoints,)
-        Its scores. NaN does not count.
-
-    Returns
-    -------
-    (float, float), or None
-        (0, 1) where all scores lie in it, such as shares of right pairs and probabilities. None otherwise, such as
-        for a perplexity or a score in percent.
+    It is (0, 1) where all scores lie in it, such as shares of right pairs and probabilities. It is None otherwise, such
+    as for a perplexity or a score in percent.
     """
     scores = np.asarray(curve, dtype=float)
     scores = scores[np.isfinite(scores)]
@@ -38,18 +30,14 @@ def find_closest_within(curves, shapes, bounds):
 
     Parameters
     ----------
-    curves : array of shape (n_curves, n_checkpoints)
-    shapes : array of shape (n_shapes, n_checkpoints)
-        From 0 to 1. Each must vary, and be neither 0 nor 1 throughout.
-    bounds : (float, float)
-        Of both plateaus.
+    curves : array (n_curves, n_checkpoints)
+    shapes : array (n_shapes, n_checkpoints), from 0 to 1. Each must vary, and be neither 0 nor 1 throughout.
+    bounds : (float, float), of both plateaus
 
     Returns
     -------
-    best : int array of shape (n_curves,)
-        Number of the shape.
-    low, high : arrays of shape (n_curves,)
-        Plateau before and after the transition.
+    best : int array (n_curves,), the number of the shape
+    low, high : array (n_curves,), the plateau before and after the transition
     """
     gram = np.stack([((1 - shapes) ** 2).sum(axis=1), ((1 - shapes) * shapes).sum(axis=1), (shapes**2).sum(axis=1)])
     best, (low, high) = np.empty(len(curves), dtype=int), np.empty((2, len(curves)))
@@ -102,14 +90,8 @@ def is_unfinished(x, midpoints, slopes):
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-        log10 of training tokens, increasing.
-    midpoints, slopes : arrays of shape (1 + n_resamples,)
-        x0 and beta of the curve, then of its resamples.
-
-    Returns
-    -------
-    bool
+    x : array (n_checkpoints,), log10 of training tokens, increasing
+    midpoints, slopes : array (1 + n_resamples,), x0 and beta of the curve, then of its resamples
     """
     reached = expit(slopes[0] * (x[-1] - midpoints[0]))
     is_at_end = np.mean(midpoints[1:] >= x[-1] - X0_STEP) > TAIL
@@ -117,19 +99,10 @@ def is_unfinished(x, midpoints, slopes):
 
 
 def is_under_way(x, midpoints, slopes):
-    """Return whether a transition had begun before the first checkpoint.
+    """Return whether a transition had begun before the first checkpoint; arguments as for ``is_unfinished``.
 
     The three cases are those of ``is_unfinished``, in reverse. More than 10 % of the rise is over at the first
     checkpoint, or only one checkpoint lies before the midpoint, or its interval begins at the first checkpoint.
     The midpoint is then an upper bound.
-
-    Parameters
-    ----------
-    x, midpoints, slopes
-        As for ``is_unfinished``.
-
-    Returns
-    -------
-    bool
     """
     return is_unfinished(-x[::-1], -midpoints, slopes)

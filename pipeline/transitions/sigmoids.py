@@ -15,28 +15,24 @@ N_BETAS = 40
 def sample_sigmoids(x):
     """Make the grid of sigmoids that are fitted to curves at given checkpoints.
 
-    A sigmoid must rise by at least half of its height between the first and the last checkpoint. Otherwise the
-    data do not determine its plateaus. The width of its steep part (from a tenth to nine tenths of the rise) is
-    at most twice the range of checkpoints. It is at least half the median distance of checkpoints, below which
-    the data do not determine it.
+    A sigmoid must rise by at least half of its height between the first and the last checkpoint. Otherwise the data do
+    not determine its plateaus. The width of its steep part (from a tenth to nine tenths of the rise) is at most twice
+    the range of checkpoints. It is at least half the median distance of checkpoints, below which the data do not
+    determine it.
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-        log10 of training tokens, increasing.
+    x : array (n_checkpoints,), log10 of training tokens, increasing
 
     Returns
     -------
-    x0, beta : arrays of shape (n_shapes,)
-    values : array of shape (n_shapes, n_checkpoints)
-        From 0 to 1.
-    units : array of shape (n_shapes, n_checkpoints)
-        The values, scaled to mean 0 and sum of squares 1.
+    x0, beta : array (n_shapes,)
+    values : array (n_shapes, n_checkpoints), from 0 to 1
+    units : array (n_shapes, n_checkpoints), the values, scaled to mean 0 and sum of squares 1
 
     Raises
     ------
-    InputError
-        There are fewer than five checkpoints, or x is not finite or does not increase.
+    InputError : there are fewer than five checkpoints, or x is not finite or does not increase
     """
     x = np.asarray(x, dtype=float)
     if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
@@ -58,21 +54,14 @@ def fit_sigmoids(x, curves, bounds=None):
 
     Parameters
     ----------
-    x : array of shape (n_checkpoints,)
-        log10 of training tokens, increasing.
-    curves : array of shape (..., n_checkpoints)
-    bounds : (float, float), optional
-        Range within which both plateaus must lie, for example (0, 1) for shares and probabilities.
+    x : array (n_checkpoints,), as for ``sample_sigmoids``, with the same InputError
+    curves : array (..., n_checkpoints)
+    bounds : (float, float) or None, within which both plateaus must lie: (0, 1) for shares and probabilities
 
     Returns
     -------
-    dict of arrays of shape (...): x0, beta, low, high, and fitted of shape (..., n_checkpoints)
-        low is the plateau before the transition and high the plateau after it, even where the curve falls.
-
-    Raises
-    ------
-    InputError
-        As for ``sample_sigmoids``.
+    dict of arrays (...): x0, beta, low, high, and fitted (..., n_checkpoints). low is the plateau before the transition
+        and high the plateau after it, even where the curve falls.
     """
     x0, beta, all_values, units = sample_sigmoids(x)
     curves = np.asarray(curves, dtype=float)
@@ -91,13 +80,8 @@ def fit_sigmoids(x, curves, bounds=None):
             within = find_closest_shapes(tuple(x), curves[is_beyond].tobytes(), tuple(bounds))
             best[is_beyond], low[is_beyond], high[is_beyond] = within
             values = all_values[best]
-    return {
-        "x0": x0[best],
-        "beta": beta[best],
-        "low": low,
-        "high": high,
-        "fitted": low[..., None] + (high - low)[..., None] * values,
-    }
+    fitted = low[..., None] + (high - low)[..., None] * values
+    return {"x0": x0[best], "beta": beta[best], "low": low, "high": high, "fitted": fitted}
 
 
 @functools.lru_cache(maxsize=8)
@@ -112,17 +96,14 @@ def find_most_similar(curves, units, allowed=None):
 
     Parameters
     ----------
-    curves : array of shape (..., n_checkpoints)
-    units : array of shape (n_shapes, n_checkpoints)
-        With mean 0 and sum of squares 1.
-    allowed : bool array of shape (..., n_shapes), optional
-        The shapes that each curve may have.
+    curves : array (..., n_checkpoints)
+    units : array (n_shapes, n_checkpoints), with mean 0 and sum of squares 1
+    allowed : bool array (..., n_shapes) or None, the shapes that each curve may have
 
     Returns
     -------
-    best : int array of shape (...)
-    similarity : array of shape (...)
-        Its square is the part of the curve's sum of squares that the shape explains.
+    best : int array (...)
+    similarity : array (...), whose square is the part of the curve's sum of squares that the shape explains
     """
     flat, units = curves.reshape(-1, curves.shape[-1]), units.astype(np.float32)
     flat = (flat - flat.mean(axis=1, keepdims=True)).astype(np.float32)

@@ -9,21 +9,19 @@ from pipeline.statistics.intervals import compute_interval
 def tabulate_points(checkpoints, curves, table):
     """Tabulate every point of every curve with its 95 % interval, and scaled between the plateaus of its curve.
 
+    Scaled values are 0 at the plateau before the transition and 1 at the plateau after it. For a flat benchmark, 0 is
+    its mean and 1 is a perfect score. They are NaN for other flat curves, and for curves without a row in the table.
+
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        With columns revision and tokens.
+    checkpoints : pandas.DataFrame with columns revision and tokens, and same_weights_as where it is known
     curves : dict from name to Curve
-    table : pandas.DataFrame
-        As ``compare_curves`` returns it.
+    table : pandas.DataFrame, as ``compare_curves`` returns it
 
     Returns
     -------
-    pandas.DataFrame with columns curve, revision, tokens, value, low, high, scaled, scaled_low, scaled_high,
-    and same_weights_as where the checkpoints have it
-        A row per curve and checkpoint. Scaled values are 0 at the plateau before the transition and 1 at the
-        plateau after it. For a flat benchmark, 0 is its mean and 1 is a perfect score. They are NaN for other
-        flat curves, and for curves without a row in the table.
+    pandas.DataFrame with a row per curve and checkpoint: curve, revision, tokens, value, low, high, scaled, scaled_low,
+        scaled_high, and same_weights_as where the checkpoints have it
     """
     transitions = table.set_index("curve").to_dict("index")
     columns = [column for column in ("revision", "tokens", "same_weights_as") if column in checkpoints]
@@ -33,9 +31,7 @@ def tabulate_points(checkpoints, curves, table):
         points = checkpoints[columns].reset_index(drop=True)
         points = points.assign(curve=name, value=values, low=low, high=high)
         before, after = _find_plateaus(name, transitions.get(name, {}))
-        for column in ("value", "low", "high"):
-            scaled = "scaled" if column == "value" else f"scaled_{column}"
-            points[scaled] = (points[column] - before) / (after - before)
+        points[["scaled", "scaled_low", "scaled_high"]] = (points[["value", "low", "high"]] - before) / (after - before)
         tables.append(points)
     together = pd.concat(tables, ignore_index=True)
     names = "curve revision tokens value low high scaled scaled_low scaled_high same_weights_as".split()

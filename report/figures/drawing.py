@@ -7,7 +7,9 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.typing import RcKeyType
 
+from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import has_own_weights
+from pipeline.statistics.intervals import write_with_unit
 
 # Okabe & Ito: colour-blind readers can distinguish these colours, also in grey.
 LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
@@ -23,7 +25,6 @@ STYLE: dict[RcKeyType, float] = {
     "lines.linewidth": 1.2,
     "legend.frameon": False,
 }
-UNITS = [(1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")]
 
 
 def draw_curve(axes, points, curve, colour, mark, label=None, column="value", alpha=0.15, **style):
@@ -44,6 +45,23 @@ def draw_curve(axes, points, curve, colour, mark, label=None, column="value", al
     for lines in (isolated, shared) if alpha else ():
         axes.vlines(lines["tokens"], lines[low], lines[high], color=colour, linewidth=1)
     axes.plot(shared["tokens"], shared[column], mark, color=colour, markerfacecolor="white", **style)
+
+
+def choose_colour_and_mark(number):
+    """Return the colour and mark of a curve: the seventh curve has the colour of the first, and another mark."""
+    return SERIES[number % len(SERIES)], MARKS[(number + number // len(SERIES)) % len(MARKS)]
+
+
+def select_difference(table, curve):
+    """Return left minus right of a table as points of a curve, or of curves, and the suffix of its columns.
+
+    Layers are chosen on other runs where the table has such columns, else the best layer counts.
+    """
+    difference = pick_difference_column(table.dropna(axis=1, how="all"))
+    suffix = difference.removeprefix("left_minus_right")
+    points = table[[column for column in ("tokens", "same_weights_as") if column in table]]
+    values = {"value": table[difference], "low": table[f"low{suffix}"], "high": table[f"high{suffix}"]}
+    return points.assign(curve=curve, **values), suffix
 
 
 def draw_estimate(axes, values, height, colour, mark, is_bound=(False, False)):
@@ -71,14 +89,8 @@ def format_title(title, points):
 def make_grid(n_panels, n_columns, height_inches, title, **options):
     """Make a figure of several panels, two columns wide; panels that are not needed are left blank."""
     n_rows = max(1, -(-n_panels // n_columns))
-    figure, panels = plt.subplots(
-        n_rows,
-        n_columns,
-        figsize=(2 * ONE_COLUMN_INCHES, height_inches * n_rows + 0.3),
-        layout="constrained",
-        squeeze=False,
-        **options,
-    )
+    size = 2 * ONE_COLUMN_INCHES, height_inches * n_rows + 0.3
+    figure, panels = plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False, **options)
     figure.suptitle(title, fontsize="medium")
     for axes in panels.flat:
         axes.spines[["top", "right"]].set_visible(False)
@@ -114,13 +126,11 @@ def draw_token_axis(axes, tokens, most=6):
     else:
         axes.set_xscale("log")
         axes.set_xlim(lowest, highest)
-    ticks, is_short = choose_token_ticks(lowest, highest, most), np.log10(highest / lowest) < 3
-    if len(trained) == 1:
-        ticks, is_short = trained, True
-    if not is_short:
+    if np.log10(highest / lowest) >= 3:
         axes.xaxis.set_minor_locator(LogLocator(subs=range(2, 10)) if (tokens > 0).all() else NullLocator())
         axes.xaxis.set_minor_formatter(NullFormatter())
         return
+    ticks = trained if len(trained) == 1 else choose_token_ticks(lowest, highest, most)
     axes.xaxis.set_major_locator(FixedLocator([0, *ticks] if (tokens == 0).any() else list(ticks)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: abbreviate_tokens(number)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -144,11 +154,7 @@ def choose_token_ticks(lowest, highest, most=6):
 
 def abbreviate_tokens(number):
     """Write a number of tokens as in names of checkpoints: 32B."""
-    rounded = float(f"{number:.2g}")
-    for size, unit in UNITS:
-        if rounded >= size:
-            return f"{rounded / size:.3g}{unit}"
-    return f"{rounded:.3g}"
+    return write_with_unit(number, 2, "TBMK")
 
 
 def draw_colour_bar(figure, place, colours, limits, ticks=None, labels=None):

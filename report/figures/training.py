@@ -1,119 +1,73 @@
-"""Draw the figures of the notebook that show curves over training; each function returns a figure.
+"""Draw the figures of the notebook that show curves over training; each function returns a matplotlib Figure.
 
-Most functions draw ``points``, a table with a row for each curve and checkpoint, as
-``transitions.tables.tabulate_points`` returns it. The notebook saves this table, so that every value in
-a figure is also in a file.
+Most functions draw ``points``, the pandas.DataFrame of ``transitions.tables.tabulate_points`` with a row for each curve
+and checkpoint. The notebook saves this table, so that every value in a figure is also in a file. ``table`` is the
+pandas.DataFrame of ``transitions.comparison.compare_curves``.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
 
-from pipeline.brain.region_differences import pick_difference_column
 from pipeline.transitions.comparison import TARGETS
-from report.figures.drawing import (
-    DIFFERENCE_COLOUR,
-    KIND_COLOURS,
-    KIND_MARKS,
-    LEFT_COLOUR,
-    LIGHT_DIFFERENCE,
-    LIGHT_LEFT,
-    LIGHT_RIGHT,
-    MARKS,
-    ONE_COLUMN_INCHES,
-    RIGHT_COLOUR,
-    SERIES,
-    STYLE,
-    draw_curve,
-    draw_estimate,
-    draw_token_axis,
-    format_title,
-    make_grid,
-    make_panel,
-)
+from report.figures import drawing
 
 
-@rc_context(STYLE)
+@rc_context(drawing.STYLE)
 def draw_brain_scores(points, title):
     """Draw the mean brain score of each hemisphere over training, with 95 % intervals.
 
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With the curves left and right, and left_nested and right_nested where runs are known.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``points`` has the curves left and right, and left_nested and right_nested where runs are known.
     """
-    figure, axes = make_panel(format_title(title, points))
-    sides = [("left", LEFT_COLOUR, LIGHT_LEFT, "o"), ("right", RIGHT_COLOUR, LIGHT_RIGHT, "s")]
+    figure, axes = drawing.make_panel(drawing.format_title(title, points))
+    colours, light_colours = (drawing.LEFT_COLOUR, drawing.RIGHT_COLOUR), (drawing.LIGHT_LEFT, drawing.LIGHT_RIGHT)
+    sides = list(zip(("left", "right"), colours, light_colours, "os", strict=True))
     if (points["curve"] == "left_nested").any():
         for side, colour, _, mark in sides:
-            draw_curve(axes, points, f"{side}_nested", colour, mark, f"{side}, layer chosen on other runs")
+            drawing.draw_curve(axes, points, f"{side}_nested", colour, mark, f"{side}, layer chosen on other runs")
         for side, _, light, mark in sides:
-            draw_curve(axes, points, side, light, mark, f"{side}, best layer", alpha=0, zorder=1.5)
+            drawing.draw_curve(axes, points, side, light, mark, f"{side}, best layer", alpha=0, zorder=1.5)
     else:
         for side, colour, _, mark in sides:
-            draw_curve(axes, points, side, colour, mark, f"{side} hemisphere")
+            drawing.draw_curve(axes, points, side, colour, mark, f"{side} hemisphere")
     axes.set_ylabel("brain score (mean r)")
     axes.legend(fontsize="x-small")
-    draw_token_axis(axes, points["tokens"])
+    drawing.draw_token_axis(axes, points["tokens"])
     return figure
 
 
-@rc_context(STYLE)
+@rc_context(drawing.STYLE)
 def draw_asymmetry(points, title):
     """Draw left minus right over training, with its 95 % interval, for both choices of layers.
 
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With the curves left_minus_right and, where runs are known, left_minus_right_nested.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``points`` has the curves left_minus_right and, where runs are known, left_minus_right_nested.
     """
-    figure, axes = make_panel(format_title(title, points))
+    figure, axes = drawing.make_panel(drawing.format_title(title, points))
     axes.axhline(0, color="0.6", linewidth=0.8)
     if (points["curve"] == "left_minus_right_nested").any():
         label = "layer chosen on other runs"
-        draw_curve(axes, points, "left_minus_right_nested", DIFFERENCE_COLOUR, "o", label=label)
-        draw_curve(axes, points, "left_minus_right", LIGHT_DIFFERENCE, "D", "best layer", alpha=0, zorder=1.5)
+        drawing.draw_curve(axes, points, "left_minus_right_nested", drawing.DIFFERENCE_COLOUR, "o", label=label)
+        style = {"colour": drawing.LIGHT_DIFFERENCE, "mark": "D", "alpha": 0, "zorder": 1.5}
+        drawing.draw_curve(axes, points, "left_minus_right", label="best layer", **style)
         axes.legend(fontsize="x-small")
     else:
-        draw_curve(axes, points, "left_minus_right", DIFFERENCE_COLOUR, "o")
+        drawing.draw_curve(axes, points, "left_minus_right", drawing.DIFFERENCE_COLOUR, "o")
     axes.set_ylabel("left − right brain score (r)")
-    draw_token_axis(axes, points["tokens"])
+    drawing.draw_token_axis(axes, points["tokens"])
     return figure
 
 
-@rc_context(STYLE)
+@rc_context(drawing.STYLE)
 def draw_benchmarks(points, table, title):
     """Draw each benchmark over training, a panel each, over left minus right, with 95 % intervals.
 
-    Each curve is scaled from its first plateau (0) to its last plateau (1). Without a transition, 0 is the
-    mean of a benchmark and 1 is a perfect score; left minus right is then not drawn. A benchmark that is not
-    fitted is drawn without scaling.
-
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With columns scaled, scaled_low and scaled_high, and the curves of the table.
-    table : pandas.DataFrame
-        As ``transitions.comparison.compare_curves`` returns it.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Each curve is scaled from its first plateau (0) to its last plateau (1). Without a transition, 0 is the mean of a
+    benchmark and 1 is a perfect score; left minus right is then not drawn. A benchmark that is not fitted is drawn
+    without scaling. ``points`` has columns scaled, scaled_low and scaled_high, and the curves of the table.
     """
     target = table["curve"].iloc[0]
     benchmarks = table[~table["curve"].isin(TARGETS)].to_dict("records")
-    figure, panels = make_grid(len(benchmarks), 3, 1.7, format_title(title, points))
+    figure, panels = drawing.make_grid(len(benchmarks), 3, 1.7, drawing.format_title(title, points))
     is_fitted_before = None
     for number, (axes, row) in enumerate(zip(panels, benchmarks, strict=False)):
         is_fitted = bool(np.isfinite(row["p_flat"]))
@@ -128,12 +82,13 @@ def _draw_benchmark(axes, points, row, target, is_fitted):
     """Draw a benchmark, over left minus right where it is fitted."""
     for height in (0, 1):
         axes.axhline(height, color="0.8", linewidth=0.8)
-    style = {"colour": KIND_COLOURS[row["kind"]], "mark": KIND_MARKS[row["kind"]], "label": row["kind"]}
-    column = "scaled" if is_fitted else "value"
+    kind, column = row["kind"], "scaled" if is_fitted else "value"
     drawn = points[points["curve"].isin([row["curve"], target] if is_fitted else [row["curve"]])]
     if is_fitted:
-        draw_curve(axes, points, target, DIFFERENCE_COLOUR, "o", "left − right", column="scaled", alpha=0.12)
-    draw_curve(axes, points, row["curve"], column=column, **style)
+        style = {"colour": drawing.DIFFERENCE_COLOUR, "mark": "o", "label": "left − right", "alpha": 0.12}
+        drawing.draw_curve(axes, points, target, column="scaled", **style)
+    colour, mark = drawing.KIND_COLOURS[kind], drawing.KIND_MARKS[kind]
+    drawing.draw_curve(axes, points, row["curve"], colour, mark, label=kind, column=column)
     axes.set_title(f"{row['curve']}{_write_remark(row)}", fontsize="medium")
     limits = (-0.45, 1.45) if is_fitted else (-0.05, 1.3)
     names = ["scaled", "scaled_low", "scaled_high"] if is_fitted else ["value", "low", "high"]
@@ -142,7 +97,7 @@ def _draw_benchmark(axes, points, row, target, is_fitted):
     room = 0.03 * np.ptp(values)
     axes.set_ylim(min(limits[0], values.min() - room), max(limits[1], values.max() + room))
     axes.legend(fontsize="x-small", loc="upper left", borderaxespad=0)
-    draw_token_axis(axes, points["tokens"], most=5)
+    drawing.draw_token_axis(axes, points["tokens"], most=5)
 
 
 def _write_remark(row):
@@ -156,49 +111,31 @@ def _write_remark(row):
     return ": begun before" if row["at_start"] else ""
 
 
-@rc_context(STYLE)
+@rc_context(drawing.STYLE)
 def draw_acceptability(points, title):
     """Draw the acceptability of generated texts over training: by prompt, and by judge.
 
-    Parameters
-    ----------
-    points : pandas.DataFrame
-        With columns by (prompt or judge), curve (name of the prompt or judge), tokens, value, low and high.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    ``points`` has columns by (prompt or judge), curve (name of the prompt or judge), tokens, value, low and high.
     """
-    figure, panels = make_grid(2, 2, 2.6, format_title(title, points))
+    figure, panels = drawing.make_grid(2, 2, 2.6, drawing.format_title(title, points))
     for axes, (by, curves) in zip(panels, points.groupby("by", sort=False), strict=False):
         for number, curve in enumerate(curves["curve"].unique()):
-            # The seventh curve has the colour of the first, and another mark.
-            mark, colour = MARKS[(number + number // len(SERIES)) % len(MARKS)], SERIES[number % len(SERIES)]
-            draw_curve(axes, curves, curve, colour, mark, label=curve, alpha=0.08)
+            colour, mark = drawing.choose_colour_and_mark(number)
+            drawing.draw_curve(axes, curves, curve, colour, mark, label=curve, alpha=0.08)
         axes.set_title(f"by {by}", fontsize="medium")
         axes.set_ylim(0, 1)
         axes.legend(fontsize="x-small")
-        draw_token_axis(axes, points["tokens"])
+        drawing.draw_token_axis(axes, points["tokens"])
     panels[0].set_ylabel("mean probability of acceptable")
     return figure
 
 
-@rc_context(STYLE)
+@rc_context(drawing.STYLE)
 def draw_transitions(table, title):
     """Draw when each curve rises and how sharply, and how each benchmark goes with left minus right.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As ``transitions.comparison.compare_curves`` returns it. Where no transition is shown, words replace
-        the midpoint. A midpoint that is a bound is hollow, with an arrow to the side on which the true
-        midpoint may lie.
-    title : str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    Where no transition is shown, words replace the midpoint. A midpoint that is a bound is hollow, with an arrow to the
+    side on which the true midpoint may lie.
     """
     measures = {
         "x0": "midpoint x0\n(log10 training tokens)",
@@ -206,7 +143,7 @@ def draw_transitions(table, title):
         "alignment": "alignment with\nleft − right",
         "lead": "lead: moves first by\n(decades of tokens)",
     }
-    size = (2 * ONE_COLUMN_INCHES, 1 + 0.24 * len(table))
+    size = (2 * drawing.ONE_COLUMN_INCHES, 1 + 0.24 * len(table))
     figure, panels = plt.subplots(1, 4, figsize=size, layout="constrained", sharey=True)
     figure.suptitle(title, fontsize="medium")
     rows = table.to_dict("records")
@@ -230,9 +167,9 @@ def draw_transitions(table, title):
 def _draw_measure(axes, row, measure, height, target):
     """Draw a value of the table with its interval, and an arrow where it is a bound."""
     is_asymmetry = row["curve"] in TARGETS
-    colour = DIFFERENCE_COLOUR if row["curve"] == target["curve"] else LIGHT_DIFFERENCE
-    colour = colour if is_asymmetry else KIND_COLOURS[row["kind"]]
-    mark = "o" if is_asymmetry else KIND_MARKS[row["kind"]]
+    colour = drawing.DIFFERENCE_COLOUR if row["curve"] == target["curve"] else drawing.LIGHT_DIFFERENCE
+    colour = colour if is_asymmetry else drawing.KIND_COLOURS[row["kind"]]
+    mark = "o" if is_asymmetry else drawing.KIND_MARKS[row["kind"]]
     if not np.isfinite(row[measure]):
         if measure == "x0":
             words = "no transition shown" if row["is_flat"] is True else "not fitted"
@@ -240,7 +177,7 @@ def _draw_measure(axes, row, measure, height, target):
             axes.text(0.5, height, words, fontsize="small", **place)
         return
     values = [row[name] for name in (measure, f"{measure}_low", f"{measure}_high")]
-    draw_estimate(axes, values, height, colour, mark, _find_open_sides(row, measure, target))
+    drawing.draw_estimate(axes, values, height, colour, mark, _find_open_sides(row, measure, target))
 
 
 def _find_open_sides(row, measure, target):
@@ -259,29 +196,22 @@ def name_curve(curve, target):
     return "left − right" if curve == target else "left − right, best layer"
 
 
-@rc_context(STYLE)
+@rc_context(drawing.STYLE)
 def draw_comparison(curves, tables):
     """Draw left minus right of several models and languages over training, and when each rises.
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        The curves files of all, with a column family (model and language).
-    tables : pandas.DataFrame
-        Their tables of transitions, likewise.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Layers are chosen on other runs where a family has such curves, else the best layer is drawn.
+    ``curves`` contains the curves files of all, and ``tables`` their tables of transitions, as pandas.DataFrames with a
+    column family (model and language). Layers are chosen on other runs where a family has such curves, else the best
+    layer is drawn.
     """
-    figure, panels = make_grid(2, 2, 2.6, format_title("", curves))
+    figure, panels = drawing.make_grid(2, 2, 2.6, drawing.format_title("", curves))
     families = list(curves["family"].unique())
     names = [name for name in tables["curve"].unique() if name not in TARGETS]
     for number, family in enumerate(families):
-        colour, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
-        rows, label = _select_family_points(curves[curves["family"] == family], family)
-        draw_curve(panels[0], rows, family, colour, mark, label=label)
+        colour, mark = drawing.choose_colour_and_mark(number)
+        points, suffix = drawing.select_difference(curves[curves["family"] == family], family)
+        label = family if suffix else f"{family} (best layer)"
+        drawing.draw_curve(panels[0], points, family, colour, mark, label=label)
         rows = tables[(tables["family"] == family) & tables["x0"].notna()].to_dict("records")
         target = tables["curve"][tables["family"] == family].iloc[0]
         for row in rows:
@@ -289,22 +219,12 @@ def draw_comparison(curves, tables):
                 height = 0 if row["curve"] == target else -1 - names.index(row["curve"])
                 bounds = [row.get(column) is True for column in ("at_limit", "at_start")]  # absent from old tables
                 values = [row[name] for name in ("x0", "x0_low", "x0_high")]
-                draw_estimate(panels[1], values, height - 0.6 * number / len(families), colour, mark, bounds)
+                drawing.draw_estimate(panels[1], values, height - 0.6 * number / len(families), colour, mark, bounds)
     panels[0].axhline(0, color="0.6", linewidth=0.8)
     panels[0].set_ylabel("left − right brain score (r)")
     panels[0].legend(fontsize="x-small")
-    draw_token_axis(panels[0], curves["tokens"])
+    drawing.draw_token_axis(panels[0], curves["tokens"])
     panels[1].set_yticks(-np.arange(len(names) + 1) - 0.3, ["left − right", *names])
     panels[1].set_xlabel("midpoint (log10 training tokens)")
     panels[1].margins(x=0.12)
     return figure
-
-
-def _select_family_points(curves, family):
-    """Return the curve of a family as points, and its label."""
-    difference = pick_difference_column(curves.dropna(axis=1, how="all"))
-    suffix = difference.removeprefix("left_minus_right")
-    rows = curves[["tokens", *(["same_weights_as"] if "same_weights_as" in curves else [])]].assign(
-        curve=family, value=curves[difference], low=curves[f"low{suffix}"], high=curves[f"high{suffix}"]
-    )
-    return rows, family if suffix else f"{family} (best layer)"
