@@ -40,13 +40,13 @@ def main():
     if "lm_eval" in (args.todo or []) and not args.config:
         parser.error("--todo lm_eval: expected --config, which names the tasks, got none")
 
-    from report import check, configured, overview, states, todo
+    from report import check, overview, states, todo
     from study.config import read_config
 
     lang = args.lang or "en"
     if args.config:
         config = read_config(args.config)
-        configured.print_configured(args.todo, config, [args.lang] if args.lang else config["languages"])
+        todo.print_configured(args.todo, config, [args.lang] if args.lang else config["languages"])
     elif args.todo:
         todo.print_to_do(args.todo, lang)
     elif args.check:

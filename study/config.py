@@ -159,33 +159,34 @@ def list_checkpoints(config):
     return {checkpoint_stem(model, revision): revision for revision in config["revisions"]}
 
 
+def list_checkpoint_options(stage, stem, model, revision, lang):
+    """Return the options of a stage's script that name the checkpoint and the language, a list of str.
+
+    model and revision are as on the command line; the revision may be None.
+    """
+    words = ["--model", stem if stage == "fit" else model]
+    words += ["--revision", revision] if revision and stage != "fit" else []
+    return words + (["--lang", lang] if stage in PER_STORY else [])
+
+
 def make_options(config, stage, stem=None, lang=None):
-    """Return the options of a stage's script for one checkpoint, without the number of threads.
+    """Return the options of a stage's script for one checkpoint, a str for a shell, without the number of threads.
+
+    Options that name a file or folder in the study folder have its absolute path.
 
     Parameters
     ----------
-    config : dict
-        As ``read_config`` returns it.
-    stage : str
-        One of ``study.stages.SCRIPTS``.
+    config : dict, as ``read_config`` returns it
+    stage : str, a key of ``study.stages.SCRIPTS``
     stem : str, optional
         A checkpoint; the stage ``acceptability`` has one command for all.
     lang : str, optional
         Language of the story, for the stages in PER_STORY.
-
-    Returns
-    -------
-    str
-        For a shell. Options that name a file or folder in the study folder have its absolute path.
     """
-    model = find_model(config)
-    if stage == "fit":
-        words = ["--model", stem]
-    elif stage == "acceptability":
-        words = ["--model", checkpoint_stem(model)]
+    if stage == "acceptability":
+        words = ["--model", checkpoint_stem(find_model(config))]
     else:
-        words = ["--model", model, "--revision", list_checkpoints(config)[stem]]
-    words += ["--lang", lang] if stage in PER_STORY else []
+        words = list_checkpoint_options(stage, stem, find_model(config), list_checkpoints(config)[stem], lang)
     words += ["--n_samples", str(config["samples"])] if stage == "texts" else []
     return shlex.join([*words, *_split_options(config, stage)])
 
