@@ -21,17 +21,7 @@ AMOUNTS = ("megabytes", "minutes", "gpus")  # that a job requests
 
 
 def read_config(path):
-    """Read the definition of a study over ``config/default.yaml``.
-
-    Parameters
-    ----------
-    path : pathlib.Path or str
-        A YAML file.
-
-    Returns
-    -------
-    dict
-        With the keys of ``config/default.yaml``.
+    """Read a YAML file with the definition of a study over ``config/default.yaml``, a dict with the keys of the latter.
 
     Raises
     ------
@@ -64,19 +54,9 @@ def _merge(default, changes):
 
 
 def check_config(config, source):
-    """Check the keys and types of a definition of a study.
+    """Check the keys and types of a definition of a study; source is the name of the file or option, for messages.
 
-    Parameters
-    ----------
-    config : dict
-        As ``read_config`` returns it.
-    source : str or pathlib.Path
-        Name of the file or option, for messages.
-
-    Raises
-    ------
-    InputError
-        In one line: the key, what is expected, and the value.
+    An InputError contains, in one line, the key, what is expected, and the value.
     """
     default = _read_yaml(DEFAULT)
 
@@ -94,8 +74,7 @@ def check_config(config, source):
         values = config[key]
         is_right = _is_list(values) and values and all(value in choices for value in values)
         require(is_right, key, f"a list of some of {', '.join(choices)}", values)
-    for key in ("prompts", "samples"):
-        require(_is_number(config[key], 1), key, "a whole number of 1 or more", config[key])
+    numbers = {key: config[key] for key in ("prompts", "samples")}
     require(_is_text(config["lm_eval_dtype"]), "lm_eval_dtype", "a name", config["lm_eval_dtype"])
     for key in ("lm_eval", "options", "threads", "resources"):
         require(isinstance(config[key], dict), key, "keys and values", config[key])
@@ -106,8 +85,9 @@ def check_config(config, source):
         require(_is_text(size) or _is_number(size, 1), f"lm_eval: {task}", "a batch size", size)
     for stage, options in config["options"].items():
         require(options is None or _is_options(options), f"options: {stage}", "options as in a shell", options)
-    for stage, threads in config["threads"].items():
-        require(_is_number(threads, 1), f"threads: {stage}", "a whole number of 1 or more", threads)
+    numbers |= {f"threads: {stage}": threads for stage, threads in config["threads"].items()}
+    for key, number in numbers.items():
+        require(_is_number(number, 1), key, "a whole number of 1 or more", number)
     for stage, amounts in config["resources"].items():
         is_right = isinstance(amounts, dict) and set(amounts) == set(AMOUNTS)
         is_right = is_right and all(_is_number(amount, 0) for amount in amounts.values())

@@ -8,23 +8,14 @@ from study.records import read_record
 
 
 def load_for_job(job, args, texts=(), folder=None):
-    """Load the checkpoint of a command, unless other outputs were made from other weights.
+    """Load the checkpoint of a command, and return its model and tokenizer.
 
     Parameters
     ----------
-    job : study.jobs.Job
-        Its cached parts are removed if they were made from another checkpoint.
-    args : argparse.Namespace
-        With ``model``, ``revision``, ``device``, ``dtype`` and ``overwrite``.
-    texts : sequence of str
-        What the model is to read; some of it is tokenised to check the tokenizer.
-    folder : pathlib.Path, optional
-        Of generated texts, where it is not the folder in the study.
-
-    Returns
-    -------
-    model : transformers.PreTrainedModel
-    tokenizer : transformers.PreTrainedTokenizerBase
+    job : study.jobs.Job, whose cached parts are removed if they were made from another checkpoint
+    args : argparse.Namespace with ``model``, ``revision``, ``device``, ``dtype`` and ``overwrite``
+    texts : sequence of str, what the model is to read; some of it is tokenised to check the tokenizer
+    folder : pathlib.Path, optional, of generated texts, where it is not the folder in the study
 
     Raises
     ------
