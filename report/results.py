@@ -159,17 +159,10 @@ def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded
 
 
 def tabulate_acceptability(model, checkpoints, table):
-    """Tabulate the acceptability of generated texts by prompt and by judge.
+    """Return ACCEPTABILITY_COLUMNS of generated texts, a row per prompt or judge and checkpoint, as a pandas table.
 
-    Parameters
-    ----------
-    model : str
-    checkpoints, table : pandas.DataFrame, as ``read_fits`` and ``compare_with_asymmetry`` return them
-
-    Returns
-    -------
-    pandas.DataFrame with columns ACCEPTABILITY_COLUMNS
-        A row per prompt or judge and checkpoint. Empty where texts have not been generated and judged.
+    It is empty where texts have not been generated and judged. checkpoints and table are as ``read_fits`` and
+    ``compare_with_asymmetry`` return them.
     """
     tables = []
     for by, name, values in read_acceptability_items(model, checkpoints):

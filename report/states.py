@@ -73,22 +73,17 @@ def read_record_or_nothing(path):
 
 
 def tabulate_states(lang, lm_eval=None):
-    """Return the state of every stage of every checkpoint.
-
-    Parameters
-    ----------
-    lang : str
-    lm_eval : optional, as ``read_lm_eval_files`` returns it, for callers that have read the files
+    """Return the state of every stage of every checkpoint; lm_eval is what ``read_lm_eval_files`` returns, if read.
 
     Returns
     -------
     pandas.DataFrame, a row per checkpoint by model and training, with columns stem, name, model, revision,
     tokens, one for each stage, left_minus_right, and same_weights_as
-        name is the model's in file names, model as on the command line on record.
-        A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``). It has ``other
-        options`` where most checkpoints of the model were made with different options. It is ``outdated``
-        where its inputs have changed since, and ``damaged`` where its record or table cannot be read.
-        same_weights_as names others of the model, where training tokens are known: only these are points of a curve.
+        name is the model's in file names, model as on the command line on record. A stage is done, missing, or partly
+        done, in words (``5 layers``, ``30 of 50``). It has ``other options`` where most checkpoints of the model were
+        made with different options. It is ``outdated`` where its inputs have changed since, and ``damaged`` where its
+        record or table cannot be read. same_weights_as names others of the model, where training tokens are known:
+        only these are points of a curve.
     """
     sides = None
     with contextlib.suppress(InputError):  # llm_brain_asym.main ends with this error

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from pipeline.errors import InputError, explain_errors
+from pipeline.errors import InputError
 from study.files.atomic import hidden_path, write_whole
 
 SAVE_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
@@ -173,14 +173,6 @@ def save_arrays(path, **arrays):
     """Save arrays as a cached part, ``.npz``."""
     with write_whole(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
-
-
-def load_arrays(path):
-    """Load the arrays of a cached part, a dict by name, or None where it does not exist."""
-    if not path.is_file():
-        return None
-    with explain_errors(path, f"remove {path.parent}, so that the work starts over"), np.load(path) as arrays:
-        return dict(arrays)
 
 
 def every_few_seconds(save):

@@ -67,12 +67,12 @@ def check_config(config, source):
     _check_keys(config, default, source)
     require(_is_text(config["model"]), "model", "a name on the hub or a folder", config["model"])
     revisions = config["revisions"]
-    are_revisions = _is_list(revisions) and revisions and all(map(_is_text, revisions))
+    are_revisions = isinstance(revisions, list) and revisions and all(map(_is_text, revisions))
     require(are_revisions, "revisions", "a list of names, in quotes where they are numbers", revisions)
     require(len(list_checkpoints(config)) == len(revisions), "revisions", "different names", revisions)
     for key, choices in (("languages", tuple(LANGUAGES)), ("stages", STAGES)):
         values = config[key]
-        is_right = _is_list(values) and values and all(value in choices for value in values)
+        is_right = isinstance(values, list) and values and all(value in choices for value in values)
         require(is_right, key, f"a list of some of {', '.join(choices)}", values)
     numbers = {key: config[key] for key in ("prompts", "samples")}
     require(_is_text(config["lm_eval_dtype"]), "lm_eval_dtype", "a name", config["lm_eval_dtype"])
@@ -104,10 +104,6 @@ def _check_keys(content, known, source):
             raise InputError(f"{source}: expected {key}, got none. Read it over config/default.yaml.")
 
 
-def _is_list(value):
-    return isinstance(value, list)
-
-
 def _is_text(value):
     return isinstance(value, str) and value.strip() != "" and value.isprintable()
 
@@ -118,13 +114,10 @@ def _is_number(value, least):
 
 def _is_options(value):
     """Return whether a shell could read a text as options: quotes are closed."""
-    if not isinstance(value, str):
-        return False
     try:
-        shlex.split(value)
+        return isinstance(value, str) and shlex.split(value) is not None
     except ValueError:
         return False
-    return True
 
 
 def find_model(config):
@@ -152,16 +145,8 @@ def list_checkpoint_options(stage, stem, model, revision, lang):
 def make_options(config, stage, stem=None, lang=None):
     """Return the options of a stage's script for one checkpoint, a str for a shell, without the number of threads.
 
-    Options that name a file or folder in the study folder have its absolute path.
-
-    Parameters
-    ----------
-    config : dict, as ``read_config`` returns it
-    stage : str, a key of ``study.stages.SCRIPTS``
-    stem : str, optional
-        A checkpoint; the stage ``acceptability`` has one command for all.
-    lang : str, optional
-        Language of the story, for the stages in PER_STORY.
+    Options that name a file or folder in the study folder have its absolute path. The stage ``acceptability`` has one
+    command for all checkpoints and no stem. Only the stages in PER_STORY have a language.
     """
     if stage == "acceptability":
         words = ["--model", checkpoint_stem(find_model(config))]

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.checksums import compute_sha256
-from pipeline.errors import InputError
+from pipeline.errors import InputError, explain_errors
 from pipeline.models import weights
 from study import cache
 from study.checkpoint_records import describe_other_model, is_same_checkpoint, log_if_unsure
@@ -97,7 +99,11 @@ class Job:
 
     def load(self, name):
         """Load a cached part, a dict of arrays, or None where it does not exist."""
-        return cache.load_arrays(self.folder / f"{name}.npz")
+        path = self.folder / f"{name}.npz"
+        if not path.is_file():
+            return None
+        with explain_errors(path, f"remove {path.parent}, so that the work starts over"), np.load(path) as arrays:
+            return dict(arrays)
 
     def save(self, name, **arrays):
         """Save arrays as a part of the cache."""
