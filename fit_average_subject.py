@@ -26,10 +26,11 @@ def main():
     add("--revision", type=revision_name, help="as for extraction, with such a model")
     add("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     add_device_arguments(parser)
-    add(
-        "--tf32", action="store_true", help="on a CUDA device, multiply in TF32: faster, and right to three digits only"
+    tf32_help, names = (
+        "on a CUDA device, multiply in TF32: faster, and right to three digits only",
+        ("LOW", "HIGH", "N"),
     )
-    names = ("LOW", "HIGH", "N")
+    add("--tf32", action="store_true", help=tf32_help)
     add("--alphas", nargs=3, type=float, default=[2, 7, 16], metavar=names, help=alphas_help)
     add("--overwrite", action="store_true", help="make the output again if it is there")
     args = parser.parse_args()

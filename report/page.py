@@ -38,50 +38,43 @@ from study.paths import checkpoint_stem, describe_study_folder, figure_path, not
 NOTEBOOK = "analyze_results.ipynb makes it"
 ONE_COLUMN_PIXELS = 1200  # figures of several panels are wider
 FIGURES = """
-brain_scores | Both hemispheres
+# brain_scores | Both hemispheres
 Brain score (mean correlation r of measured and predicted signal) of both hemispheres over training, with each voxel's
 layer chosen on other runs and, lighter, at its best layer. Bands, here and below, are 95 % intervals.
-
-left_minus_right | Left minus right
+# left_minus_right | Left minus right
 Their difference over training, with each voxel's layer chosen on other runs and, lighter, at its best layer.
-
-benchmarks | What the model can do
+# benchmarks | What the model can do
 Left minus right, in black, over every benchmark, each scaled from the plateau before its rise (0) to the plateau after
 it (1). Formal: does the model know the language? Functional: can it use the language for a task?
-
-acceptability | Generated texts
+# acceptability | Generated texts
 Acceptability of generated texts by prompt and by judge.
-
-transitions | When it happens
+# transitions | When it happens
 When every curve rises (its midpoint) and how sharply, and where no transition is shown; how much of left minus right
 the transition of each benchmark explains (alignment: 0 nothing, 1 all), and by how much it moves first (lead). An
 arrow: the rise is not over, or had begun before the first checkpoint, and the true value may lie further on.
-
-regions | Regions
+# regions | Regions
 Left minus right in seven language regions (TP temporal pole, aSTS and pSTS superior temporal sulcus, AG/TPJ angular
 gyrus, BA Brodmann areas) and the cerebellum.
-
-atlas | Regions of the atlas
+# atlas | Regions of the atlas
 Left minus right in the regions of the study's atlas.
-
-brain | Brain scores of all voxels
+# brain | Brain scores of all voxels
 Brain scores of all voxels over training, in a glass brain.
-
-asymmetry | Left minus mirror image
+# asymmetry | Left minus mirror image
 Each voxel of the left minus its mirror image on the right, at the last checkpoint.
-
-emergence | When a difference emerges
+# emergence | When a difference emerges
 The training tokens at which a difference between mirrored voxels has risen by half, where it rises beyond chance. Its
 first appearance may be earlier.
-
-layers | Layers
+# layers | Layers
 Either hemisphere at every layer.
-
-comparison | Comparison
+# comparison | Comparison
 Several models or languages.
 """
 PUBLISHED = ["left", "right", "left_minus_right", "low", "high"]
 NESTED = [f"{name}_nested" for name in PUBLISHED]
+COLUMNS = (
+    "training tokens, brain score left and right, left minus right, its 95 % interval, {}and a column per benchmark"
+)
+BEST_LAYER = "the same at each voxel's best layer (as published, biased upwards on both sides), "
 LAYERS = {
     True: "with layers chosen, in each run, on the other runs; the maps show all voxels, likewise",
     False: "each at its best layer; the maps show all voxels, likewise, and all scores are biased upwards",
@@ -135,7 +128,7 @@ def fill_page(name, lang):
         last=len(curves) - 1,
         table=format_table(curves),
         layers=LAYERS["left_nested" in curves],
-        columns=describe_columns(curves),
+        columns=COLUMNS.format(BEST_LAYER if "left_nested" in curves else ""),
         figures="\n".join(embed_figures(prefix)),
         content=json.dumps(content).replace("<", "\\u003c"),  # "</script>" would end the script
     )
@@ -207,21 +200,13 @@ def format_table(curves):
     return shown.to_html(index=False, border=0, float_format="{:.4f}".format, na_rep="", escape=True)
 
 
-def describe_columns(curves):
-    """Describe the columns of the table."""
-    words = "training tokens, brain score left and right, left minus right, its 95 % interval, "
-    if "left_nested" in curves:
-        words += "the same at each voxel's best layer (as published, biased upwards on both sides), "
-    return f"{words}and a column per benchmark"
-
-
 def embed_figures(prefix):
     """Yield the figures that exist, in HTML."""
-    for text in FIGURES.strip().split("\n\n"):
-        first, caption = text.split("\n", 1)
-        name, heading = first.split(" | ")
-        caption = " ".join(caption.split())
-        path = figure_path(f"{name if name == 'comparison' else f'{prefix}_{name}'}.png")
+    for text in FIGURES.split("\n# ")[1:]:
+        title, *lines = text.splitlines()
+        name, heading = title.split(" | ")
+        caption = " ".join(lines)
+        path = figure_path("comparison.png" if name == "comparison" else f"{prefix}_{name}.png")
         if path.is_file():
             image = path.read_bytes()
             width, height = struct.unpack(">II", image[16:24])  # as every PNG begins

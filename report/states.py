@@ -4,7 +4,6 @@ A checkpoint is known once a stage has written or begun an output for it.
 """
 
 import collections
-import contextlib
 import json
 
 import numpy as np
@@ -54,7 +53,7 @@ def find_checkpoints(lang):
                 continue
             known = checkpoints.setdefault(path.name.removesuffix(ending), {"model": None, "revision": None})
             if known["model"] is None:
-                checkpoint = read_record_or_nothing(path).get("checkpoint") or {}
+                checkpoint = read_or({}, read_record, path).get("checkpoint") or {}
                 known.update({key: checkpoint.get(key) for key in known})
         for folder in pattern.parent.glob(cache_folder(pattern).name):  # interrupted work
             made_with = read_note(folder).get("with", {})  # empty where the note is damaged
@@ -64,12 +63,15 @@ def find_checkpoints(lang):
     return checkpoints
 
 
-def read_record_or_nothing(path):
-    """Return the record of an output, empty where it is damaged: one file must not hide all others."""
+def read_or(default, read, *arguments):
+    """Return what a function reads, or a default where a file is damaged, which must not hide all others.
+
+    ``--check`` names damaged files.
+    """
     try:
-        return read_record(path)
+        return read(*arguments)
     except InputError:
-        return {}
+        return default
 
 
 def tabulate_states(lang, lm_eval=None):
@@ -85,9 +87,7 @@ def tabulate_states(lang, lm_eval=None):
         record or table cannot be read. same_weights_as names others of the model, where training tokens are known:
         only these are points of a curve.
     """
-    sides = None
-    with contextlib.suppress(InputError):  # llm_brain_asym.main ends with this error
-        sides = find_reliable_sides(lang)
+    sides = read_or(None, find_reliable_sides, lang)  # llm_brain_asym.main ends with this error
     rows = [describe_checkpoint(stem, checkpoint, lang, sides) for stem, checkpoint in find_checkpoints(lang).items()]
     most_texts: collections.Counter = collections.Counter()
     for row in rows:
@@ -119,34 +119,28 @@ def describe_checkpoint(stem, checkpoint, lang, sides):
         tokens = find_training_tokens(name, checkpoint["revision"] or "")
     row = {"stem": stem, "name": name, **checkpoint, "tokens": np.nan if tokens is None else tokens}
     row |= {stage: describe_output(path) for stage, path in list_outputs(stem, lang).items()}
-    row |= {"texts": count_texts(stem), "left_minus_right": np.nan, "fingerprints": set()}
-    row["acceptability"] = read_or_damaged(describe_judged, row, row["texts"])
+    row["texts"] = count_texts(stem)
+    row["acceptability"] = read_or("damaged", describe_judged, row, row["texts"])
     if row["fit"] == "missing" and paths.layer_correlations_path(stem, 0, lang).is_file():
         row["fit"] = "averages"
-    correlations = None
-    if row["fit"] in ("done", "averages"):
-        with contextlib.suppress(InputError):  # --check names damaged files
-            correlations = read_correlations(stem, lang)
-            if sides is not None:
-                scores = compute_brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
-                left, right = average_sides(scores, *sides)
-                row["left_minus_right"] = float(left - right)
-    with contextlib.suppress(InputError):
-        row["fingerprints"] = read_fingerprints(stem, lang, correlations)
-    return row
+    is_fitted = row["fit"] in ("done", "averages")
+    correlations = read_or(None, read_correlations, stem, lang) if is_fitted else None
+    row["left_minus_right"] = read_or(np.nan, compute_left_minus_right, correlations, sides)
+    return row | {"fingerprints": read_or(set(), read_fingerprints, stem, lang, correlations)}
+
+
+def compute_left_minus_right(correlations, sides):
+    """Return the mean brain score of the left minus the mean of the right, NaN without one of the arguments."""
+    if correlations is None or sides is None:
+        return np.nan
+    scores = compute_brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
+    left, right = average_sides(scores, *sides)
+    return float(left - right)
 
 
 def count_texts(stem):
     """Return the number of texts of a checkpoint."""
     return len(list(paths.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
-
-
-def read_or_damaged(function, *arguments):
-    """Return the value of a function, or ``damaged`` where it raises an InputError, which ``--check`` shows."""
-    try:
-        return function(*arguments)
-    except InputError:
-        return "damaged"
 
 
 def describe_output(path):
@@ -217,10 +211,11 @@ def mark_other_options(table, stage, lang):
     """Mark in the table outputs of a stage that were made with other options than most, or are outdated."""
     for _, rows in table[table[stage] == "done"].groupby("name", dropna=False):
         outputs = {row: list_outputs(stem, lang)[stage] for row, stem in rows["stem"].items()}
-        options = {row: encode_options(read_record_or_nothing(path)) for row, path in outputs.items()}
+        records = {row: read_or(None, read_record, path) for row, path in outputs.items()}
+        options = {row: encode_options(record or {}) for row, record in records.items()}
         usual = find_most_common(options.values())
         for row, path in outputs.items():
-            if read_or_damaged(read_record, path) == "damaged":
+            if records[row] is None:
                 table.loc[row, stage] = "damaged"
             elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"

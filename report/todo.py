@@ -16,6 +16,7 @@ from report import states
 from study.cache import NOTE, cache_folder, read_note
 from study.config import find_model, list_checkpoint_options, list_checkpoints, make_lm_eval_command, make_options
 from study.paths import acceptability_path, checkpoint_stem, generated_texts_folder, lm_eval_path
+from study.records import read_record
 from study.stages import PER_STORY, SCRIPTS, STAGES
 
 PARAMETER_OPTIONS = ("dtype", "max_length", "seed", "max_new_tokens", "temperature", "limit")
@@ -82,7 +83,7 @@ def list_acceptability_commands(table):
         if words is None:
             # The tables of other models count too: one study has one classifier.
             tables = sorted(path.parent.glob("*_gen_cola.csv"), key=lambda table: (table == path, read_time(table)))
-            on_record = [states.read_record_or_nothing(table).get("command") for table in tables]
+            on_record = [states.read_or({}, read_record, table).get("command") for table in tables]
             options = [parse_command("acceptability", command) for command in on_record]
             words = ["--model", name, *next((known for known in options[::-1] if known is not None), [])]
         commands.append(shlex.join(["python", SCRIPTS["acceptability"], *words]))
@@ -99,7 +100,7 @@ def choose_options(stage, row, sisters, lang):
     """
     stems = [row["stem"]] if row[stage] == "outdated" else list(sisters)
     outputs = [path for stem in stems for path in list_output_paths(stage, stem, lang)]
-    made = [(path, states.read_record_or_nothing(path)) for path in outputs]
+    made = [(path, states.read_or({}, read_record, path)) for path in outputs]
     if not any("parameters" in record for _, record in made):
         made = [read_begun(stage, stem, lang) for stem in stems]
     candidates = [

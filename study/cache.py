@@ -95,12 +95,9 @@ def _differences(before, now):
 
 
 def _flatten(nested):
-    """Return the values of a dict, and of dicts in it, by tuples of keys."""
-    values: dict[tuple, object] = {}
-    for key, value in nested.items():
-        inner = _flatten(value) if isinstance(value, dict) else {(): value}
-        values |= {(key, *keys): leaf for keys, leaf in inner.items()}
-    return values
+    """Return the values of a dict, and of dicts in it, by pairs of keys."""
+    inner = {key: value if isinstance(value, dict) else {key: value} for key, value in nested.items()}
+    return {(key, name): value for key, values in inner.items() for name, value in values.items()}
 
 
 def _cached_files(folder):

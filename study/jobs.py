@@ -47,12 +47,8 @@ class Job:
     overwrite : bool, make the output again if it exists
     skips_finished : bool, whether an output that exists, made in the same way, is left alone
 
-    Attributes
-    ----------
-    is_finished : bool, whether the output exists and stays; the user has been informed
-    folder : pathlib.Path, of the cache
-
-    Entry raises InputError as ``is_finished`` in this module.
+    Entry raises InputError as ``is_finished`` in this module. After it, the attribute ``is_finished`` is whether the
+    output exists and stays, of which the user has been informed, and ``folder`` is the cache.
     """
 
     def __init__(self, output, parameters, *, modules, inputs=(), model=None, overwrite=False, skips_finished=True):
@@ -156,13 +152,9 @@ class Job:
 def is_finished(path, parameters, overwrite, model=None, inputs=()):
     """Return whether an output exists, was made in the same way from the same files, and may stay.
 
-    The arguments are as for ``Job``; only inputs that are newer than the output are read.
-
-    Raises
-    ------
-    InputError
-        The output was made with other parameters, from other files, or from another model of the same name: these
-        must not be mixed. Or it could not be written.
+    The arguments are as for ``Job``; only inputs that are newer than the output are read. An InputError is raised where
+    the output was made with other parameters, from other files, or from another model of the same name, which must not
+    be mixed, or where the output could not be written.
     """
     check_writable(path)
     if overwrite or not path.exists():

@@ -93,9 +93,8 @@ def make_writers(output, correlations, chosen_alphas, model, lang):
             np.savez_compressed(file, correlations=correlations, alphas=chosen_alphas)
 
     layers = reversed(range(len(correlations)))
-    return {paths.layer_correlations_path(model, layer, lang): write_layer(layer) for layer in layers} | {
-        output: write_runs
-    }
+    writers = {paths.layer_correlations_path(model, layer, lang): write_layer(layer) for layer in layers}
+    return writers | {output: write_runs}
 
 
 def fit_layers(job, regressors, fmri, alphas, device, path):
