@@ -21,15 +21,13 @@ from study.paths import checkpoint_stem
 def main():
     """Fit all layers of one checkpoint."""
     parser = ArgumentParser(__doc__)
-    add, alphas_help = parser.add_argument, "ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16)"
+    add, names = parser.add_argument, ("LOW", "HIGH", "N")
+    tf32_help = "on a CUDA device, multiply in TF32: faster, and right to three digits only"
+    alphas_help = "ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16)"
     add("--model", type=checkpoint_name, required=True, help="name in the activation file, or model as for extraction")
     add("--revision", type=revision_name, help="as for extraction, with such a model")
     add("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     add_device_arguments(parser)
-    tf32_help, names = (
-        "on a CUDA device, multiply in TF32: faster, and right to three digits only",
-        ("LOW", "HIGH", "N"),
-    )
     add("--tf32", action="store_true", help=tf32_help)
     add("--alphas", nargs=3, type=float, default=[2, 7, 16], metavar=names, help=alphas_help)
     add("--overwrite", action="store_true", help="make the output again if it is there")

@@ -73,11 +73,8 @@ def describe_lm_eval(table, lm_eval):
 def describe_parts(table):
     """Find the checkpoints that have only a part of a benchmark, in a table as ``tabulate_states`` returns it.
 
-    Returns
-    -------
-    is_part : pandas.DataFrame of bool, a row per checkpoint, with a column per benchmark
-    sentences : list of str
-        The part of each benchmark, for each model, and the checkpoints that have another part than most.
+    Return a table of bool, a row per checkpoint and a column per benchmark, and a list of sentences: the part of each
+    benchmark, for each model, and the checkpoints that have another part than most.
     """
     is_part = pd.DataFrame(False, index=table.index, columns=list(BENCHMARKS))
     sentences = []
@@ -86,9 +83,8 @@ def describe_parts(table):
         for benchmark in BENCHMARKS:
             with contextlib.suppress(InputError):  # --check names damaged files
                 parts, usual = read_parts(benchmark, rows["stem"])
-                is_part.loc[rows.index, benchmark] = [
-                    part is not None and not is_whole(benchmark, part) for part in parts
-                ]
+                has_part = [part is not None and not is_whole(benchmark, part) for part in parts]
+                is_part.loc[rows.index, benchmark] = has_part
                 words = [] if usual is None else [describe_part(benchmark, usual)]
                 words += describe_other_parts(benchmark, rows["stem"], parts, usual)
                 sentences += [f"{sentence}{suffix}" for sentence in words if sentence]

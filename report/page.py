@@ -71,9 +71,7 @@ Several models or languages.
 """
 PUBLISHED = ["left", "right", "left_minus_right", "low", "high"]
 NESTED = [f"{name}_nested" for name in PUBLISHED]
-COLUMNS = (
-    "training tokens, brain score left and right, left minus right, its 95 % interval, {}and a column per benchmark"
-)
+COLUMNS = "training tokens, brain score left and right, left minus right, its 95 % interval, "
 BEST_LAYER = "the same at each voxel's best layer (as published, biased upwards on both sides), "
 LAYERS = {
     True: "with layers chosen, in each run, on the other runs; the maps show all voxels, likewise",
@@ -128,7 +126,7 @@ def fill_page(name, lang):
         last=len(curves) - 1,
         table=format_table(curves),
         layers=LAYERS["left_nested" in curves],
-        columns=COLUMNS.format(BEST_LAYER if "left_nested" in curves else ""),
+        columns=f"{COLUMNS}{BEST_LAYER if 'left_nested' in curves else ''}and a column per benchmark",
         figures="\n".join(embed_figures(prefix)),
         content=json.dumps(content).replace("<", "\\u003c"),  # "</script>" would end the script
     )

@@ -140,16 +140,9 @@ def compute_benchmark_curves(model, checkpoints, benchmarks):
 def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded=()):
     """Compare every benchmark with left minus right, at the checkpoints that have weights of their own.
 
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame, as ``read_fits`` returns it
-    sides : dict, as ``pipeline.brain.curves.compute_brain_curves`` returns it
-    benchmark_curves, lang, unbounded : as for ``pipeline.transitions.comparison.compare_curves``
-
-    Returns
-    -------
-    table, resamples : as ``compare_curves`` returns them
-    notes : list of str, a sentence where there are too few checkpoints for a fit over training
+    Return what ``pipeline.transitions.comparison.compare_curves`` returns of the benchmark curves, and a list of notes:
+    a sentence where there are too few checkpoints for a fit over training. checkpoints are as ``read_fits`` returns
+    them, sides as ``pipeline.brain.curves.compute_brain_curves`` does.
     """
     tokens = select_tokens_for_fits(checkpoints)
     n_trained = int((tokens > 0).sum())

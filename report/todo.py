@@ -23,15 +23,11 @@ PARAMETER_OPTIONS = ("dtype", "max_length", "seed", "max_new_tokens", "temperatu
 
 
 def list_commands(stage, table, lang):
-    """Return the commands that are still to be run for a stage, one of ``SCRIPTS``, for a shell.
+    """Return the commands that are still to be run for a stage, one of ``SCRIPTS``, in three lists of str.
 
-    table is as ``states.tabulate_states`` returns it. Begun work continues with its own options. Other checkpoints get
-    the options of most checkpoints of the model.
-
-    Returns
-    -------
-    commands, waiting, without_model : list of str
-        Command lines, checkpoints that wait for an earlier stage, and checkpoints whose files do not show their model.
+    These are command lines for a shell, checkpoints that wait for an earlier stage, and checkpoints whose files do not
+    show their model. table is as ``states.tabulate_states`` returns it. Begun work continues with its own options.
+    Other checkpoints get the options of most checkpoints of the model.
     """
     if stage == "acceptability":
         return list_acceptability_commands(table)

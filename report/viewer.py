@@ -22,17 +22,13 @@ ANATOMY_MM = 2  # resolution of the brain behind the map
 
 
 def embed_viewers(brain, asymmetry, mask, reliable):
-    """Make the viewers of both maps, each with the same scale of colours at all checkpoints.
+    """Make the viewers of both maps, a dict of dicts as of ``make_viewer``, with one scale of colours each.
 
     Parameters
     ----------
     brain, asymmetry : float32 array (n_checkpoints, n_voxels)
     mask : nibabel image
     reliable : bool array (n_voxels,)
-
-    Returns
-    -------
-    dict from name to dict with page, overlays, values, as ``make_viewer`` returns it
     """
     anatomy = resample_anatomy(mask)
     # The viewer opens at the most asymmetric reliable voxel of the left, at the last checkpoint.

@@ -22,7 +22,7 @@ from study.records import describe_changed_parameters, find_changed_input, read_
 
 
 class Job:
-    """One output that is made once, or another piece of work with a cache.
+    """Make one output once, or do another piece of work with a cache.
 
     ::
 
@@ -123,15 +123,14 @@ class Job:
 
         Parameters
         ----------
-        writers : dict from pathlib.Path to callable
-            Each callable is called with a path to write to. The last output shows that the work is done, and has the
-            record next to it.
+        writers : dict from pathlib.Path to a callable that writes to a path
+            The last output shows that the work is done, and has the record next to it.
         seed : int, optional
         replaces : list of pathlib.Path, older outputs, which are removed
         parameters : dict, optional, for the record, where a job makes several outputs with different parameters
         started : float, optional, ``time.time()`` when the work on this output began; by default, when the job began
 
-        Raises InputError if an input has changed since the work began.
+        An InputError is raised if an input has changed since the work began.
         """
         for path, write in writers.items():
             write(self.folder / path.name)

@@ -10,17 +10,10 @@ from study.records import read_record
 def load_for_job(job, args, texts=(), folder=None):
     """Load the checkpoint of a command, and return its model and tokenizer.
 
-    Parameters
-    ----------
-    job : study.jobs.Job, whose cached parts are removed if they were made from another checkpoint
-    args : argparse.Namespace with ``model``, ``revision``, ``device``, ``dtype`` and ``overwrite``
-    texts : sequence of str, what the model is to read; some of it is tokenised to check the tokenizer
-    folder : pathlib.Path, optional, of generated texts, where it is not the folder in the study
-
-    Raises
-    ------
-    InputError
-        As ``load_checkpoint``; or an output of the same name was made from other weights, without ``--overwrite``.
+    Cached parts of the job are removed if they were made from another checkpoint. args contain ``model``, ``revision``,
+    ``device``, ``dtype`` and ``overwrite``. Some of the texts that the model is to read are tokenised to check the
+    tokenizer. folder is that of generated texts, where it is not the folder in the study. An InputError is raised as by
+    ``load_checkpoint``, or where an output of the same name was made from other weights, without ``--overwrite``.
     """
     model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, texts, log)
     if not args.overwrite:

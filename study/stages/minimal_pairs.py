@@ -17,15 +17,9 @@ PAIR_COLUMNS = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"
 def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameters):
     """Score the pairs of a benchmark, and write its accuracies and log-probabilities.
 
-    Parameters
-    ----------
-    benchmark : str, as in file names
-    make_pairs : callable
-        Called with the parameters. Returns the pairs, a pandas.DataFrame with columns paradigm, phenomenon, pair, good,
-        bad.
-    args : argparse.Namespace, from ``make_benchmark_parser``
-    inputs : callable, which returns the files that the pairs are read from
-    parameters : other options that change the numbers, as the seed; they are recorded
+    ``make_pairs(**parameters)`` returns a pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad. args are
+    from ``make_benchmark_parser``, and ``inputs()`` returns the files that the pairs are read from. Parameters are
+    other options that change the numbers, as the seed; they are recorded.
     """
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
