@@ -68,6 +68,7 @@ LAST_TEXT = config["prompts"] - 1, config["samples"] - 1
 TEXTS = relative(paths.generated_text_path("{stem}", *LAST_TEXT, paths.generated_texts_folder()))
 ACCEPTABILITY = relative(paths.acceptability_path(find_model(config), paths.generated_texts_folder()))
 LM_EVAL = relative(paths.lm_eval_path("{stem}", "{task}"))
+RUN = "{params.command} --threads {threads} > {log} 2>&1"
 
 
 wildcard_constraints:
@@ -88,13 +89,15 @@ def command(stage):
     return make_command
 
 
-def requested(stage, amount):
-    """Return a function of the amount that a job requests: twice the time and memory when it has failed."""
+def request(stage):
+    """Return what a job requests, a dict: twice the time and memory when it has failed."""
+    amounts = config["resources"][stage]
 
-    def multiply(wildcards, attempt):
-        return config["resources"][stage][amount] * (1 if amount == "gpus" else attempt)
+    def multiply(amount):
+        return lambda wildcards, attempt: amount * attempt
 
-    return multiply
+    time_and_memory = {"mem_mb": multiply(amounts["megabytes"]), "runtime": multiply(amounts["minutes"])}
+    return time_and_memory | {"gpu": amounts["gpus"]}
 
 
 def list_outputs(stage):
@@ -114,107 +117,63 @@ rule activations:
     input:
         ancient(relative(paths.text_path("{lang}"))),
         ancient(lambda wildcards: relative(paths.word_timings_path(wildcards.lang))),
-    output:
-        ACTIVATIONS,
-    log:
-        "logs/activations_{stem}_{lang}.txt",
-    params:
-        command=command("activations"),
+    output: ACTIVATIONS
+    log: "logs/activations_{stem}_{lang}.txt"
+    params: command=command("activations")
     threads: config["threads"]["activations"]
-    resources:
-        mem_mb=requested("activations", "megabytes"),
-        runtime=requested("activations", "minutes"),
-        gpu=requested("activations", "gpus"),
-    shell:
-        "{params.command} --threads {threads} > {log} 2>&1"
+    resources: **request("activations")
+    shell: RUN
 
 
 rule fit:
     input:
         ancient(ACTIVATIONS),
         ancient(relative(paths.average_subject_path("{lang}", 0))),
-    output:
-        FITS,
-    log:
-        "logs/fit_{stem}_{lang}.txt",
-    params:
-        command=command("fit"),
+    output: FITS
+    log: "logs/fit_{stem}_{lang}.txt"
+    params: command=command("fit")
     threads: config["threads"]["fit"]
-    resources:
-        mem_mb=requested("fit", "megabytes"),
-        runtime=requested("fit", "minutes"),
-        gpu=requested("fit", "gpus"),
-    shell:
-        "{params.command} --threads {threads} > {log} 2>&1"
+    resources: **request("fit")
+    shell: RUN
 
 
 rule benchmark:
-    input:
-        ancient(lambda wildcards: PAIRS.get(wildcards.benchmark, [])),
-    output:
-        BENCHMARK,
-    log:
-        "logs/{benchmark}_{stem}.txt",
-    params:
-        command=command("benchmark"),
+    input: ancient(lambda wildcards: PAIRS.get(wildcards.benchmark, []))
+    output: BENCHMARK
+    log: "logs/{benchmark}_{stem}.txt"
+    params: command=command("benchmark")
     threads: config["threads"]["benchmark"]
-    resources:
-        mem_mb=requested("benchmark", "megabytes"),
-        runtime=requested("benchmark", "minutes"),
-        gpu=requested("benchmark", "gpus"),
-    shell:
-        "{params.command} --threads {threads} > {log} 2>&1"
+    resources: **request("benchmark")
+    shell: RUN
 
 
 # The last text of a checkpoint shows that all are written.
 rule texts:
-    output:
-        TEXTS,
-    log:
-        "logs/texts_{stem}.txt",
-    params:
-        command=command("texts"),
+    output: TEXTS
+    log: "logs/texts_{stem}.txt"
+    params: command=command("texts")
     threads: config["threads"]["texts"]
-    resources:
-        mem_mb=requested("texts", "megabytes"),
-        runtime=requested("texts", "minutes"),
-        gpu=requested("texts", "gpus"),
-    shell:
-        "{params.command} --threads {threads} > {log} 2>&1"
+    resources: **request("texts")
+    shell: RUN
 
 
 rule acceptability:
-    input:
-        list_outputs("texts"),
-    output:
-        update(ACCEPTABILITY),  # it may hold more classifiers and texts than are requested here
-    log:
-        f"logs/acceptability_{NAME}.txt",
-    params:
-        command=command("acceptability"),
+    input: list_outputs("texts")
+    output: update(ACCEPTABILITY)  # it may hold more classifiers and texts than are requested here
+    log: f"logs/acceptability_{NAME}.txt"
+    params: command=command("acceptability")
     threads: config["threads"]["acceptability"]
-    resources:
-        mem_mb=requested("acceptability", "megabytes"),
-        runtime=requested("acceptability", "minutes"),
-        gpu=requested("acceptability", "gpus"),
-    shell:
-        "{params.command} --threads {threads} > {log} 2>&1"
+    resources: **request("acceptability")
+    shell: RUN
 
 
 rule lm_eval:
-    output:
-        directory(LM_EVAL),
-    log:
-        "logs/lm_eval_{stem}_{task}.txt",
-    params:
-        command=lambda wildcards: make_lm_eval_command(config, wildcards.stem, wildcards.task),
+    output: directory(LM_EVAL)
+    log: "logs/lm_eval_{stem}_{task}.txt"
+    params: command=lambda wildcards: make_lm_eval_command(config, wildcards.stem, wildcards.task)
     threads: config["threads"]["lm_eval"]
-    resources:
-        mem_mb=requested("lm_eval", "megabytes"),
-        runtime=requested("lm_eval", "minutes"),
-        gpu=requested("lm_eval", "gpus"),
-    shell:
-        "{params.command} > {log} 2>&1"
+    resources: **request("lm_eval")
+    shell: "{params.command} > {log} 2>&1"
 
 
 rule notebook:
@@ -226,13 +185,9 @@ rule notebook:
     output:
         f"fig/{NAME}_{{lang}}_curves.csv",
         f"fig/{NAME}_{{lang}}_summary.txt",  # the last file of the notebook
-    log:
-        f"logs/notebook_{NAME}_{{lang}}.txt",
+    log: f"logs/notebook_{NAME}_{{lang}}.txt"
     threads: config["threads"]["notebook"]
-    resources:
-        mem_mb=requested("notebook", "megabytes"),
-        runtime=requested("notebook", "minutes"),
-        gpu=requested("notebook", "gpus"),
+    resources: **request("notebook")
     shell:
         f"LTBA_MODEL={NAME} LTBA_LANG={{wildcards.lang}} jupyter execute {HERE}/analyze_results.ipynb "
         f"--output={LTBA_DIR}/fig/{NAME}_{{wildcards.lang}}.ipynb > {{log}} 2>&1"

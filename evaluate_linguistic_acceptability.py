@@ -18,25 +18,22 @@ from pathlib import Path
 from pipeline.words.languages import LANGUAGES
 from study.command_line import ArgumentParser, add_device_arguments, run_script, whole_number
 
+CLASSIFIER = "yiiino/deberta-v3-large-cola"
+
 
 def main():
     """Judge the texts of every model that is asked for, a table each."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument("--folder", type=Path, help="with the texts (default: generated_texts in the study folder)")
-    parser.add_argument("--model", help="only texts of this model; needed for texts without a .json")
-    parser.add_argument(
-        "--classifier",
-        nargs="+",
-        default=["yiiino/deberta-v3-large-cola"],
-        metavar="NAME",
-        help="names on the Hugging Face hub, or local folders (default: yiiino/deberta-v3-large-cola)",
-    )
-    parser.add_argument("--acceptable_label", help="name or number of the label that means acceptable")
-    parser.add_argument("--prompts", type=Path, help="prompts of texts without a .json (default: our own)")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the texts (default: en)")
-    parser.add_argument("--batch_size", type=whole_number, default=32, help="sentences at once (default: 32)")
+    add, names = parser.add_argument, f"names on the Hugging Face hub, or local folders (default: {CLASSIFIER})"
+    add("--folder", type=Path, help="with the texts (default: generated_texts in the study folder)")
+    add("--model", help="only texts of this model; needed for texts without a .json")
+    add("--classifier", nargs="+", default=[CLASSIFIER], metavar="NAME", help=names)
+    add("--acceptable_label", help="name or number of the label that means acceptable")
+    add("--prompts", type=Path, help="prompts of texts without a .json (default: our own)")
+    add("--lang", choices=LANGUAGES, default="en", help="language of the texts (default: en)")
+    add("--batch_size", type=whole_number, default=32, help="sentences at once (default: 32)")
     add_device_arguments(parser)
-    parser.add_argument("--overwrite", action="store_true", help="judge all texts again")
+    add("--overwrite", action="store_true", help="judge all texts again")
     args = parser.parse_args()
 
     from study.stages.acceptability import judge_texts

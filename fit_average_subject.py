@@ -21,27 +21,16 @@ from study.paths import checkpoint_stem
 def main():
     """Fit all layers of one checkpoint."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument(
-        "--model",
-        type=checkpoint_name,
-        required=True,
-        help="name in the activation file, or model as for extraction",
-    )
-    parser.add_argument("--revision", type=revision_name, help="as for extraction, with such a model")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
+    add, names = parser.add_argument, ("LOW", "HIGH", "N")
+    tf32_help = "on a CUDA device, multiply in TF32: faster, and right to three digits only"
+    alphas_help = "ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16)"
+    add("--model", type=checkpoint_name, required=True, help="name in the activation file, or model as for extraction")
+    add("--revision", type=revision_name, help="as for extraction, with such a model")
+    add("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     add_device_arguments(parser)
-    parser.add_argument(
-        "--tf32", action="store_true", help="on a CUDA device, multiply in TF32: faster, and right to three digits only"
-    )
-    parser.add_argument(
-        "--alphas",
-        nargs=3,
-        type=float,
-        default=[2, 7, 16],
-        metavar=("LOW", "HIGH", "N"),
-        help="ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="make the output again if it is there")
+    add("--tf32", action="store_true", help=tf32_help)
+    add("--alphas", nargs=3, type=float, default=[2, 7, 16], metavar=names, help=alphas_help)
+    add("--overwrite", action="store_true", help="make the output again if it is there")
     args = parser.parse_args()
     low, high, n_alphas = args.alphas
     if not (-5 <= low <= high <= 15 and n_alphas >= 1 and n_alphas % 1 == 0):

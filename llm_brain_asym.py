@@ -20,19 +20,12 @@ from study.stages import STAGES
 def main():
     """Print the study at a glance, or the check or the commands that the options request."""
     parser = ArgumentParser(__doc__)
+    checks = "make every check that a later stage would make, and show what is there; status 1 if anything is wrong"
+    commands = "print the commands that are still to be run for these stages, a line each"
     parser.add_argument("--lang", choices=LANGUAGES, help="language of the story (default: en, or those of --config)")
     parser.add_argument("--json", action="store_true", help="print it for other programs")
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="make every check that a later stage would make, and show what is there; status 1 if anything is wrong",
-    )
-    parser.add_argument(
-        "--todo",
-        nargs="+",
-        choices=STAGES,
-        help="print the commands that are still to be run for these stages, a line each",
-    )
+    parser.add_argument("--check", action="store_true", help=checks)
+    parser.add_argument("--todo", nargs="+", choices=STAGES, help=commands)
     parser.add_argument("--config", metavar="FILE", help="with --todo: definition of a study, as config/olmo2-7b.yaml")
     args = parser.parse_args()
     if args.config and not args.todo:
@@ -40,13 +33,13 @@ def main():
     if "lm_eval" in (args.todo or []) and not args.config:
         parser.error("--todo lm_eval: expected --config, which names the tasks, got none")
 
-    from report import check, configured, overview, states, todo
+    from report import check, overview, states, todo
     from study.config import read_config
 
     lang = args.lang or "en"
     if args.config:
         config = read_config(args.config)
-        configured.print_configured(args.todo, config, [args.lang] if args.lang else config["languages"])
+        todo.print_configured(args.todo, config, [args.lang] if args.lang else config["languages"])
     elif args.todo:
         todo.print_to_do(args.todo, lang)
     elif args.check:

@@ -14,32 +14,17 @@ from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
-from report import check_outputs, inputs, notices, overview, states
-from study.checkpoints import find_unused_token_rows
+from pipeline.wording import shorten
+from report import check_outputs, overview, states
+from report.inputs import find_inputs
+from study import paths
+from study.checkpoints import find_unused_token_rows, read_tokens_table
 from study.files import images
-from study.files.tables import parse_numbers, read_csv
+from study.files.tables import parse_numbers
+from study.inputs import le_petit_prince
 from study.inputs.blimp_zorro import read_blimp, read_zorro
-from study.inputs.le_petit_prince import (
-    LATERALIZATION,
-    count_timing_rows,
-    read_atlas,
-    read_average_subject,
-    read_isc,
-    read_mask,
-    read_texts,
-    read_word_timings,
-)
-from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files
+from study.inputs.lm_eval import read_lm_eval_files
 from study.inputs.story import check_same_timings, make_hrf_matrices, place_words, prepare_fmri, read_story
-from study.paths import (
-    atlas_path,
-    average_subject_path,
-    isc_path,
-    mask_path,
-    study_folder,
-    tokens_table_path,
-    word_timings_path,
-)
 from study.require import require_input
 
 # The TR may be wrong where words fill less of the scans than this share, and leave a longer rest than this. A rest of
@@ -81,38 +66,29 @@ class Results:
 
     def in_words(self):
         """Return everything as text: lines, warnings, errors, and a summary."""
-        lines = [*self.lines, *[f"warning: {text}" for text in self.warnings]]
-        lines += [f"error: {text}" for text in self.errors]
+        warnings = [f"warning: {text}" for text in self.warnings]
+        lines = [*self.lines, *warnings, *(f"error: {text}" for text in self.errors)]
         if not self.errors:
             n = len(self.warnings)
-            lines.append(
-                "nothing is wrong" if n == 0 else f"no error, {n} warning" if n == 1 else f"no error, {n} warnings"
-            )
+            lines.append(f"no error, {n} warning{'s' if n > 1 else ''}" if n else "nothing is wrong")
         return "\n".join(lines)
 
 
 def check_study(lang):
-    """Check all inputs and outputs of a study in one language.
+    """Check all inputs and outputs of a study in one language, and return Results.
 
-    Parameters
-    ----------
-    lang : str
-
-    Returns
-    -------
-    Results
-        A new check is one more call of ``line`` or ``attempt``.
+    A new check is one more call of ``line`` or ``attempt``.
     """
     results = Results()
-    for read in (read_texts, read_word_timings):  # separately: one error must not hide the other
-        results.attempt(read, lang)
+    results.attempt(le_petit_prince.read_texts, lang)  # separately: one error must not hide the other
+    results.attempt(le_petit_prince.read_word_timings, lang)
     results.line("story", describe_story, lang)
     results.line("fMRI", describe_fmri, results, lang)
     results.line("mask", describe_mask, results, lang)
     results.line("ISC", describe_isc, lang)
-    if mask_path(lang).is_file():
+    if paths.mask_path(lang).is_file():
         results.line("regions", describe_regions, lang)
-    for row in inputs.find_inputs(lang):
+    for row in find_inputs(lang):
         if row["is_optional"]:
             results.line(row["what"], describe_optional, row, lang)
     lm_eval = read_lm_eval_files()
@@ -120,12 +96,12 @@ def check_study(lang):
         results.error(sentence)
     table = results.attempt(states.tabulate_states, lang, lm_eval)
     if table is not None:
-        for sentence in [*overview.describe_parts(table)[1], *notices.describe_weights_of_models(table)]:
+        for sentence in [*overview.describe_parts(table)[1], *overview.describe_weights_of_models(table)]:
             results.warn(sentence)
-        for note in describe_lm_eval_files(table["name"].dropna().unique(), lm_eval):
+        for note in overview.describe_lm_eval(table, lm_eval):
             if note not in results.errors:
                 results.warn(f"lm_eval: {note}")
-        if tokens_table_path().is_file():
+        if paths.tokens_table_path().is_file():
             results.attempt(check_tokens_table, results, table)
         results.line("checkpoints", check_outputs.check_outputs, results, table, lang, lm_eval)
     return results
@@ -138,17 +114,20 @@ def describe_story(lang):
     check_same_timings(onsets_offsets, lang)
     n_lost = int((spans[:, 0] == spans[:, 1]).sum())
     places = f"{n_lost:,} of them not in the text" if n_lost else "all placed in the text"
-    return f"{len(texts)} runs, {len(spans):,} words of {count_timing_rows(lang):,} rows, {places}"
+    return f"{len(texts)} runs, {len(spans):,} words of {le_petit_prince.count_timing_rows(lang):,} rows, {places}"
 
 
 def describe_fmri(results, lang):
     """Return the numbers of runs, scans and voxels in words, and where the story ends, as the fit reads them."""
-    fmri = read_average_subject(lang)
+    fmri = le_petit_prince.read_average_subject(lang)
     n_scans, n_voxels = [len(run) for run in fmri], fmri[0].shape[1]
     line = f"{len(fmri)} runs, {sum(n_scans):,} scans of {n_voxels:,} voxels"
-    if mask_path(lang).is_file():
-        results.attempt(check_same_voxels, n_voxels, lang)
-    if min(n_scans) > 2 * TRIM_SCANS + 1 and word_timings_path(lang).is_file():
+    if paths.mask_path(lang).is_file():
+        mask = results.attempt(le_petit_prince.read_mask, lang)
+        if mask is not None and n_voxels != (inside := len(compute_positions(mask))):
+            path = paths.average_subject_path(lang, 0)
+            results.error(f"{path} has other voxels ({n_voxels:,}) than {paths.mask_path(lang)} ({inside:,})")
+    if min(n_scans) > 2 * TRIM_SCANS + 1 and paths.word_timings_path(lang).is_file():
         ends = results.attempt(compare_ends, results, n_scans, lang)
         line += f"; {ends}" if ends else ""
     if not all(np.allclose(run.mean(axis=0), 0, atol=0.01) for run in fmri):
@@ -157,42 +136,34 @@ def describe_fmri(results, lang):
     return line
 
 
-def check_same_voxels(n_voxels, lang):
-    """Check that the mask has as many voxels as the fMRI; raise InputError otherwise."""
-    inside = len(compute_positions(read_mask(lang)))
-    if n_voxels != inside:
-        path = average_subject_path(lang, 0)
-        raise InputError(f"{path} has other voxels ({n_voxels:,}) than {mask_path(lang)} ({inside:,})")
-
-
 def compare_ends(results, n_scans, lang):
     """Return in words where the story ends in the scans; warn where the words fill too little of them."""
-    timings = read_word_timings(lang)
-    onsets_offsets = [(onsets, offsets) for _, onsets, offsets in timings]
-    make_hrf_matrices(onsets_offsets, word_timings_path(lang), n_scans, lang)
+    path = paths.word_timings_path(lang)
+    onsets_offsets = [(onsets, offsets) for _, onsets, offsets in le_petit_prince.read_word_timings(lang)]
+    make_hrf_matrices(onsets_offsets, path, n_scans, lang)
     last_s = np.array([offsets.max() for _, offsets in onsets_offsets])
     end_s = np.array(n_scans) * TR_S
-    is_short = (last_s / end_s < LEAST_SHARE_FILLED) & (end_s - last_s > LONGEST_REST_S)
-    folder = average_subject_path(lang, 0).parent
     share = last_s / end_s
+    is_short = (share < LEAST_SHARE_FILLED) & (end_s - last_s > LONGEST_REST_S)
     where = f"{share[0]:.0%}" if np.ptp(share) < 0.005 else f"{share.min():.0%} to {share.max():.0%}"
     if np.median(share) < LEAST_SHARE_FILLED and is_short.mean() > 0.5:
         results.warn(
-            f"{folder}: the words fill only {where} of the scans. Is the TR {np.median(last_s / n_scans):.2f} s? The "
-            f"fit takes {TR_S:g} s: resample the fMRI to that, or cut off the scans after the story."
+            f"{paths.average_subject_path(lang, 0).parent}: the words fill only {where} of the scans. Is the TR "
+            f"{np.median(last_s / n_scans):.2f} s? The fit takes {TR_S:g} s: resample the fMRI to that, or cut off "
+            "the scans after the story."
         )
     else:
         for run in np.flatnonzero(is_short):
             results.warn(
-                f"{average_subject_path(lang, run)}: its last word ends at {last_s[run]:.0f} of "
-                f"{end_s[run]:.0f} s. Are rows missing in section {run + 1} of {word_timings_path(lang).name}?"
+                f"{paths.average_subject_path(lang, run)}: its last word ends at {last_s[run]:.0f} of "
+                f"{end_s[run]:.0f} s. Are rows missing in section {run + 1} of {path.name}?"
             )
     return f"the story ends at {where} of the scans ({last_s[0]:.0f} of {end_s[0]:.0f} s in run-0)"
 
 
 def describe_mask(results, lang):
     """Return the numbers of voxels on either side of the mask in words, as the notebook reads it."""
-    path, mask = mask_path(lang), read_mask(lang)
+    path, mask = paths.mask_path(lang), le_petit_prince.read_mask(lang)
     with add_context(path):
         left, right = assign_hemispheres(mask)
         mirror = find_mirror_voxels(mask)
@@ -212,10 +183,10 @@ def describe_mask(results, lang):
 
 def describe_isc(lang):
     """Return the numbers of reliable voxels in words, as the notebook reads them."""
-    require_input(isc_path(lang), LATERALIZATION)
-    left, right = assign_hemispheres(read_mask(lang))
-    isc = read_isc(lang, n_voxels=len(left))
-    with add_context(isc_path(lang)):
+    require_input(paths.isc_path(lang), le_petit_prince.LATERALIZATION)
+    left, right = assign_hemispheres(le_petit_prince.read_mask(lang))
+    isc = le_petit_prince.read_isc(lang, n_voxels=len(left))
+    with add_context(paths.isc_path(lang)):
         reliable = select_reliable_voxels(isc)
         average_sides(isc, left & reliable, right & reliable)
     sides = f"{(reliable & left).sum():,} left, {(reliable & right).sum():,} right"
@@ -224,7 +195,7 @@ def describe_isc(lang):
 
 def describe_regions(lang):
     """Return in words which language regions lie in the mask."""
-    mask = read_mask(lang)
+    mask = le_petit_prince.read_mask(lang)
     regions = make_spheres(mask) | {"cerebellum": make_cerebellum(mask)}
     empty = [name for name, sides in regions.items() if not all(side.any() for side in sides)]
     without = f"; without: {', '.join(empty)}" if empty else ""
@@ -232,9 +203,9 @@ def describe_regions(lang):
 
 
 def describe_optional(row, lang):
-    """Return the content of an optional input in words; row as in ``inputs.find_inputs``."""
+    """Return the content of an optional input in words; row as in ``find_inputs``."""
     # A clone without its data is damaged. An input that the user does not want has no folder at all.
-    top = study_folder() / row["path"].relative_to(study_folder()).parts[0]
+    top = paths.study_folder() / row["path"].relative_to(paths.study_folder()).parts[0]
     if row["state"] == "not there (optional)" and (top == row["path"] or not top.is_dir()):
         return row["state"]
     if row["what"] in ("BLiMP", "Zorro"):
@@ -244,20 +215,20 @@ def describe_optional(row, lang):
         raise InputError(f"{row['path']} {row['state']}. Move it away, or put the file there.")
     if row["what"] == "atlas":
         return describe_atlas(lang)
-    rows = read_csv(row["path"], ["model", "revision", "tokens"])
+    rows = read_tokens_table()
     parse_numbers(rows["tokens"], row["path"])
     return f"{len(rows)} rows in {row['path'].name}"
 
 
 def describe_atlas(lang):
     """Return the number of regions of the atlas in the mask in words, as the notebook reads them."""
-    atlas = read_atlas()
-    if not mask_path(lang).is_file():
+    atlas = le_petit_prince.read_atlas()
+    if not paths.mask_path(lang).is_file():
         return "there"
-    with add_context(atlas_path()):
-        regions = make_atlas_regions(read_mask(lang), atlas)
+    with add_context(paths.atlas_path()):
+        regions = make_atlas_regions(le_petit_prince.read_mask(lang), atlas)
     n_voxels = np.median([left.sum() for left, _ in regions.values()])
-    sides = images.describe_sides(atlas_path())
+    sides = images.describe_sides(paths.atlas_path())
     return f"{len(regions)} regions on the left of the mask (median size: {n_voxels:g}); {sides}"
 
 
@@ -268,6 +239,6 @@ def check_tokens_table(results, table):
     if len(rows):
         unused = [f"{model} {revision}".strip() for model, revision in rows[["model", "revision"]].to_numpy()]
         results.warn(
-            f"{tokens_table_path()}: rows of no checkpoint so far: {overview.shorten(unused)}. The model is "
+            f"{paths.tokens_table_path()}: rows of no checkpoint so far: {shorten(unused)}. The model is "
             "its name on the hub, or the name of its folder; the revision is written as in --revision."
         )

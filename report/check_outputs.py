@@ -5,8 +5,9 @@ import numpy as np
 from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, is_same_part
-from report import overview, states
-from study import progress
+from pipeline.wording import shorten
+from report import states
+from study import paths, progress
 from study.checkpoints import find_fitted_checkpoints
 from study.files.safe_joblib import read_arrays
 from study.inputs.le_petit_prince import read_average_subject, read_mask
@@ -17,17 +18,6 @@ from study.outputs.comparability import find_differences
 from study.outputs.correlations import read_correlations
 from study.outputs.tasks import read_acceptability_items, read_benchmarks
 from study.outputs.texts import read_acceptability, read_generated_texts
-from study.paths import (
-    acceptability_path,
-    activations_path,
-    benchmark_pairs_path,
-    benchmark_path,
-    generated_texts_folder,
-    layer_correlations_path,
-    mask_path,
-    onsets_offsets_path,
-    run_correlations_path,
-)
 from study.records import read_record
 
 FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit that has left correlations
@@ -35,9 +25,11 @@ FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit th
 
 def check_outputs(results, table, lang, lm_eval):
     """Check the outputs of every checkpoint, and whether those of a model agree; return their number in words."""
-    is_to_be_fitted = [activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]]
+    is_to_be_fitted = [
+        paths.activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]
+    ]
     # Wrong inputs must be corrected first.
-    matrices = results.attempt(fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
+    matrices = results.attempt(make_fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
     with progress.bar(len(table), "checking", "checkpoint") as bar:
         for row in table.to_dict("records"):
             for stage, path in states.list_outputs(row["stem"], lang).items():
@@ -48,32 +40,32 @@ def check_outputs(results, table, lang, lm_eval):
                     results.error(f"{path} was made from other files than are there now")
                 if row[stage] == "other options":
                     results.error(f"{path} was made with other options than those of most checkpoints")
-            if activations_path(row["stem"], lang).is_file():
+            if paths.activations_path(row["stem"], lang).is_file():
                 results.attempt(check_activations, row, lang, matrices)
             for benchmark in BENCHMARKS:
                 results.attempt(check_benchmark, row["stem"], benchmark)
             bar.update()
     check_correlations(results, table, lang)
-    if list(generated_texts_folder().glob("*_gen_*.txt")):
-        results.attempt(read_generated_texts, generated_texts_folder())
+    folder = paths.generated_texts_folder()
+    if list(folder.glob("*_gen_*.txt")):
+        results.attempt(read_generated_texts, folder)
     for model, rows in table.dropna(subset="name").groupby("name"):
-        judgements = acceptability_path(model, generated_texts_folder())
+        judgements = paths.acceptability_path(model, folder)
         if judgements.is_file():
             results.attempt(read_acceptability, judgements)
         results.attempt(check_curve, results, model, rows, lang, lm_eval)
     return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
 
 
-def fit_matrices(lang):
+def make_fit_matrices(lang):
     """Return the matrices with which the fit turns word vectors into regressors."""
     n_scans = [len(run) for run in read_average_subject(lang)]
-    return make_hrf_matrices(read_onsets_offsets(lang), onsets_offsets_path(lang), n_scans, lang)
+    return make_hrf_matrices(read_onsets_offsets(lang), paths.onsets_offsets_path(lang), n_scans, lang)
 
 
 def check_record(results, path):
     """Check that an output, and the files on its record, are as they were written."""
-    written = read_record(path).get("sha256", {})
-    for name, checksum in written.items():
+    for name, checksum in read_record(path).get("sha256", {}).items():
         file = path.with_name(name)
         if not file.is_file():
             results.error(f"{file} is missing, though {path.name}.json lists it: make it again")
@@ -83,7 +75,7 @@ def check_record(results, path):
 
 def check_activations(row, lang, matrices):
     """Check the word vectors of a checkpoint; where they are not fitted yet, make the regressors of the fit."""
-    path = activations_path(row["stem"], lang)
+    path = paths.activations_path(row["stem"], lang)
     for run, layers in enumerate(read_activations(row["stem"], lang)):
         if matrices is not None and row["fit"] not in FITTED:
             for layer, regressors in enumerate(make_layer_regressors(layers, matrices[run], path, run)):
@@ -94,7 +86,7 @@ def check_activations(row, lang, matrices):
 
 def check_correlations(results, table, lang):
     """Check that correlations have the voxels of the mask, are averages of runs, and agree within a model."""
-    mask = results.attempt(read_mask, lang) if mask_path(lang).is_file() else None
+    mask = results.attempt(read_mask, lang) if paths.mask_path(lang).is_file() else None
     shapes: dict = {}  # by model: the numbers of layers and runs of its checkpoints
     for row in table[table["fit"].isin(FITTED)].to_dict("records"):
         correlations = results.attempt(read_correlations, row["stem"], lang)
@@ -105,12 +97,12 @@ def check_correlations(results, table, lang):
         if mask is not None and n_voxels != (inside := int((np.asarray(mask.dataobj) != 0).sum())):
             results.error(f"correlations of {row['stem']}: {n_voxels} voxels, but {inside} in the mask")
         for layer, layer_runs in enumerate(correlations):
-            path = layer_correlations_path(row["stem"], layer, lang)
+            path = paths.layer_correlations_path(row["stem"], layer, lang)
             average = results.attempt(read_arrays, path) if path.is_file() else None
             expected = layer_runs.mean(axis=0)
             is_array = isinstance(average, np.ndarray) and average.shape == expected.shape
             if not is_array or not np.allclose(np.asarray(average), expected, atol=1e-5, equal_nan=True):
-                runs = run_correlations_path(row["stem"], lang).name
+                runs = paths.run_correlations_path(row["stem"], lang).name
                 results.error(f"{path} is not the average of the runs in {runs}")
     for model, model_shapes in shapes.items():
         n_layers, n_runs = (set(numbers) for numbers in zip(*model_shapes, strict=True))
@@ -122,7 +114,7 @@ def check_correlations(results, table, lang):
 
 def check_benchmark(stem, benchmark):
     """Check that accuracies are those of the pairs; raise InputError otherwise."""
-    path, pairs_path = benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)
+    path, pairs_path = paths.benchmark_path(stem, benchmark), paths.benchmark_pairs_path(stem, benchmark)
     if not (path.is_file() and pairs_path.is_file()):
         return
     accuracies, right = task_tables.read_accuracies(path), task_tables.read_right(pairs_path)
@@ -137,7 +129,7 @@ def check_curve(results, model, rows, lang, lm_eval):
     """Check the files that the notebook reads for a model: checkpoints, benchmarks and texts."""
     fitted = rows[rows["fit"].isin(FITTED)]
     if unknown := list(fitted["stem"][fitted["tokens"].isna()]):
-        results.warn(f"left out of curves, since their training tokens are not known: {overview.shorten(unknown)}")
+        results.warn(f"left out of curves, since their training tokens are not known: {shorten(unknown)}")
     if fitted["tokens"].notna().any():
         checkpoints, _ = find_fitted_checkpoints(model, lang)
         read_benchmarks(model, checkpoints, lm_eval)

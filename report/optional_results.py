@@ -44,10 +44,7 @@ def save_transitions(table, title, prefix):
 
 
 def save_claim(claim, prefix):
-    """Save and print the comparison of formal with functional competence, ``{prefix}_claim``.
-
-    claim is as ``pipeline.transitions.comparison.compare_kinds`` returns it.
-    """
+    """Save and print the comparison of formal with functional competence of ``compare_kinds``, ``{prefix}_claim``."""
     if claim is None:
         remove_figure(f"{prefix}_claim")
         print(
@@ -61,10 +58,7 @@ def save_claim(claim, prefix):
 
 
 def save_atlas(curves, title, prefix):
-    """Save the table of all regions of the atlas and the figure of the largest differences, ``{prefix}_atlas``.
-
-    curves is as ``report.results.compute_atlas_curves`` returns it.
-    """
+    """Save the table of ``compute_atlas_curves`` and the figure of its largest differences, ``{prefix}_atlas``."""
     remove_figure(f"{prefix}_atlas")
     if curves is None:
         print("the study folder does not contain atlas.nii.gz")
@@ -77,15 +71,10 @@ def save_atlas(curves, title, prefix):
 
 
 def save_maximum_map(maps, mask, name):
-    """Save the map of the published maximum over layers, where another map has its layers chosen on other runs.
+    """Save the map of the published maximum over layers, ``fig/{name}``, if another has layers chosen on other runs.
 
-    Parameters
-    ----------
-    maps : dict from "nested" and "maximum" to array of shape (n_checkpoints, n_voxels)
-        Without "nested" where only averages over runs are known.
-    mask : nibabel image
-    name : str
-        Of the file in ``fig/``, without its ending.
+    maps is a dict from "nested" and "maximum" to arrays (n_checkpoints, n_voxels), without "nested" where only
+    averages over runs are known; mask is a nibabel image.
     """
     if "nested" in maps:
         save_map(maps["maximum"], mask, name)
@@ -94,10 +83,7 @@ def save_maximum_map(maps, mask, name):
 
 
 def save_emergence(log_tokens, n_pairs, mask, title, prefix):
-    """Save the map and the figure of emerging differences, ``{prefix}_emergence``.
-
-    log_tokens and n_pairs are as ``report.emergence_map.compute_emergence_map`` returns them.
-    """
+    """Save the map and the figure of ``emergence_map.compute_emergence_map``, ``{prefix}_emergence``."""
     remove_figure(f"{prefix}_emergence")
     if not n_pairs:
         print(f"the time of emergence takes every run of {FEWEST_CHECKPOINTS} trained checkpoints or more")

@@ -11,17 +11,13 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, describe_part, is_whole
-from report import inputs, notices
+from report.inputs import find_inputs
 from report.states import tabulate_states
 from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files
+from study.outputs.same_weights import describe_weights
 from study.outputs.tasks import describe_other_parts, read_parts
-from study.paths import (
-    describe_study_folder,
-    study_folder,
-)
+from study.paths import describe_study_folder, study_folder
 from study.stages import STAGES
-
-MOST_NAMES = 6  # in a message
 
 
 def describe_study(lang):
@@ -40,13 +36,13 @@ def describe_study(lang):
         lines.append("averages: of the fit, single runs are missing, without which there are no intervals")
     if (table[list(STAGES)] == "damaged").any(axis=None):
         lines.append("damaged: a file cannot be read; --check shows which one, and why")
-    lines += [*parts, *describe_lm_eval(table, lm_eval), *notices.describe_weights_of_models(table)]
-    return "\n".join(lines)
+    notes = [f"lm_eval: {note}" for note in describe_lm_eval(table, lm_eval)]
+    return "\n".join([*lines, *parts, *notes, *describe_weights_of_models(table)])
 
 
 def describe_inputs(lang):
     """Return a line for each input, and the commands that get what is missing, a list of str."""
-    rows = inputs.find_inputs(lang)
+    rows = find_inputs(lang)
     width = max(len(row["state"]) for row in rows)
     lines = [f"{row['state']:<{width}}  {row['what']:<18} {row['path']}" for row in rows]
     missing = [row for row in rows if row["command"] and not row["is_there"]]
@@ -70,23 +66,15 @@ def format_table(table, is_part):
 
 
 def describe_lm_eval(table, lm_eval):
-    """Return a line for each result of lm_eval that is not used, and the reason."""
-    return [f"lm_eval: {note}" for note in describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)]
+    """Return a sentence for each result of lm_eval that is not used, a list of str."""
+    return describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)
 
 
 def describe_parts(table):
-    """Find the checkpoints that have only a part of a benchmark.
+    """Find the checkpoints that have only a part of a benchmark, in a table as ``tabulate_states`` returns it.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As ``tabulate_states`` returns it.
-
-    Returns
-    -------
-    is_part : pandas.DataFrame of bool, a row per checkpoint, with a column per benchmark
-    sentences : list of str
-        The part of each benchmark, for each model, and the checkpoints that have another part than most.
+    Return a table of bool, a row per checkpoint and a column per benchmark, and a list of sentences: the part of each
+    benchmark, for each model, and the checkpoints that have another part than most.
     """
     is_part = pd.DataFrame(False, index=table.index, columns=list(BENCHMARKS))
     sentences = []
@@ -95,13 +83,21 @@ def describe_parts(table):
         for benchmark in BENCHMARKS:
             with contextlib.suppress(InputError):  # --check names damaged files
                 parts, usual = read_parts(benchmark, rows["stem"])
-                is_part.loc[rows.index, benchmark] = [
-                    part is not None and not is_whole(benchmark, part) for part in parts
-                ]
+                has_part = [part is not None and not is_whole(benchmark, part) for part in parts]
+                is_part.loc[rows.index, benchmark] = has_part
                 words = [] if usual is None else [describe_part(benchmark, usual)]
                 words += describe_other_parts(benchmark, rows["stem"], parts, usual)
                 sentences += [f"{sentence}{suffix}" for sentence in words if sentence]
     return is_part, sentences
+
+
+def describe_weights_of_models(table):
+    """Return a sentence for everything that is strange about the weights of checkpoints, a list of str."""
+    sentences = []
+    for name, rows in table.groupby("name", dropna=False):
+        prefix = "" if pd.isna(name) or table["name"].nunique(dropna=False) == 1 else f"{name}: "
+        sentences += [prefix + sentence for sentence in describe_weights(rows)]
+    return sentences
 
 
 def abbreviate_tokens(tokens):
@@ -115,19 +111,17 @@ def abbreviate_tokens(tokens):
     return f"{tokens:g}"
 
 
-def shorten(names):
-    """Return names with commas, only a few of many."""
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more
-
-
 def format_json(lang):
     """Return the overview as JSON, for other programs."""
-    input_rows = [row | {"path": str(row["path"])} for row in inputs.find_inputs(lang)]
     lm_eval = read_lm_eval_files()
     table = tabulate_states(lang, lm_eval)
-    checkpoints = json.loads(table.to_json(orient="records"))
-    content = {"study_folder": str(study_folder()), "lang": lang, "inputs": input_rows, "checkpoints": checkpoints}
-    content["lm_eval"] = describe_lm_eval_files(table["name"].dropna().unique(), lm_eval)
-    content |= {"parts_of_benchmarks": describe_parts(table)[1], "notices": notices.describe_weights_of_models(table)}
+    content = {
+        "study_folder": str(study_folder()),
+        "lang": lang,
+        "inputs": [row | {"path": str(row["path"])} for row in find_inputs(lang)],
+        "checkpoints": json.loads(table.to_json(orient="records")),
+        "lm_eval": describe_lm_eval(table, lm_eval),
+        "parts_of_benchmarks": describe_parts(table)[1],
+        "notices": describe_weights_of_models(table),
+    }
     return json.dumps(content, indent=1)

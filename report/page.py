@@ -38,46 +38,41 @@ from study.paths import checkpoint_stem, describe_study_folder, figure_path, not
 NOTEBOOK = "analyze_results.ipynb makes it"
 ONE_COLUMN_PIXELS = 1200  # figures of several panels are wider
 FIGURES = """
-brain_scores | Both hemispheres
+# brain_scores | Both hemispheres
 Brain score (mean correlation r of measured and predicted signal) of both hemispheres over training, with each voxel's
 layer chosen on other runs and, lighter, at its best layer. Bands, here and below, are 95 % intervals.
-
-left_minus_right | Left minus right
+# left_minus_right | Left minus right
 Their difference over training, with each voxel's layer chosen on other runs and, lighter, at its best layer.
-
-benchmarks | What the model can do
+# benchmarks | What the model can do
 Left minus right, in black, over every benchmark, each scaled from the plateau before its rise (0) to the plateau after
 it (1). Formal: does the model know the language? Functional: can it use the language for a task?
-
-acceptability | Generated texts
+# acceptability | Generated texts
 Acceptability of generated texts by prompt and by judge.
-
-transitions | When it happens
+# transitions | When it happens
 When every curve rises (its midpoint) and how sharply, and where no transition is shown; how much of left minus right
 the transition of each benchmark explains (alignment: 0 nothing, 1 all), and by how much it moves first (lead). An
 arrow: the rise is not over, or had begun before the first checkpoint, and the true value may lie further on.
-
-regions | Regions
+# regions | Regions
 Left minus right in seven language regions (TP temporal pole, aSTS and pSTS superior temporal sulcus, AG/TPJ angular
 gyrus, BA Brodmann areas) and the cerebellum.
-
-atlas | Regions of the atlas
+# atlas | Regions of the atlas
 Left minus right in the regions of the study's atlas.
-
-brain | Brain scores of all voxels
+# brain | Brain scores of all voxels
 Brain scores of all voxels over training, in a glass brain.
-
-asymmetry | Left minus mirror image
+# asymmetry | Left minus mirror image
 Each voxel of the left minus its mirror image on the right, at the last checkpoint.
-
-emergence | When a difference emerges
+# emergence | When a difference emerges
 The training tokens at which a difference between mirrored voxels has risen by half, where it rises beyond chance. Its
 first appearance may be earlier.
-
-layers | Layers
+# layers | Layers
 Either hemisphere at every layer.
+# comparison | Comparison
+Several models or languages.
 """
-NESTED = ["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"]
+PUBLISHED = ["left", "right", "left_minus_right", "low", "high"]
+NESTED = [f"{name}_nested" for name in PUBLISHED]
+COLUMNS = "training tokens, brain score left and right, left minus right, its 95 % interval, "
+BEST_LAYER = "the same at each voxel's best layer (as published, biased upwards on both sides), "
 LAYERS = {
     True: "with layers chosen, in each run, on the other runs; the maps show all voxels, likewise",
     False: "each at its best layer; the maps show all voxels, likewise, and all scores are biased upwards",
@@ -87,9 +82,8 @@ LAYERS = {
 def main():
     """Write the page of a model and a language."""
     parser = ArgumentParser(__doc__)
-    parser.add_argument(
-        "--model", type=checkpoint_name, required=True, help="as for the notebook: the model without a revision"
-    )
+    model_help = "as for the notebook: the model without a revision"
+    parser.add_argument("--model", type=checkpoint_name, required=True, help=model_help)
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--output", type=Path, help="the page (default: fig/report.html in the study folder)")
     args = parser.parse_args()
@@ -103,21 +97,9 @@ def main():
 
 
 def fill_page(name, lang):
-    """Fill the page of a model and a language.
+    """Fill the page of a model, as in file names, and a language, and return it.
 
-    Parameters
-    ----------
-    name, lang : str
-        The model as in file names, and the language of the story.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        A file of the notebook is missing or damaged, or files belong to different checkpoints.
+    An InputError is raised if a file of the notebook is missing or damaged, or files belong to different checkpoints.
     """
     prefix = f"{name}_{lang}"
     curves = read_curves(figure_path(f"{prefix}_curves.csv"))
@@ -144,13 +126,10 @@ def fill_page(name, lang):
         last=len(curves) - 1,
         table=format_table(curves),
         layers=LAYERS["left_nested" in curves],
-        columns=describe_columns(curves),
+        columns=f"{COLUMNS}{BEST_LAYER if 'left_nested' in curves else ''}and a column per benchmark",
         figures="\n".join(embed_figures(prefix)),
         content=json.dumps(content).replace("<", "\\u003c"),  # "</script>" would end the script
     )
-
-
-# ---------------------------------------------------------------- reading
 
 
 def require_figure(path):
@@ -168,9 +147,8 @@ def read_curves(path):
     with explain_errors(require_figure(path), f"{NOTEBOOK} again"):
         words = ["revision", "same_weights_as"]
         curves = read_values(path, text=words)
-        published = ["left", "right", "left_minus_right", "low", "high"]
         nested = NESTED if "left_nested" in curves else []
-        first = curves[["revision", "tokens", *nested, *published]]
+        first = curves[["revision", "tokens", *nested, *PUBLISHED]]
         curves = first.join(curves.drop(columns=first.columns))
         if curves.empty:
             raise ValueError("no checkpoint")
@@ -180,7 +158,7 @@ def read_curves(path):
 
 
 def read_volumes(path, mask, n_checkpoints):
-    """Read the values of a map's voxels, float32 array of shape (n_checkpoints, n_voxels)."""
+    """Read the values of a map's voxels, float32 array (n_checkpoints, n_voxels)."""
     with explain_errors(require_figure(path), f"{NOTEBOOK} again"):
         try:
             volumes = images.read_image(path).get_fdata(dtype=np.float32)
@@ -194,54 +172,39 @@ def read_volumes(path, mask, n_checkpoints):
         return np.ascontiguousarray(volumes[np.asarray(mask.dataobj) != 0].T)
 
 
-# ---------------------------------------------------------------- words, table and figures
-
-
 def describe_checkpoint(row):
     """Return the words and numbers next to the slider at a checkpoint."""
-    left, right, difference, low, high = (
-        NESTED if "left_nested" in row else [name.removesuffix("_nested") for name in NESTED]
-    )
-    words = format_with_interval(row[difference], row[low], row[high]).rstrip(")")
+    left, right, difference, low, high = (row[name] for name in (NESTED if "left_nested" in row else PUBLISHED))
+    difference, _, interval = format_with_interval(difference, low, high).rstrip(")").partition(" (")
     same = row.get("same_weights_as", "")
     return {
         "revision": row["revision"] + (f" (the same weights as {same})" if same else ""),
         "tokens": f"{describe_tokens(row['tokens'])} training tokens",
-        "left": count_decimals(4)(row[left]),
-        "right": count_decimals(4)(row[right]),
-        "difference": words.partition(" (")[0],
-        "interval": words.partition(" (")[2],
+        "left": count_decimals(4)(left),
+        "right": count_decimals(4)(right),
+        "difference": difference,
+        "interval": interval,
     }
 
 
 def format_table(curves):
     """Write the curves as an HTML table."""
-    names: dict[str, str] = {}
-    for suffix, words in [("_nested", ""), ("", ", best layer")] if "left_nested" in curves else [("", "")]:
-        names |= {f"left{suffix}": f"left{words}", f"right{suffix}": f"right{words}"}
-        names |= {f"left_minus_right{suffix}": f"left minus right{words}"}
-        names |= {f"low{suffix}": f"95 % low{words}", f"high{suffix}": f"95 % high{words}"}
-    names["same_weights_as"] = "same weights as"
+    headings = ["left", "right", "left minus right", "95 % low", "95 % high"]
+    names = {"same_weights_as": "same weights as", **dict(zip(PUBLISHED, headings, strict=True))}
+    if "left_nested" in curves:
+        names |= {name: f"{names[name]}, best layer" for name in PUBLISHED}
+        names |= dict(zip(NESTED, headings, strict=True))
     shown = curves.assign(tokens=curves["tokens"].map(describe_tokens)).rename(columns=names)
     return shown.to_html(index=False, border=0, float_format="{:.4f}".format, na_rep="", escape=True)
 
 
-def describe_columns(curves):
-    """Describe the columns of the table."""
-    words = "training tokens, brain score left and right, left minus right, its 95 % interval, "
-    if "left_nested" in curves:
-        words += "the same at each voxel's best layer (as published, biased upwards on both sides), "
-    return f"{words}and a column per benchmark"
-
-
 def embed_figures(prefix):
     """Yield the figures that exist, in HTML."""
-    texts = [text.split("\n", 1) for text in FIGURES.strip().split("\n\n")]
-    known = [(*first.split(" | "), " ".join(caption.split())) for first, caption in texts]
-    figures = [(f"{prefix}_{name}", heading, caption) for name, heading, caption in known]
-    figures.append(("comparison", "Comparison", "Several models or languages."))
-    for name, heading, caption in figures:
-        path = figure_path(f"{name}.png")
+    for text in FIGURES.split("\n# ")[1:]:
+        title, *lines = text.splitlines()
+        name, heading = title.split(" | ")
+        caption = " ".join(lines)
+        path = figure_path("comparison.png" if name == "comparison" else f"{prefix}_{name}.png")
         if path.is_file():
             image = path.read_bytes()
             width, height = struct.unpack(">II", image[16:24])  # as every PNG begins

@@ -25,26 +25,15 @@ from study.outputs.correlations import read_all_correlations
 from study.outputs.same_weights import mark_same_weights
 from study.outputs.tasks import describe_parts, read_acceptability_items, read_benchmark_items
 
-ACCEPTABILITY_COLUMNS = [
-    *["by", "curve", "revision", "tokens", "n_texts", "value", "low", "high", "same_weights_as"],
-]
+ACCEPTABILITY_COLUMNS = "by curve revision tokens n_texts value low high same_weights_as".split()
 
 
 def choose_study():
-    """Return the model and the language that the environment variables choose.
+    """Return the model, as on the command line without a revision, and the language that the environment chooses.
 
     LTBA_MODEL and LTBA_LANG come first, then the first language and the model of LTBA_CONFIG, a file
-    ``config/*.yaml``, then OLMo-2 7B and English.
-
-    Returns
-    -------
-    model, lang : str
-        The model as on the command line, without a revision. A local model goes by the name of its folder.
-
-    Raises
-    ------
-    InputError
-        LTBA_CONFIG is not a definition of a study.
+    ``config/*.yaml``, then OLMo-2 7B and English. A local model goes by the name of its folder. An InputError is
+    raised where LTBA_CONFIG is not a definition of a study.
     """
     model, lang = "allenai/OLMo-2-1124-7B", "en"
     if path := os.environ.get("LTBA_CONFIG"):
@@ -57,21 +46,13 @@ def choose_study():
 def read_fits(model, lang):
     """Read the correlations of all fitted checkpoints.
 
-    Parameters
-    ----------
-    model, lang : str
-
     Returns
     -------
     checkpoints : pandas.DataFrame with columns stem, revision, tokens, same_weights_as
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-    left_out : list of str
-        A sentence for each reason why checkpoints are left out.
+    correlations : list over checkpoints of array (n_layers, n_runs, n_voxels)
+    left_out : list of str, a sentence for each reason why checkpoints are left out
 
-    Raises
-    ------
-    InputError
-        There is not a fitted checkpoint, or a file is damaged.
+    Raises InputError where there is not a fitted checkpoint, or a file is damaged.
     """
     checkpoints, without_tokens = find_fitted_checkpoints(model, lang)
     checkpoints, correlations, unfinished = read_all_correlations(checkpoints, lang)
@@ -84,19 +65,9 @@ def read_fits(model, lang):
 
 
 def collect_notes(model, checkpoints, benchmarks, lang):
-    """Collect notes on gaps in the results, on files of lm_eval, and on differences between checkpoints.
+    """Return notes on gaps in the results ("missing"), files of lm_eval, and "different" checkpoints: lists in a dict.
 
-    Parameters
-    ----------
-    model, lang : str
-    checkpoints : pandas.DataFrame
-        As ``read_fits`` returns it.
-    benchmarks : pandas.DataFrame
-        As ``study.outputs.tasks.read_benchmarks`` returns it.
-
-    Returns
-    -------
-    dict from "missing", "lm_eval" and "different" to list of str
+    checkpoints are as ``read_fits`` returns them, benchmarks as ``study.outputs.tasks.read_benchmarks`` does.
     """
     return {
         "missing": find_gaps(model, checkpoints, benchmarks, lang) + describe_parts(model, checkpoints),
@@ -125,9 +96,9 @@ def describe_correlations(correlations):
 
 def describe_scores(scores):
     """Describe the shape of brain scores, a line for each choice of layers, with a note where runs are not known."""
+    choices = {"nested": "chosen on other runs", "maximum": "at the published maximum"}
     lines = [
-        f"layers {'chosen on other runs' if choice == 'nested' else 'at the published maximum'}: "
-        f"{values.shape[0]} checkpoints, {values.shape[1]} runs, {values.shape[2]} voxels"
+        "layers {}: {} checkpoints, {} runs, {} voxels".format(choices[choice], *values.shape)
         for choice, values in scores.items()
     ]
     if "nested" not in scores:
@@ -150,52 +121,28 @@ def describe_tables(**tables):
 
 
 def compute_benchmark_curves(model, checkpoints, benchmarks):
-    """Compute the curve of every benchmark, with resamples.
-
-    Parameters
-    ----------
-    model : str
-    checkpoints, benchmarks : pandas.DataFrame
-        As for ``collect_notes``.
+    """Compute the curve of every benchmark, with resamples; checkpoints and benchmarks as for ``collect_notes``.
 
     Returns
     -------
-    curves : dict from benchmark to (curve, resamples)
-        Of shapes (n_checkpoints,) and (n_resamples, n_checkpoints).
-    unbounded : collection of str
-        Benchmarks whose scores may lie beyond 0 and 1.
-    notes : list of str
-        A sentence for each benchmark with a point that has no interval.
+    curves : dict from benchmark to (curve, resamples), arrays (n_checkpoints,) and (n_resamples, n_checkpoints)
+    unbounded : collection of str, benchmarks whose scores may lie beyond 0 and 1
+    notes : list of str, a sentence for each benchmark with a point that has no interval
     """
     items = read_benchmark_items(model, checkpoints)
     curves = {benchmark: resample_means(values, groups) for benchmark, (values, groups) in items.items()}
     lm_eval = read_lm_eval(model, checkpoints["revision"])
-    curves = add_scores_alone(
-        curves | resample_normal(select_headline_rows(lm_eval), checkpoints["revision"]), benchmarks
-    )
+    curves |= resample_normal(select_headline_rows(lm_eval), checkpoints["revision"])
+    curves = add_scores_alone(curves, benchmarks)
     return curves, find_tasks_without_bounds(lm_eval), describe_scores_alone(curves, checkpoints["revision"])
 
 
 def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded=()):
     """Compare every benchmark with left minus right, at the checkpoints that have weights of their own.
 
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame
-        As ``read_fits`` returns it.
-    sides : dict
-        As ``pipeline.brain.curves.compute_brain_curves`` returns it.
-    benchmark_curves : dict
-    lang : str
-    unbounded : collection of str
-        These three as for ``pipeline.transitions.comparison.compare_curves``.
-
-    Returns
-    -------
-    table, resamples
-        As ``compare_curves`` returns them.
-    notes : list of str
-        A sentence where there are too few checkpoints for a fit over training.
+    Return what ``pipeline.transitions.comparison.compare_curves`` returns of the benchmark curves, and a list of notes:
+    a sentence where there are too few checkpoints for a fit over training. checkpoints are as ``read_fits`` returns
+    them, sides as ``pipeline.brain.curves.compute_brain_curves`` does.
     """
     tokens = select_tokens_for_fits(checkpoints)
     n_trained = int((tokens > 0).sum())
@@ -205,20 +152,10 @@ def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded
 
 
 def tabulate_acceptability(model, checkpoints, table):
-    """Tabulate the acceptability of generated texts by prompt and by judge.
+    """Return ACCEPTABILITY_COLUMNS of generated texts, a row per prompt or judge and checkpoint, as a pandas table.
 
-    Parameters
-    ----------
-    model : str
-    checkpoints : pandas.DataFrame
-        As ``read_fits`` returns it.
-    table : pandas.DataFrame
-        As ``compare_with_asymmetry`` returns it.
-
-    Returns
-    -------
-    pandas.DataFrame with columns ACCEPTABILITY_COLUMNS
-        A row per prompt or judge and checkpoint. Empty where texts have not been generated and judged.
+    It is empty where texts have not been generated and judged. checkpoints and table are as ``read_fits`` and
+    ``compare_with_asymmetry`` return them.
     """
     tables = []
     for by, name, values in read_acceptability_items(model, checkpoints):
@@ -229,18 +166,10 @@ def tabulate_acceptability(model, checkpoints, table):
 
 
 def compute_atlas_curves(checkpoints, scores, mask):
-    """Compute left minus right over training in the regions of the study's own atlas.
+    """Compute left minus right over training in the regions of the study's own atlas, None where it has no atlas.
 
-    Parameters
-    ----------
-    checkpoints, scores
-        As for ``pipeline.brain.region_differences.compute_region_curves``.
-    mask : nibabel image
-
-    Returns
-    -------
-    pandas.DataFrame or None
-        None where the study folder does not contain an atlas.
+    checkpoints and scores are as for ``pipeline.brain.region_differences.compute_region_curves``, which makes the
+    pandas.DataFrame; mask is a nibabel image.
     """
     atlas = read_atlas()
     return None if atlas is None else compute_region_curves(checkpoints, scores, make_atlas_regions(mask, atlas))

@@ -4,7 +4,6 @@ A checkpoint is known once a stage has written or begun an output for it.
 """
 
 import collections
-import contextlib
 import json
 
 import numpy as np
@@ -16,174 +15,139 @@ from pipeline.brain.scores import compute_brain_scores
 from pipeline.errors import InputError
 from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS
-from report import notices
-from study.cache import read_note
+from study import paths
+from study.cache import cache_folder, read_note
 from study.checkpoints import find_training_tokens, get_name_on_record
-from study.files.atomic import hidden_path
 from study.inputs import lm_eval_files
 from study.inputs.le_petit_prince import read_isc, read_mask
 from study.inputs.lm_eval import read_lm_eval_files, read_lm_eval_runs
 from study.outputs.correlations import read_correlations
-from study.outputs.same_weights import read_fingerprints
+from study.outputs.same_weights import mark_equal, read_fingerprints
 from study.outputs.texts import read_acceptability
-from study.paths import (
-    acceptability_path,
-    activations_path,
-    average_subject_files,
-    benchmark_path,
-    blimp_files,
-    generated_text_path,
-    generated_texts_folder,
-    isc_path,
-    layer_correlations_path,
-    mask_path,
-    onsets_offsets_path,
-    run_correlations_path,
-    text_path,
-    word_timings_path,
-    zorro_files,
-)
 from study.records import find_changed_input, read_record
 from study.stages import STAGES
 
 
 def list_outputs(stem, lang):
-    """Return the last file that each stage writes for a checkpoint, a dict from stage to path."""
-    paths = {"activations": activations_path(stem, lang), "fit": run_correlations_path(stem, lang)}
-    return paths | {benchmark: benchmark_path(stem, benchmark) for benchmark in BENCHMARKS}
+    """Return the last file that each stage writes for a checkpoint, a dict from stage to path.
 
-
-def texts_begun_path(stem):
-    """Return the path whose hidden folder of cached parts shows that texts of a checkpoint are being made."""
-    return generated_texts_folder() / f"{stem}_gen"
+    For texts, it is the path whose hidden folder of cached parts shows that texts are being made.
+    """
+    outputs = {"activations": paths.activations_path(stem, lang), "fit": paths.run_correlations_path(stem, lang)}
+    outputs |= {benchmark: paths.benchmark_path(stem, benchmark) for benchmark in BENCHMARKS}
+    return outputs | {"texts": paths.generated_texts_folder() / f"{stem}_gen"}
 
 
 def find_checkpoints(lang):
-    """Find all checkpoints with at least one output, finished or begun.
+    """Return the checkpoints with an output, finished or begun, a dict from stem to a dict with model and revision.
 
-    Returns
-    -------
-    dict from stem to dict with model, revision
-        As on the command line; model is None where no record contains it.
+    Both are as on the command line. The model is None where no record contains it.
     """
     checkpoints: dict[str, dict] = {}
-    patterns = list_outputs("*", lang)
-    patterns["averages"] = layer_correlations_path("*", 0, lang)
-    patterns["texts"] = generated_text_path("*", 0, 0, generated_texts_folder())
-    patterns["begun texts"] = texts_begun_path("*")
-    for pattern in patterns.values():
-        before, after = pattern.name.split("*")
+    *outputs, begun_texts = list_outputs("*", lang).values()
+    first_text = paths.generated_text_path("*", 0, 0, paths.generated_texts_folder())
+    for pattern in [*outputs, paths.layer_correlations_path("*", 0, lang), first_text, begun_texts]:
+        ending = pattern.name.removeprefix("*")
         for path in sorted(pattern.parent.glob(pattern.name)):
             if path.name.startswith((".", "onsets_offsets_")):
                 continue
-            stem = path.name.removeprefix(before).removesuffix(after)
-            checkpoint = read_record_or_nothing(path).get("checkpoint") or {"model": None, "revision": None}
-            if checkpoints.get(stem, {"model": None})["model"] is None:
-                checkpoints[stem] = {"model": checkpoint["model"], "revision": checkpoint.get("revision")}
-        for folder in pattern.parent.glob(hidden_path(pattern, "parts").name):  # interrupted work
+            known = checkpoints.setdefault(path.name.removesuffix(ending), {"model": None, "revision": None})
+            if known["model"] is None:
+                checkpoint = read_or({}, read_record, path).get("checkpoint") or {}
+                known.update({key: checkpoint.get(key) for key in known})
+        for folder in pattern.parent.glob(cache_folder(pattern).name):  # interrupted work
             made_with = read_note(folder).get("with", {})  # empty where the note is damaged
-            name = folder.name.removeprefix(".").removesuffix(".parts")
-            stem = name.removeprefix(before).removesuffix(after)
+            stem = folder.name.removeprefix(".").removesuffix(f"{ending}.parts")
             revision = made_with.get("parameters", {}).get("revision")
             checkpoints.setdefault(stem, {"model": made_with.get("model"), "revision": revision})
     return checkpoints
 
 
-def read_record_or_nothing(path):
-    """Return the record of an output, empty where it is damaged: one file must not hide all others."""
+def read_or(default, read, *arguments):
+    """Return what a function reads, or a default where a file is damaged, which must not hide all others.
+
+    ``--check`` names damaged files.
+    """
     try:
-        return read_record(path)
+        return read(*arguments)
     except InputError:
-        return {}
-
-
-def find_tokens(stem, checkpoint):
-    """Return the training tokens of a checkpoint, NaN where they are unknown."""
-    if checkpoint["model"] is None:  # the stem alone does not show where the model's name ends
-        model, _, revision = stem.rpartition("_")
-        tokens = find_training_tokens(model, revision)
-        return np.nan if tokens is None else tokens
-    tokens = find_training_tokens(get_name_on_record(stem, checkpoint), checkpoint["revision"] or "")
-    return np.nan if tokens is None else tokens
+        return default
 
 
 def tabulate_states(lang, lm_eval=None):
-    """Return the state of every stage of every checkpoint.
-
-    Parameters
-    ----------
-    lang : str
-    lm_eval : optional
-        As ``read_lm_eval_files`` returns it, for callers that have read the files.
+    """Return the state of every stage of every checkpoint; lm_eval is what ``read_lm_eval_files`` returns, if read.
 
     Returns
     -------
     pandas.DataFrame, a row per checkpoint by model and training, with columns stem, name, model, revision,
     tokens, one for each stage, left_minus_right, and same_weights_as
-        name is the model's in file names, model as on the command line on record.
-        A stage is done, missing, or partly done, in words (``5 layers``, ``30 of 50``). It has ``other
-        options`` where most checkpoints of the model were made with different options. It is ``outdated``
-        where its inputs have changed since, and ``damaged`` where its record or table cannot be read.
-        same_weights_as names others of the model (see ``notices.mark_same_weights``).
+        name is the model's in file names, model as on the command line on record. A stage is done, missing, or partly
+        done, in words (``5 layers``, ``30 of 50``). It has ``other options`` where most checkpoints of the model were
+        made with different options. It is ``outdated`` where its inputs have changed since, and ``damaged`` where its
+        record or table cannot be read. same_weights_as names others of the model, where training tokens are known:
+        only these are points of a curve.
     """
-    rows = [describe_checkpoint(stem, checkpoint, lang) for stem, checkpoint in find_checkpoints(lang).items()]
+    sides = read_or(None, find_reliable_sides, lang)  # llm_brain_asym.main ends with this error
+    rows = [describe_checkpoint(stem, checkpoint, lang, sides) for stem, checkpoint in find_checkpoints(lang).items()]
     most_texts: collections.Counter = collections.Counter()
     for row in rows:
         most_texts[row["name"]] = max(most_texts[row["name"]], row["texts"])
     lm_eval = lm_eval or read_lm_eval_files()
     tasks = {name: list_lm_eval_tasks(name, lm_eval) for name in {row["name"] for row in rows} - {None}}
-    sides = None
-    with contextlib.suppress(InputError):  # llm_brain_asym.main ends with this error
-        sides = find_reliable_sides(lang)
-    fingerprints: dict[str, set] = {}
     for row in rows:
-        row["acceptability"] = read_or_damaged(describe_judged, row, row["texts"])
         row["lm_eval"] = describe_tasks(row, tasks)
         row["texts"] = describe_texts(row["stem"], row["texts"], most_texts[row["name"]])
-        row["left_minus_right"], correlations = np.nan, None
-        if row["fit"] in ("done", "averages"):
-            with contextlib.suppress(InputError):  # --check names damaged files
-                correlations = read_correlations(row["stem"], lang)
-                row["left_minus_right"] = compute_left_minus_right(correlations, sides)
-        fingerprints[row["stem"]] = set()
-        with contextlib.suppress(InputError):
-            fingerprints[row["stem"]] = read_fingerprints(row["stem"], lang, correlations)
-    columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right"]
+    columns = ["stem", "name", "model", "revision", "tokens", *STAGES, "left_minus_right", "fingerprints"]
     table = pd.DataFrame(rows, columns=columns)
     for stage in ("activations", "fit", *BENCHMARKS):
         mark_other_options(table, stage, lang)
     table = table.sort_values(["name", "tokens", "stem"], ignore_index=True, na_position="first")
-    return notices.mark_same_weights(table, fingerprints)
+    table["same_weights_as"] = ""
+    for _, rows_of_model in table[table["tokens"].notna()].groupby("name", dropna=False):
+        marked = mark_equal(rows_of_model, list(rows_of_model["fingerprints"]))
+        table.loc[marked.index, "same_weights_as"] = marked["same_weights_as"]
+    return table.drop(columns="fingerprints")
 
 
-def describe_checkpoint(stem, checkpoint, lang):
-    """Return a row of the table of states, a dict: names, tokens, stages with one output, and the number of texts."""
+def describe_checkpoint(stem, checkpoint, lang, sides):
+    """Return a row of the table of states, a dict, with the number of texts, and fingerprints of the weights, a set."""
     name = None if checkpoint["model"] is None else get_name_on_record(stem, checkpoint)
-    row = {"stem": stem, "name": name, **checkpoint, "tokens": find_tokens(stem, checkpoint)}
+    if name is None:
+        model, _, revision = stem.rpartition("_")  # a guess: the stem does not show where the model's name ends
+        tokens = find_training_tokens(model, revision)
+    else:
+        tokens = find_training_tokens(name, checkpoint["revision"] or "")
+    row = {"stem": stem, "name": name, **checkpoint, "tokens": np.nan if tokens is None else tokens}
     row |= {stage: describe_output(path) for stage, path in list_outputs(stem, lang).items()}
-    if row["fit"] == "missing" and layer_correlations_path(stem, 0, lang).is_file():
+    row["texts"] = count_texts(stem)
+    row["acceptability"] = read_or("damaged", describe_judged, row, row["texts"])
+    if row["fit"] == "missing" and paths.layer_correlations_path(stem, 0, lang).is_file():
         row["fit"] = "averages"
-    return row | {"texts": count_texts(stem)}
+    is_fitted = row["fit"] in ("done", "averages")
+    correlations = read_or(None, read_correlations, stem, lang) if is_fitted else None
+    row["left_minus_right"] = read_or(np.nan, compute_left_minus_right, correlations, sides)
+    return row | {"fingerprints": read_or(set(), read_fingerprints, stem, lang, correlations)}
+
+
+def compute_left_minus_right(correlations, sides):
+    """Return the mean brain score of the left minus the mean of the right, NaN without one of the arguments."""
+    if correlations is None or sides is None:
+        return np.nan
+    scores = compute_brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
+    left, right = average_sides(scores, *sides)
+    return float(left - right)
 
 
 def count_texts(stem):
     """Return the number of texts of a checkpoint."""
-    return len(list(generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
-
-
-def read_or_damaged(function, *arguments):
-    """Return the value of a function, or ``damaged`` where it raises an InputError, which ``--check`` shows."""
-    try:
-        return function(*arguments)
-    except InputError:
-        return "damaged"
+    return len(list(paths.generated_texts_folder().glob(f"{stem}_gen_*_*.txt")))
 
 
 def describe_output(path):
     """Return the state of an output: done, missing, begun, or its number of cached parts."""
     if path.is_file():
         return "done"
-    parts = hidden_path(path, "parts")
+    parts = cache_folder(path)
     for unit in ("run", "layer"):
         if n := len(list(parts.glob(f"{unit}-*.npz"))):
             return f"{n} {unit}" if n == 1 else f"{n} {unit}s"
@@ -192,7 +156,7 @@ def describe_output(path):
 
 def describe_texts(stem, n_texts, n_expected):
     """Return the state of the texts of a checkpoint."""
-    begun = describe_output(texts_begun_path(stem))
+    begun = describe_output(list_outputs(stem, "")["texts"])
     if n_texts == 0:
         return begun
     if n_texts < n_expected:
@@ -202,18 +166,17 @@ def describe_texts(stem, n_texts, n_expected):
 
 def describe_judged(row, n_texts):
     """Return the state of the acceptability of the texts of a checkpoint."""
-    path = acceptability_path(row["name"] or row["stem"], generated_texts_folder())
-    if not path.is_file():
-        return "missing"
-    table = read_acceptability(path)
-    table = table[table["revision"] == (row["revision"] or "")]
-    n_judged = len(table.drop_duplicates(["prompt", "sample"]))
+    path, n_judged = paths.acceptability_path(row["name"] or row["stem"], paths.generated_texts_folder()), 0
+    if path.is_file():
+        table = read_acceptability(path)
+        table = table[table["revision"] == (row["revision"] or "")]
+        n_judged = len(table.drop_duplicates(["prompt", "sample"]))
     if n_judged == 0:
         return "missing"
     return "done" if n_judged >= n_texts else f"{n_judged} of {n_texts}"
 
 
-def list_lm_eval_tasks(name, lm_eval):
+def list_lm_eval_tasks(name, lm_eval=None):
     """Return the tasks that lm_eval ran for a model: those in curves, and all, each a dict from revision to a set."""
     runs = read_lm_eval_runs(name, files=lm_eval)
     runs = runs[~runs["is_limited"].astype(bool)]
@@ -233,39 +196,26 @@ def describe_tasks(row, tasks):
 
 
 def find_reliable_sides(lang):
-    """Return the reliable voxels of the left and of the right, bool arrays of shape (n_voxels,).
+    """Return the reliable voxels of the left and of the right, bool arrays (n_voxels,).
 
-    They are None where the mask or the ISC is missing.
-
-    Raises
-    ------
-    InputError
-        The mask or the ISC cannot be used, so that left and right are unknown.
+    They are None where the mask or the ISC is missing. An InputError is raised where one of them cannot be used.
     """
-    if not (mask_path(lang).is_file() and isc_path(lang).is_file()):
+    if not (paths.mask_path(lang).is_file() and paths.isc_path(lang).is_file()):
         return None
     left, right = assign_hemispheres(read_mask(lang))
     reliable = select_reliable_voxels(read_isc(lang, n_voxels=len(left)))
     return left & reliable, right & reliable
 
 
-def compute_left_minus_right(correlations, sides):
-    """Return the mean brain score of the left minus the mean of the right, NaN without ``find_reliable_sides``."""
-    if sides is None:
-        return np.nan
-    scores = compute_brain_scores([correlations])[0].mean(axis=0)  # (n_voxels,)
-    left, right = average_sides(scores, *sides)
-    return float(left - right)
-
-
 def mark_other_options(table, stage, lang):
     """Mark in the table outputs of a stage that were made with other options than most, or are outdated."""
     for _, rows in table[table[stage] == "done"].groupby("name", dropna=False):
-        paths = {row: list_outputs(stem, lang)[stage] for row, stem in rows["stem"].items()}
-        options = {row: read_options(path) for row, path in paths.items()}
+        outputs = {row: list_outputs(stem, lang)[stage] for row, stem in rows["stem"].items()}
+        records = {row: read_or(None, read_record, path) for row, path in outputs.items()}
+        options = {row: encode_options(record or {}) for row, record in records.items()}
         usual = find_most_common(options.values())
-        for row, path in paths.items():
-            if read_or_damaged(read_record, path) == "damaged":
+        for row, path in outputs.items():
+            if records[row] is None:
                 table.loc[row, stage] = "damaged"
             elif usual is not None and options[row] not in (usual, None):
                 table.loc[row, stage] = "other options"
@@ -273,11 +223,10 @@ def mark_other_options(table, stage, lang):
                 table.loc[row, stage] = "outdated"
 
 
-def read_options(path):
-    """Return the parameters of an output as JSON, without revision and sample; None without a record."""
-    parameters = read_record_or_nothing(path).get("parameters")
+def encode_options(record):
+    """Return the parameters on a record as JSON, without revision and sample; None without a record."""
     same = {"revision": None, "sample": None}
-    return None if parameters is None else json.dumps(parameters | same, sort_keys=True)
+    return json.dumps(record["parameters"] | same, sort_keys=True) if "parameters" in record else None
 
 
 def find_most_common(options):
@@ -289,9 +238,9 @@ def find_most_common(options):
 
 def list_inputs(stage, stem, lang):
     """Return the files that the output of a stage is made from."""
-    return {
-        "activations": [text_path(lang), word_timings_path(lang)],
-        "fit": [activations_path(stem, lang), onsets_offsets_path(lang), *average_subject_files(lang)],
-        "blimp": blimp_files(),
-        "zorro": zorro_files(),
-    }.get(stage, [])
+    if stage == "activations":
+        return [paths.text_path(lang), paths.word_timings_path(lang)]
+    if stage == "fit":
+        activations = [paths.activations_path(stem, lang), paths.onsets_offsets_path(lang)]
+        return activations + paths.average_subject_files(lang)
+    return {"blimp": paths.blimp_files, "zorro": paths.zorro_files}.get(stage, list)()

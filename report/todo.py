@@ -2,7 +2,8 @@
 
 ``python llm_brain_asym.py --todo STAGE ...`` prints them for checkpoints with at least one output. Their options come
 from the command lines on record, so that all checkpoints of a model are treated equally, and begun work continues with
-its own options. With ``--config``, ``report.configured`` lists the commands of a whole study.
+its own options. With ``--config``, they are the commands of a configuration for all of its checkpoints, begun or not,
+as the Snakefile runs them, without the number of threads.
 """
 
 import json
@@ -10,37 +11,23 @@ import shlex
 import sys
 from pathlib import Path
 
+from pipeline.wording import shorten
 from report import states
-from report.overview import shorten
-from study.cache import NOTE, read_note
-from study.files.atomic import hidden_path
-from study.paths import acceptability_path, generated_texts_folder
-from study.stages import PER_STORY, SCRIPTS
+from study.cache import NOTE, cache_folder, read_note
+from study.config import find_model, list_checkpoint_options, list_checkpoints, make_lm_eval_command, make_options
+from study.paths import acceptability_path, checkpoint_stem, generated_texts_folder, lm_eval_path
+from study.records import read_record
+from study.stages import PER_STORY, SCRIPTS, STAGES
 
-# Options that name a checkpoint, which another checkpoint does not share.
-CHECKPOINT_OPTIONS = {"activations": ["model", "revision", "lang"], "fit": ["model", "revision", "lang"]}
+PARAMETER_OPTIONS = ("dtype", "max_length", "seed", "max_new_tokens", "temperature", "limit")
 
 
 def list_commands(stage, table, lang):
-    """Return the commands that are still to be run for a stage.
+    """Return the commands that are still to be run for a stage, one of ``SCRIPTS``, in three lists of str.
 
-    Parameters
-    ----------
-    stage : str
-        One of ``SCRIPTS``.
-    table : pandas.DataFrame
-        As ``states.tabulate_states`` returns it.
-    lang : str
-
-    Returns
-    -------
-    commands : list of str
-        A line for a shell each. Begun work continues with its own options. Other checkpoints get the options of most
-        checkpoints of the model.
-    waiting : list of str
-        Checkpoints that wait for an earlier stage.
-    without_model : list of str
-        Checkpoints whose files do not show their model.
+    These are command lines for a shell, checkpoints that wait for an earlier stage, and checkpoints whose files do not
+    show their model. table is as ``states.tabulate_states`` returns it. Begun work continues with its own options.
+    Other checkpoints get the options of most checkpoints of the model.
     """
     if stage == "acceptability":
         return list_acceptability_commands(table)
@@ -54,9 +41,11 @@ def list_commands(stage, table, lang):
             without_model.append(row["stem"])
         else:
             sisters = table[table["name"] == row["name"]]["stem"]
-            words = describe_begun(stage, row["stem"], lang) or describe_new(stage, row, sisters, lang)
-            words += ["--overwrite"] if must_overwrite(stage, row) else []
-            commands.append(shlex.join(["python", SCRIPTS[stage], *words]))
+            words = describe_begun(stage, row["stem"], lang) or [
+                *list_checkpoint_options(stage, row["stem"], row["model"], row["revision"], lang),
+                *choose_options(stage, row, sisters, lang),
+            ]
+            commands.append(write_command(stage, row, shlex.join(words)))
     return commands, waiting, without_model
 
 
@@ -72,9 +61,9 @@ def is_ready_for_fit(row):
     return row["activations"] in ("done", "other options")
 
 
-def must_overwrite(stage, row):
-    """Return whether a stage must replace an output that exists."""
-    return row[stage] in ("outdated", "damaged")
+def write_command(stage, row, options):
+    """Return the command line of a stage for a checkpoint; it replaces an output that is outdated or damaged."""
+    return f"python {SCRIPTS[stage]} {options}" + (" --overwrite" if row[stage] in ("outdated", "damaged") else "")
 
 
 def list_acceptability_commands(table):
@@ -86,27 +75,18 @@ def list_acceptability_commands(table):
         if not has_texts.any():
             continue
         path = acceptability_path(name, generated_texts_folder())
-        words = read_words_in_note("acceptability", path)
+        words = parse_command("acceptability", read_note(cache_folder(path)).get("command"), is_whole=True)
         if words is None:
             # The tables of other models count too: one study has one classifier.
-            paths = path.parent.glob("*_gen_cola.csv")
-            tables = sorted(paths, key=lambda table_path: (table_path == path, read_time(table_path)))
-            on_record = [read_words_on_record("acceptability", table_path) for table_path in tables]
-            known = [options for options in on_record if options is not None]
-            words = ["--model", name, *(known[-1] if known else [])]
+            tables = sorted(path.parent.glob("*_gen_cola.csv"), key=lambda table: (table == path, read_time(table)))
+            on_record = [states.read_or({}, read_record, table).get("command") for table in tables]
+            options = [parse_command("acceptability", command) for command in on_record]
+            words = ["--model", name, *next((known for known in options[::-1] if known is not None), [])]
         commands.append(shlex.join(["python", SCRIPTS["acceptability"], *words]))
     return commands, waiting, []
 
 
 # ---------------------------------------------------------------- options
-
-
-def describe_new(stage, row, sisters, lang):
-    """Return the whole command line of a checkpoint that is not begun, a list of str without the script."""
-    words = ["--model", row["stem"] if stage == "fit" else row["model"]]
-    words += ["--revision", row["revision"]] if row["revision"] and stage != "fit" else []
-    words += ["--lang", lang] if stage in PER_STORY else []
-    return words + choose_options(stage, row, sisters, lang)
 
 
 def choose_options(stage, row, sisters, lang):
@@ -115,16 +95,19 @@ def choose_options(stage, row, sisters, lang):
     An outdated output keeps its own options. Where no output is finished, begun work counts.
     """
     stems = [row["stem"]] if row[stage] == "outdated" else list(sisters)
-    paths = [path for stem in stems for path in list_output_paths(stage, stem, lang)]
-    made = [(states.read_options(path), read_time(path), read_words_on_record(stage, path)) for path in paths]
-    if not any(parameters for parameters, _, _ in made):
-        begun = [find_begun_path(stage, stem, lang) for stem in stems]
-        made = [read_options_in_note(stage, path) for path in begun if read_note(hidden_path(path, "parts"))]
-    made = [candidate for candidate in made if candidate[0] is not None]
-    if not made:
+    outputs = [path for stem in stems for path in list_output_paths(stage, stem, lang)]
+    made = [(path, states.read_or({}, read_record, path)) for path in outputs]
+    if not any("parameters" in record for _, record in made):
+        made = [read_begun(stage, stem, lang) for stem in stems]
+    candidates = [
+        (states.encode_options(record), read_time(path), parse_command(stage, record.get("command")))
+        for path, record in made
+        if "parameters" in record
+    ]
+    if not candidates:
         return []
-    usual = states.find_most_common(parameters for parameters, _, _ in made)
-    candidates = [candidate for candidate in made if usual in (None, candidate[0])]
+    usual = states.find_most_common(parameters for parameters, _, _ in candidates)
+    candidates = [candidate for candidate in candidates if usual in (None, candidate[0])]
     with_command = [candidate for candidate in candidates if candidate[2] is not None]
     parameters, _, words = max(with_command or candidates, key=lambda candidate: candidate[1])
     return words if words is not None else list_parameter_options(json.loads(parameters))
@@ -137,51 +120,32 @@ def list_output_paths(stage, stem, lang):
     return [states.list_outputs(stem, lang)[stage]]
 
 
-def find_begun_path(stage, stem, lang):
-    """Return the path whose hidden folder contains the cached parts of begun work."""
-    return states.texts_begun_path(stem) if stage == "texts" else states.list_outputs(stem, lang)[stage]
+def read_begun(stage, stem, lang):
+    """Return the path of the note of begun work, and its content like a record, empty where no work is begun."""
+    folder = cache_folder(states.list_outputs(stem, lang)[stage])
+    note = read_note(folder)
+    return folder / NOTE, {"parameters": {}, **note["with"], "command": note.get("command")} if note else {}
 
 
 def describe_begun(stage, stem, lang):
     """Return the whole command line of begun work, a list of str without the script, or None."""
-    path = find_begun_path(stage, stem, lang)
-    words = read_words_in_note(stage, path, is_whole=True)
-    note = read_note(hidden_path(path, "parts"))
-    if words is None and note:  # an older version, which noted no command
-        parameters, model = note["with"].get("parameters", {}), note["with"].get("model")
-        words = ["--model", model or stem]
-        words += ["--revision", parameters["revision"]] if parameters.get("revision") and model else []
-        words += ["--lang", lang] if stage in PER_STORY else []
-        words += list_parameter_options(parameters)
+    _, begun = read_begun(stage, stem, lang)
+    words = parse_command(stage, begun.get("command"), is_whole=True)
+    if words is None and begun:  # an older version, which noted no command
+        model, parameters = begun.get("model"), begun["parameters"]
+        revision = parameters.get("revision") if model else None
+        words = list_checkpoint_options(stage, stem, model or stem, revision, lang) + list_parameter_options(parameters)
     return words
 
 
-def read_options_in_note(stage, path):
-    """Return parameters as JSON, time and options of begun work."""
-    folder = hidden_path(path, "parts")
-    parameters = {**read_note(folder)["with"].get("parameters", {}), "revision": None}
-    time = (folder / NOTE).stat().st_mtime
-    return json.dumps(parameters, sort_keys=True), time, read_words_in_note(stage, path)
+def parse_command(stage, command, is_whole=False):
+    """Return the options of a command line, a list of str, without --overwrite and options that name the checkpoint.
 
-
-def read_words_in_note(stage, path, is_whole=False):
-    """Return the command line of begun work, or only its options, or None where there is none."""
-    command = read_note(hidden_path(path, "parts")).get("command")
-    is_whole = is_whole or stage == "acceptability"
-    return parse_command(stage, command, [] if is_whole else CHECKPOINT_OPTIONS.get(stage, ["model", "revision"]))
-
-
-def read_words_on_record(stage, path):
-    """Return the options of the command line that made an output, or None where none is on record."""
-    names = ["model"] if stage == "acceptability" else CHECKPOINT_OPTIONS.get(stage, ["model", "revision"])
-    return parse_command(stage, states.read_record_or_nothing(path).get("command"), names)
-
-
-def parse_command(stage, command, names):
-    """Return the options of a command line, a list of str, without --overwrite and the options in ``names``.
-
-    None where it is not a command line of the stage's script: other programs can write outputs, too.
+    With ``is_whole``, only --overwrite is left out. None where it is not a command line of the stage's script: other
+    programs can write outputs, too.
     """
+    names = ["overwrite", *([] if is_whole else ["model", "revision"])]
+    names += ["lang"] if stage in PER_STORY and not is_whole else []
     try:
         script, *words = shlex.split(command or "")
     except ValueError:
@@ -193,7 +157,7 @@ def parse_command(stage, command, names):
         if word.startswith("--") and len(word) > 2:
             # The command line was valid, so an abbreviation belongs to one option only.
             beginning = word[2:].partition("=")[0]
-            is_dropped = any(name.startswith(beginning) for name in [*names, "overwrite"])
+            is_dropped = any(name.startswith(beginning) for name in names)
         if not is_dropped:
             kept.append(word)
     return kept
@@ -207,13 +171,13 @@ def list_parameter_options(parameters):
             words.append(f"--{name}")
         elif name == "alphas":
             words += ["--alphas", *[f"{number:g}" for number in value]]
-        elif name in ("dtype", "max_length", "seed", "max_new_tokens", "temperature", "limit") and value is not None:
+        elif name in PARAMETER_OPTIONS and value is not None:
             words += [f"--{name}", str(value)]
     return words
 
 
 def read_time(path):
-    """Return the time at which an output was made, 0 where it does not exist."""
+    """Return the time at which a file was written, 0 where it does not exist."""
     return path.stat().st_mtime if path.is_file() else 0.0
 
 
@@ -242,3 +206,77 @@ def print_stage(name, commands, waiting, needed, *, is_left=False):
         print(command)
     if not (commands or waiting or is_left):
         print(f"{name}: nothing is left to be run", file=sys.stderr)
+
+
+# ---------------------------------------------------------------- of a configuration
+
+
+def print_configured(stages, config, languages):
+    """Print the commands of a configuration, as ``read_config`` returns it, and on standard error what waits.
+
+    All lines can be run at the same time. Where ``activations`` and ``fit`` are both requested, a checkpoint that needs
+    both has one line: the fit follows the extraction. These two stages have commands for each of the languages.
+    """
+    story_stages = [stage for stage in PER_STORY if stage in stages]
+    for lang in languages if story_stages else []:
+        print_story_stages(story_stages, config, lang)
+    other_stages = [stage for stage in STAGES if stage in stages and stage not in PER_STORY]
+    table = tabulate_configured(config, languages[0]) if other_stages else []
+    for stage in other_stages:
+        waiting: list[str] = []
+        unfinished = [row for row in table if stage != "lm_eval" and not is_finished(stage, row)]
+        if stage == "lm_eval":
+            commands = list_lm_eval_commands(config)
+        elif stage == "acceptability":  # all texts of the model at once
+            waiting = [row["stem"] for row in unfinished if row["texts"] in ("missing", "begun")]
+            command = f"python {SCRIPTS[stage]} {make_options(config, stage)}"
+            commands = [command] if len(waiting) < len(unfinished) else []
+        else:
+            commands = [make_command(config, stage, row) for row in unfinished]
+        print_stage(stage, commands, waiting, "texts")
+
+
+def print_story_stages(stages, config, lang):
+    """Print the commands of the requested stages in PER_STORY, a line for each checkpoint."""
+    commands, waiting = [], []
+    for row in tabulate_configured(config, lang):
+        unfinished = [stage for stage in stages if not is_finished(stage, row)]
+        if unfinished == ["fit"] and not is_ready_for_fit(row):
+            waiting.append(row["stem"])
+        elif unfinished:
+            commands.append(" && ".join(make_command(config, stage, row, lang) for stage in unfinished))
+    name = "fit" if waiting else " and ".join(stages)
+    print_stage(f"{name}, {lang}", commands, waiting, "activations")
+
+
+def tabulate_configured(config, lang):
+    """Return the states of the checkpoints of a configuration, a list of dict in their order.
+
+    A row is as in ``states.tabulate_states``. Where a checkpoint has no output, every stage is ``missing``. The texts
+    are done when all configured texts exist.
+    """
+    known = {row["stem"]: row for row in states.tabulate_states(lang).to_dict("records")}
+    rows = [
+        {"stem": stem, **dict.fromkeys(STAGES, "missing"), **known.get(stem, {})} for stem in list_checkpoints(config)
+    ]
+    n_texts = config["prompts"] * config["samples"]
+    for row in rows:
+        row["texts"] = states.describe_texts(row["stem"], states.count_texts(row["stem"]), n_texts)
+    return rows
+
+
+def make_command(config, stage, row, lang=None):
+    """Return the configured command line of a stage for a checkpoint, a str for a shell."""
+    return write_command(stage, row, make_options(config, stage, row["stem"], lang))
+
+
+def list_lm_eval_commands(config):
+    """Return the commands of lm_eval for checkpoints and tasks without results."""
+    _, finished = states.list_lm_eval_tasks(checkpoint_stem(find_model(config)))
+    return [
+        make_lm_eval_command(config, stem, task)
+        for stem, revision in list_checkpoints(config).items()
+        for task in config["lm_eval"]
+        # A tag such as ai2_arc has results only under the names of its tasks.
+        if task not in finished.get(revision, ()) and not any(lm_eval_path(stem, task).rglob("results*.json"))
+    ]

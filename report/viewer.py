@@ -22,18 +22,13 @@ ANATOMY_MM = 2  # resolution of the brain behind the map
 
 
 def embed_viewers(brain, asymmetry, mask, reliable):
-    """Make the viewers of both maps, each with the same scale of colours at all checkpoints.
+    """Make the viewers of both maps, a dict of dicts as of ``make_viewer``, with one scale of colours each.
 
     Parameters
     ----------
-    brain, asymmetry : float32 arrays of shape (n_checkpoints, n_voxels)
+    brain, asymmetry : float32 array (n_checkpoints, n_voxels)
     mask : nibabel image
-    reliable : bool array of shape (n_voxels,)
-
-    Returns
-    -------
-    dict from name to dict with page, overlays, values
-        As ``make_viewer`` returns it.
+    reliable : bool array (n_voxels,)
     """
     anatomy = resample_anatomy(mask)
     # The viewer opens at the most asymmetric reliable voxel of the left, at the last checkpoint.
@@ -52,45 +47,26 @@ def embed_viewers(brain, asymmetry, mask, reliable):
 def make_viewer(values, mask, anatomy, centre, colours):
     """Make nilearn's viewer of a map, and the images and values that change from checkpoint to checkpoint.
 
-    Returns
-    -------
-    dict
-        page: the viewer, with OVERLAY in the place of the coloured voxels; overlays: images of coloured voxels, a
-        PNG for each checkpoint in base64; values: the values of the voxels, float32 in base64.
+    Return a dict. page is the viewer, with OVERLAY in the place of the coloured voxels. overlays are images of coloured
+    voxels, a PNG for each checkpoint in base64, and values those of the voxels, float32 in base64.
     """
-    pages = []
+    options = {"resampling_interpolation": "nearest", "threshold": 0, "black_bg": False, "annotate": False, **colours}
+    pages, overlays = [], []
     for checkpoint in values:
-        volume = np.nan_to_num(fill_volume(checkpoint, mask))
+        image = nibabel.Nifti1Image(np.nan_to_num(fill_volume(checkpoint, mask)), mask.affine)
         with warnings.catch_warnings():
             # nilearn computes a percentile of the masked anatomy; the values outside the brain are 0.
             warnings.filterwarnings("ignore", message=".*'partition' will ignore the 'mask'")
-            pages.append(
-                view_img(
-                    nibabel.Nifti1Image(volume, mask.affine),
-                    anatomy,
-                    centre,
-                    resampling_interpolation="nearest",
-                    threshold=0,
-                    black_bg=False,
-                    annotate=False,
-                    **colours,
-                ).html
-            )
-    parts = [adapt_viewer(page) for page in pages]
-    return {
-        "page": parts[0][0],
-        "overlays": [overlay for _, overlay in parts],
-        "values": [encode_base64(checkpoint) for checkpoint in values],
-    }
+            page, overlay = adapt_viewer(view_img(image, anatomy, centre, **options).html)
+        pages.append(page)
+        overlays.append(overlay)
+    return {"page": pages[0], "overlays": overlays, "values": [encode_base64(checkpoint) for checkpoint in values]}
 
 
 def adapt_viewer(page):
     """Remove the icon from the network and the random names from nilearn's page, and give access to its viewer.
 
-    Returns
-    -------
-    page, overlay : str
-        The page with OVERLAY in the place of the image of voxels, and that image in base64.
+    Return the page with OVERLAY in the place of the image of voxels, and this image in base64.
     """
     page = replace_once(r'<link rel="icon"[^>]*>', "", page)
     (random_name,) = set(re.findall(r'id="overlayImg-(\w+)"', page))

@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from pipeline.errors import InputError, explain_errors
+from pipeline.errors import InputError
 from study.files.atomic import hidden_path, write_whole
 
 SAVE_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
@@ -28,28 +28,18 @@ def cache_folder(path):
 
 @contextlib.contextmanager
 def open_cache(path, made_with, made_from, log, command=None):
-    """Open the cache of an output until the output is whole.
+    """Open the cache of an output until the output is whole, and yield its folder, which is then removed.
 
     An interrupted job leaves its cache, unless the cache is empty. One job at a time may use a cache
     (``atomic.lock``).
 
     Parameters
     ----------
-    path : pathlib.Path
-        The output, or another path that names the work.
-    made_with : dict
-        What the parts depend on, for JSON. Parts that were made with other values are removed.
-    made_from : list of pathlib.Path
-        Files that the parts depend on. Parts that were made from other files, by size and time, are removed.
-    log : callable
-        Called with a line for the user when parts are removed.
-    command : str, optional
-        The command line that begins the work. It is written into the note, and not compared.
-
-    Yields
-    ------
-    pathlib.Path
-        The folder. It is removed with all it contains when the work is done.
+    path : pathlib.Path, the output, or another path that names the work
+    made_with : dict, for JSON; parts that were made with other values are removed
+    made_from : list of pathlib.Path; parts that were made from other files, by size and time, are removed
+    log : callable, called with a line for the user when parts are removed
+    command : str, optional, which begins the work; it is written into the note, and not compared
     """
     folder = cache_folder(path)
     now = json.loads(json.dumps({"with": made_with, "from": _signatures(made_from)}))
@@ -73,17 +63,9 @@ def open_cache(path, made_with, made_from, log, command=None):
 
 
 def read_note(folder):
-    """Read what the parts in a cache were made with.
+    """Return what cached parts were made ``with`` and ``from``, as for ``open_cache``, and by which ``command``.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        From ``cache_folder``.
-
-    Returns
-    -------
-    dict with ``with`` and ``from``, as ``open_cache`` takes them, and ``command``
-        Empty where the note is missing or damaged. Notes of earlier versions have no command.
+    The dict is empty where the note is missing or damaged. Notes of earlier versions have no command.
     """
     try:
         note = json.loads((folder / NOTE).read_text())
@@ -113,12 +95,9 @@ def _differences(before, now):
 
 
 def _flatten(nested):
-    """Return the values of a dict, and of dicts in it, by tuples of keys."""
-    values: dict[tuple, object] = {}
-    for key, value in nested.items():
-        inner = _flatten(value) if isinstance(value, dict) else {(): value}
-        values |= {(key, *keys): leaf for keys, leaf in inner.items()}
-    return values
+    """Return the values of a dict, and of dicts in it, by pairs of keys."""
+    inner = {key: value if isinstance(value, dict) else {key: value} for key, value in nested.items()}
+    return {(key, name): value for key, values in inner.items() for name, value in values.items()}
 
 
 def _cached_files(folder):
@@ -127,17 +106,10 @@ def _cached_files(folder):
 
 
 def empty_unless_same(folder, checkpoint, log, is_same):
-    """Remove the cached parts unless they were made from the checkpoint that has been loaded.
+    """Remove the cached parts unless they were made from the checkpoint that has been loaded, a dict for JSON.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-    checkpoint : dict
-        For JSON.
-    log : callable
-        Called with a line for the user when parts are removed.
-    is_same : callable
-        Called with the checkpoint of the parts and with this checkpoint. Parts are kept if it returns True.
+    log is called with a line for the user when parts are removed. Parts are kept if ``is_same`` returns True for the
+    checkpoint of the parts and this checkpoint.
     """
     note = folder / CHECKPOINT_NOTE
     if _cached_files(folder) and not (note.is_file() and is_same(json.loads(note.read_text()), checkpoint) is True):
@@ -159,18 +131,7 @@ def remove_cache(path):
 
 
 def check_unchanged(folder):
-    """Check that the files that the parts were made from are the same as before, by size and time.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        As ``open_cache`` yields it.
-
-    Raises
-    ------
-    InputError
-        A file has changed since the work began.
-    """
+    """Check that the files that the parts in a folder were made from are the same as before, by size and time."""
     before = json.loads((folder / NOTE).read_text())["from"]
     for path, signature in _signatures(before).items():
         if signature != before[path]:
@@ -194,17 +155,10 @@ def _remove(folder):
 
 
 def put_in_place(folder, paths, replaces=()):
-    """Move files from a cache to their final places.
+    """Move files from a cache, where each has its final name, to their final paths.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        In which each file has its final name.
-    paths : list of pathlib.Path
-        Final places. The last file shows that all exist: it comes last, and older files go first, that one
-        before all others, so that old and new files are never mixed.
-    replaces : iterable of pathlib.Path
-        Other old files, which are removed.
+    The last file shows that all exist: it comes last, and older files and those in ``replaces`` go first, that one
+    before all others, so that old and new files are never mixed.
     """
     for path in [*reversed(paths), *replaces]:
         path.unlink(missing_ok=True)
@@ -216,20 +170,6 @@ def save_arrays(path, **arrays):
     """Save arrays as a cached part, ``.npz``."""
     with write_whole(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)
-
-
-def load_arrays(path):
-    """Load the arrays of a cached part, a dict by name, or None where it does not exist.
-
-    Raises
-    ------
-    InputError
-        The part is damaged.
-    """
-    if not path.is_file():
-        return None
-    with explain_errors(path, f"remove {path.parent}, so that the work starts over"), np.load(path) as arrays:
-        return dict(arrays)
 
 
 def every_few_seconds(save):

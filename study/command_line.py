@@ -17,18 +17,11 @@ def make_benchmark_parser(doc, benchmark):
     parser = ArgumentParser(doc)
     add_checkpoint_arguments(parser)
     batch_size = BENCHMARKS[benchmark].batch_size
-    parser.add_argument(
-        "--batch_size", type=whole_number, default=batch_size, help=f"sentences at once (default: {batch_size})"
-    )
-    parser.add_argument(
-        "--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)"
-    )
-    parser.add_argument(
-        "--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm"
-    )
-    parser.add_argument(
-        "--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does"
-    )
+    add = parser.add_argument
+    add("--batch_size", type=whole_number, default=batch_size, help=f"sentences at once (default: {batch_size})")
+    add("--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)")
+    add("--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm")
+    add("--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does")
     return parser
 
 
@@ -62,30 +55,19 @@ class ArgumentParser(argparse.ArgumentParser):
 
 def add_checkpoint_arguments(parser):
     """Add the options of every script that loads a checkpoint."""
-    parser.add_argument(
-        "--model", type=checkpoint_name, required=True, help="name on the Hugging Face hub, or local folder"
-    )
-    parser.add_argument(
-        "--revision",
-        type=revision_name,
-        help="branch, tag or commit on the hub, or sub-folder of the local folder",
-    )
+    add, dtypes = parser.add_argument, ["float32", "bfloat16", "float16"]
+    add("--model", type=checkpoint_name, required=True, help="name on the Hugging Face hub, or local folder")
+    add("--revision", type=revision_name, help="branch, tag or commit on the hub, or sub-folder of the local folder")
     add_device_arguments(parser)
-    parser.add_argument(
-        "--dtype",
-        choices=["float32", "bfloat16", "float16"],
-        default="float32",
-        help="in which the model computes (default: float32)",
-    )
-    parser.add_argument("--overwrite", action="store_true", help="make the output again if it exists")
+    add("--dtype", choices=dtypes, default="float32", help="in which the model computes (default: float32)")
+    add("--overwrite", action="store_true", help="make the output again if it exists")
 
 
 def add_device_arguments(parser):
     """Add the options of every script that computes on a device."""
+    threads_help = "cores of the CPU to use, where several jobs share them (default: all)"
     parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
-    parser.add_argument(
-        "--threads", type=whole_number, help="cores of the CPU to use, where several jobs share them (default: all)"
-    )
+    parser.add_argument("--threads", type=whole_number, help=threads_help)
 
 
 def whole_number(text):
@@ -98,14 +80,14 @@ def whole_number(text):
 
 def run_script(main):
     """Run the ``main`` of a script: an InputError ends it with one line on standard error and status 2."""
-    install_signal_handlers()
+    handle_signals(stop)
     try:
         try:
             main()
         finally:
             sys.stdout.flush()  # now, where a reader that is gone can be handled
         if getattr(sys.modules["__main__"], "main", None) is main:  # Python is about to end
-            ignore_signals()
+            handle_signals(signal.SIG_IGN)  # the work is done
     except Exception as error:
         if isinstance(error, BrokenPipeError) and is_reader_gone():
             sys.exit(128 + signal.SIGPIPE)
@@ -142,14 +124,8 @@ def stop(number, _):
     os._exit(128 + number)
 
 
-def install_signal_handlers():
-    """Install ``stop`` for SIGINT and SIGTERM, unless they are ignored (``nohup``, ``&``)."""
+def handle_signals(handler):
+    """Install a handler of SIGINT and SIGTERM, unless they are ignored (``nohup``, ``&``)."""
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, stop)
-
-
-def ignore_signals():
-    """Ignore SIGINT and SIGTERM: the work is done, and Python is about to end."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, handler)

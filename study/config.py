@@ -21,17 +21,7 @@ AMOUNTS = ("megabytes", "minutes", "gpus")  # that a job requests
 
 
 def read_config(path):
-    """Read the definition of a study over ``config/default.yaml``.
-
-    Parameters
-    ----------
-    path : pathlib.Path or str
-        A YAML file.
-
-    Returns
-    -------
-    dict
-        With the keys of ``config/default.yaml``.
+    """Read a YAML file with the definition of a study over ``config/default.yaml``, a dict with the keys of the latter.
 
     Raises
     ------
@@ -64,19 +54,9 @@ def _merge(default, changes):
 
 
 def check_config(config, source):
-    """Check the keys and types of a definition of a study.
+    """Check the keys and types of a definition of a study; source is the name of the file or option, for messages.
 
-    Parameters
-    ----------
-    config : dict
-        As ``read_config`` returns it.
-    source : str or pathlib.Path
-        Name of the file or option, for messages.
-
-    Raises
-    ------
-    InputError
-        In one line: the key, what is expected, and the value.
+    An InputError contains, in one line, the key, what is expected, and the value.
     """
     default = _read_yaml(DEFAULT)
 
@@ -87,15 +67,14 @@ def check_config(config, source):
     _check_keys(config, default, source)
     require(_is_text(config["model"]), "model", "a name on the hub or a folder", config["model"])
     revisions = config["revisions"]
-    are_revisions = _is_list(revisions) and revisions and all(map(_is_text, revisions))
+    are_revisions = isinstance(revisions, list) and revisions and all(map(_is_text, revisions))
     require(are_revisions, "revisions", "a list of names, in quotes where they are numbers", revisions)
     require(len(list_checkpoints(config)) == len(revisions), "revisions", "different names", revisions)
     for key, choices in (("languages", tuple(LANGUAGES)), ("stages", STAGES)):
         values = config[key]
-        is_right = _is_list(values) and values and all(value in choices for value in values)
+        is_right = isinstance(values, list) and values and all(value in choices for value in values)
         require(is_right, key, f"a list of some of {', '.join(choices)}", values)
-    for key in ("prompts", "samples"):
-        require(_is_number(config[key], 1), key, "a whole number of 1 or more", config[key])
+    numbers = {key: config[key] for key in ("prompts", "samples")}
     require(_is_text(config["lm_eval_dtype"]), "lm_eval_dtype", "a name", config["lm_eval_dtype"])
     for key in ("lm_eval", "options", "threads", "resources"):
         require(isinstance(config[key], dict), key, "keys and values", config[key])
@@ -106,8 +85,9 @@ def check_config(config, source):
         require(_is_text(size) or _is_number(size, 1), f"lm_eval: {task}", "a batch size", size)
     for stage, options in config["options"].items():
         require(options is None or _is_options(options), f"options: {stage}", "options as in a shell", options)
-    for stage, threads in config["threads"].items():
-        require(_is_number(threads, 1), f"threads: {stage}", "a whole number of 1 or more", threads)
+    numbers |= {f"threads: {stage}": threads for stage, threads in config["threads"].items()}
+    for key, number in numbers.items():
+        require(_is_number(number, 1), key, "a whole number of 1 or more", number)
     for stage, amounts in config["resources"].items():
         is_right = isinstance(amounts, dict) and set(amounts) == set(AMOUNTS)
         is_right = is_right and all(_is_number(amount, 0) for amount in amounts.values())
@@ -124,10 +104,6 @@ def _check_keys(content, known, source):
             raise InputError(f"{source}: expected {key}, got none. Read it over config/default.yaml.")
 
 
-def _is_list(value):
-    return isinstance(value, list)
-
-
 def _is_text(value):
     return isinstance(value, str) and value.strip() != "" and value.isprintable()
 
@@ -138,13 +114,10 @@ def _is_number(value, least):
 
 def _is_options(value):
     """Return whether a shell could read a text as options: quotes are closed."""
-    if not isinstance(value, str):
-        return False
     try:
-        shlex.split(value)
+        return isinstance(value, str) and shlex.split(value) is not None
     except ValueError:
         return False
-    return True
 
 
 def find_model(config):
@@ -159,33 +132,26 @@ def list_checkpoints(config):
     return {checkpoint_stem(model, revision): revision for revision in config["revisions"]}
 
 
-def make_options(config, stage, stem=None, lang=None):
-    """Return the options of a stage's script for one checkpoint, without the number of threads.
+def list_checkpoint_options(stage, stem, model, revision, lang):
+    """Return the options of a stage's script that name the checkpoint and the language, a list of str.
 
-    Parameters
-    ----------
-    config : dict
-        As ``read_config`` returns it.
-    stage : str
-        One of ``study.stages.SCRIPTS``.
-    stem : str, optional
-        A checkpoint; the stage ``acceptability`` has one command for all.
-    lang : str, optional
-        Language of the story, for the stages in PER_STORY.
-
-    Returns
-    -------
-    str
-        For a shell. Options that name a file or folder in the study folder have its absolute path.
+    model and revision are as on the command line; the revision may be None.
     """
-    model = find_model(config)
-    if stage == "fit":
-        words = ["--model", stem]
-    elif stage == "acceptability":
-        words = ["--model", checkpoint_stem(model)]
+    words = ["--model", stem if stage == "fit" else model]
+    words += ["--revision", revision] if revision and stage != "fit" else []
+    return words + (["--lang", lang] if stage in PER_STORY else [])
+
+
+def make_options(config, stage, stem=None, lang=None):
+    """Return the options of a stage's script for one checkpoint, a str for a shell, without the number of threads.
+
+    Options that name a file or folder in the study folder have its absolute path. The stage ``acceptability`` has one
+    command for all checkpoints and no stem. Only the stages in PER_STORY have a language.
+    """
+    if stage == "acceptability":
+        words = ["--model", checkpoint_stem(find_model(config))]
     else:
-        words = ["--model", model, "--revision", list_checkpoints(config)[stem]]
-    words += ["--lang", lang] if stage in PER_STORY else []
+        words = list_checkpoint_options(stage, stem, find_model(config), list_checkpoints(config)[stem], lang)
     words += ["--n_samples", str(config["samples"])] if stage == "texts" else []
     return shlex.join([*words, *_split_options(config, stage)])
 

@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.checksums import compute_sha256
-from pipeline.errors import InputError
+from pipeline.errors import InputError, explain_errors
 from pipeline.models import weights
 from study import cache
 from study.checkpoint_records import describe_other_model, is_same_checkpoint, log_if_unsure
@@ -20,7 +22,7 @@ from study.records import describe_changed_parameters, find_changed_input, read_
 
 
 class Job:
-    """One output that is made once, or another piece of work with a cache.
+    """Make one output once, or do another piece of work with a cache.
 
     ::
 
@@ -35,33 +37,18 @@ class Job:
 
     Parameters
     ----------
-    output : pathlib.Path
-        The last file to be written: where it exists, all exist.
-    parameters : dict
-        All options that change the numbers.
+    output : pathlib.Path, the last file to be written: where it exists, all exist
+    parameters : dict, all options that change the numbers
     modules : list of str
         Modules of this project that compute the output. The cache depends on their source files, and on those of
         what they import.
-    inputs : list of pathlib.Path
-        Files that the output is made from.
-    model : str, optional
-        The model as on the command line, where the output is made from a checkpoint.
-    overwrite : bool
-        Make the output again if it exists.
-    skips_finished : bool
-        Whether an output that exists, made in the same way, is left alone.
+    inputs : list of pathlib.Path, files that the output is made from
+    model : str, optional, as on the command line, where the output is made from a checkpoint
+    overwrite : bool, make the output again if it exists
+    skips_finished : bool, whether an output that exists, made in the same way, is left alone
 
-    Attributes
-    ----------
-    is_finished : bool
-        Whether the output exists and stays. The user has been informed.
-    folder : pathlib.Path
-        Of the cache.
-
-    Raises
-    ------
-    InputError
-        On entry, as ``is_finished`` in this module.
+    Entry raises InputError as ``is_finished`` in this module. After it, the attribute ``is_finished`` is whether the
+    output exists and stays, of which the user has been informed, and ``folder`` is the cache.
     """
 
     def __init__(self, output, parameters, *, modules, inputs=(), model=None, overwrite=False, skips_finished=True):
@@ -86,7 +73,9 @@ class Job:
                 self.is_finished = True
             else:
                 made_with = {"parameters": self.parameters, "model": self.model and str(self.model)}
-                made_with |= {"versions": read_versions(), "program": self._program()}
+                files = sorted({file for module in self.modules for file in find_source_files(module)})
+                program = {str(file.relative_to(ROOT)): compute_sha256(file) for file in files}
+                made_with |= {"versions": read_versions(), "program": program}
                 made_from = [*self.inputs, *self._checkpoint_files()]
                 command = shlex.join(sys.argv)
                 exits.enter_context(cache.open_cache(self.output, made_with, made_from, log, command))
@@ -100,38 +89,24 @@ class Job:
     def _exists(self):
         return is_finished(self.output, self.parameters, self.overwrite, self.model, self.inputs)
 
-    def _program(self):
-        files = {file for module in self.modules for file in find_source_files(module)}
-        return {str(file.relative_to(ROOT)): compute_sha256(file) for file in sorted(files)}
-
     def _checkpoint_files(self):
-        if self.model is None:
-            return []
-        folder = Path(self.model, self.parameters.get("revision") or "")
-        return weights.list_checkpoint_files(folder) if folder.is_dir() else []
+        folder = Path(self.model or "", self.parameters.get("revision") or "")
+        return weights.list_checkpoint_files(folder) if self.model and folder.is_dir() else []
 
     def load(self, name):
         """Load a cached part, a dict of arrays, or None where it does not exist."""
-        return cache.load_arrays(self.folder / f"{name}.npz")
+        path = self.folder / f"{name}.npz"
+        if not path.is_file():
+            return None
+        with explain_errors(path, f"remove {path.parent}, so that the work starts over"), np.load(path) as arrays:
+            return dict(arrays)
 
     def save(self, name, **arrays):
         """Save arrays as a part of the cache."""
         cache.save_arrays(self.folder / f"{name}.npz", **arrays)
 
     def cached(self, name, compute):
-        """Return a part from the cache, or compute and cache it.
-
-        Parameters
-        ----------
-        name : str
-            Of the part.
-        compute : callable
-            Returns a dict of arrays.
-
-        Returns
-        -------
-        dict of arrays
-        """
+        """Return the part ``name`` from the cache, a dict of arrays, or cache what ``compute()`` returns."""
         arrays = self.load(name)
         if arrays is None:
             arrays = compute()
@@ -148,21 +123,14 @@ class Job:
 
         Parameters
         ----------
-        writers : dict from pathlib.Path to callable
-            Each callable is called with a path to write to. The last output shows that the work is done, and has the
-            record next to it.
+        writers : dict from pathlib.Path to a callable that writes to a path
+            The last output shows that the work is done, and has the record next to it.
         seed : int, optional
-        replaces : list of pathlib.Path
-            Older outputs, which are removed.
-        parameters : dict, optional
-            For the record, where one job makes several outputs with different parameters.
-        started : float, optional
-            ``time.time()`` when the work on this output began. By default, when the job began.
+        replaces : list of pathlib.Path, older outputs, which are removed
+        parameters : dict, optional, for the record, where a job makes several outputs with different parameters
+        started : float, optional, ``time.time()`` when the work on this output began; by default, when the job began
 
-        Raises
-        ------
-        InputError
-            An input has changed since the work began.
+        An InputError is raised if an input has changed since the work began.
         """
         for path, write in writers.items():
             write(self.folder / path.name)
@@ -183,33 +151,17 @@ class Job:
 def is_finished(path, parameters, overwrite, model=None, inputs=()):
     """Return whether an output exists, was made in the same way from the same files, and may stay.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    parameters : dict
-        All options that change the numbers.
-    overwrite : bool
-        Whether the output is made again in any case.
-    model : str, optional
-        The model, where the output is made from a checkpoint.
-    inputs : list of pathlib.Path
-        Files that the output is made from. Only files that are newer than the output are read.
-
-    Raises
-    ------
-    InputError
-        The output was made with other parameters, from other files, or from another model of the same name: these
-        must not be mixed. Or it could not be written.
+    The arguments are as for ``Job``; only inputs that are newer than the output are read. An InputError is raised where
+    the output was made with other parameters, from other files, or from another model of the same name, which must not
+    be mixed, or where the output could not be written.
     """
     check_writable(path)
     if overwrite or not path.exists():
         return False
     record = read_record(path)
-    changed = describe_changed_parameters(record, parameters)
-    if model is not None and record.get("checkpoint"):
-        checkpoint = record["checkpoint"]
-        if not is_same_checkpoint(checkpoint, model, path):
-            changed.append(describe_other_model(checkpoint, model))
+    changed, checkpoint = describe_changed_parameters(record, parameters), record.get("checkpoint")
+    if model is not None and checkpoint and not is_same_checkpoint(checkpoint, model, path):
+        changed.append(describe_other_model(checkpoint, model))
     if changed:
         raise InputError(f"{path} was made with {', '.join(changed)}: --overwrite makes it again")
     if file := find_changed_input(path, inputs):
@@ -218,13 +170,7 @@ def is_finished(path, parameters, overwrite, model=None, inputs=()):
 
 
 def check_writable(path):
-    """Check that an output can be written, before hours of work.
-
-    Raises
-    ------
-    InputError
-        The folder, or its nearest parent that exists, may not be written to.
-    """
+    """Check that an output can be written to its folder, or the nearest parent that exists, before hours of work."""
     folder = path.parent
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

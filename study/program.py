@@ -11,12 +11,9 @@ PACKAGES = ("pipeline", "study", "report")
 
 @functools.cache
 def read_git_commit():
-    """Return the git commit of this project, and whether tracked files have changed since.
+    """Return the git ``commit`` of this project (str), and whether tracked files have changed since (``has_changes``).
 
-    Returns
-    -------
-    dict with ``commit`` (str or None) and ``has_changes`` (bool or None)
-        None where the project is not a git checkout, or git is not installed.
+    Both are None in the dict where the project is not a git checkout, or git is not installed.
     """
     commit = _run_git("rev-parse", "HEAD")
     changes = _run_git("status", "--porcelain", "--untracked-files=no")
@@ -36,17 +33,9 @@ def _run_git(*arguments):
 
 @functools.cache
 def find_source_files(module):
-    """Return the source files that a module of this project uses: its own, and those of what it imports.
+    """Return the source files that a module, as ``study.stages.fit``, and what it imports are in, a sorted list.
 
-    Parameters
-    ----------
-    module : str
-        For example ``study.stages.fit``.
-
-    Returns
-    -------
-    list of pathlib.Path, sorted
-        Imports are followed through this project; other packages are recorded by their versions.
+    Imports are followed through this project; other packages are recorded by their versions.
     """
     files, waiting = set(), [_find_file(module)]
     while waiting:

@@ -24,18 +24,12 @@ def remove_figure(name):
 
 
 def read_calibration():
-    """The simulated studies of demo/calibration.py, for ``pipeline.calibration``."""
+    """Read the simulated studies of demo/calibration.py."""
     return read_values(calibration_path(), text=["study"])
 
 
 def read_families():
-    """What the notebook has found for every model and language so far.
-
-    Returns
-    -------
-    curves, tables : pandas.DataFrame
-        All ``fig/{family}_curves.csv`` and ``fig/{family}_table.csv``, with a column family.
-    """
+    """Read all ``fig/{family}_curves.csv`` and ``fig/{family}_table.csv``, two tables with a column family."""
     curves, tables = [], []
     for path in sorted(figure_path("x").parent.glob("*_curves.csv")):
         family = path.name.removesuffix("_curves.csv")

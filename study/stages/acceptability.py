@@ -4,7 +4,7 @@ import hashlib
 
 import pandas as pd
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, add_context
 from pipeline.models import weights
 from pipeline.models.loading import limit_threads, load_classifier
 from pipeline.tasks import acceptability
@@ -21,13 +21,7 @@ from study.records import read_record
 
 
 def judge_texts(args):
-    """Write a table for each model: how acceptable its texts are.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The options of ``evaluate_linguistic_acceptability.py``.
-    """
+    """Write a table for each model, with the options of ``evaluate_linguistic_acceptability.py``."""
     limit_threads(args.threads)
     folder = args.folder or generated_texts_folder()
     for model, texts in read_generated_texts(folder, args.model, args.prompts).groupby("model"):
@@ -63,16 +57,8 @@ def judge_model(texts, output, args):
 def find_missing(texts, output, parameters, args):
     """Find what has been judged, and what has not.
 
-    Returns
-    -------
-    tables : list of pandas.DataFrame
-        The rows of the table that stay.
-    checkpoints : dict of dict
-        By name of the classifier, the checkpoints that judged them.
-    missing : dict of pandas.DataFrame
-        By classifier, the texts to judge.
-    n_missing : int
-        Of texts, over all classifiers.
+    Return the rows of the table that stay, a list of no or one DataFrame, the checkpoints that judged them, a dict by
+    name of the classifier, the texts to judge, a dict by classifier, and their number over all classifiers.
     """
     tables = []
     if is_finished(output, parameters, args.overwrite):
@@ -96,10 +82,9 @@ def check_same_classifiers(checkpoints, classifiers, output):
 
 def select_not_judged(texts, tables, classifier):
     """Return the texts that have no row of a classifier in these tables."""
-    keys, judged = ["revision", "prompt", "sample"], []
-    for table in tables:
-        of_classifier = table[table["classifier"] == checkpoint_stem(classifier)]
-        judged.extend(of_classifier.set_index(keys).index)
+    keys = ["revision", "prompt", "sample"]
+    tables = [table[table["classifier"] == checkpoint_stem(classifier)] for table in tables]
+    judged = [key for table in tables for key in table.set_index(keys).index]
     return texts[~texts.set_index(keys).index.isin(judged)]
 
 
@@ -119,10 +104,8 @@ def judge(job, texts, classifier, args, before):
     key = [name, weights.identify(checkpoint), different]
     part = hashlib.sha256(repr(key).encode()).hexdigest()
     known = job.load(part)
-    try:
+    with add_context(f"classifier {classifier}"):
         label = acceptability.find_acceptable_label(model.config.id2label, args.acceptable_label)
-    except InputError as error:
-        raise InputError(f"classifier {classifier}: {error}") from error
     with progress.bar(len(different), name, "sentence") as bar:
         probabilities, accepted = acceptability.judge_sentences(
             different,
@@ -135,9 +118,6 @@ def judge(job, texts, classifier, args, before):
             known=known and known["judged"],
             keep=every_few_seconds(lambda judged: job.save(part, judged=judged)),
         )
-    of_texts = acceptability.average_over_texts(
-        sentences,
-        dict(zip(different, probabilities, strict=True)),
-        dict(zip(different, accepted, strict=True)),
-    )
-    return texts[["revision", "tokens", "prompt", "sample"]].assign(classifier=name, **of_texts), checkpoint
+    by_sentence = [dict(zip(different, values, strict=True)) for values in (probabilities, accepted)]
+    averages = acceptability.average_over_texts(sentences, *by_sentence)
+    return texts[["revision", "tokens", "prompt", "sample"]].assign(classifier=name, **averages), checkpoint

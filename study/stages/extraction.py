@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, add_context
 from pipeline.models.loading import limit_threads
 from pipeline.words.vectors import compute_word_vectors
 from study import progress
@@ -17,13 +17,7 @@ from study.stages.loading import load_for_job
 
 
 def extract_activations(args):
-    """Write the word vectors of one checkpoint, and the word timings.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The options of ``extract_llm_activations.py``.
-    """
+    """Write the word vectors of one checkpoint, and the timings; args are options of ``extract_llm_activations.py``."""
     output = activations_path(checkpoint_stem(args.model, args.revision), args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
     inputs = [text_path(args.lang), word_timings_path(args.lang)]
@@ -48,12 +42,7 @@ def extract_activations(args):
 
 
 def compute_vectors(job, model, tokenizer, texts, spans_of_runs, args):
-    """Compute the word vectors of every run that is not cached yet.
-
-    Returns
-    -------
-    list over runs of float32 array of shape (n_layers, n_words, n_units)
-    """
+    """Return the word vectors, a float32 array (n_layers, n_words, n_units) for each run, some from the cache."""
     vectors_of_runs = []
     with progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar:
         for run, (text, spans) in enumerate(zip(texts, spans_of_runs, strict=True), start=1):
@@ -61,11 +50,8 @@ def compute_vectors(job, model, tokenizer, texts, spans_of_runs, args):
             if part is not None:
                 bar.update(len(spans))
             else:
-                try:
+                with add_context(f"{args.model} {args.revision or ''}, run {run} of the story"):
                     vectors = compute_word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
-                except InputError as error:
-                    name = f"{args.model} {args.revision or ''}"
-                    raise InputError(f"{name}, run {run} of the story: {error}") from error
                 part = {"vectors": vectors}
                 job.save(f"run-{run}", **part)
             vectors_of_runs.append(part["vectors"])

@@ -8,38 +8,25 @@ import torch
 from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
-from pipeline.errors import InputError
+from pipeline.errors import InputError, add_context
 from pipeline.models.loading import limit_threads, pick_device
-from study import progress
+from study import paths, progress
 from study.files.atomic import write_whole
 from study.files.safe_joblib import write_arrays
 from study.inputs.le_petit_prince import read_average_subject
 from study.inputs.story import make_hrf_matrices, make_layer_regressors, prepare_fmri
 from study.jobs import Job
 from study.outputs.activations import read_activations, read_onsets_offsets
-from study.paths import (
-    activations_path,
-    all_layer_correlations_paths,
-    average_subject_files,
-    layer_correlations_path,
-    onsets_offsets_path,
-    run_correlations_path,
-)
 from study.records import read_record
 
 
 def fit_average_subject(model, args):
     """Write the correlations of all layers of one checkpoint, and print how well each layer predicts.
 
-    Parameters
-    ----------
-    model : str
-        Name in the activation file.
-    args : argparse.Namespace
-        The options of ``fit_average_subject.py``.
+    model is the name in the activation file, args are the options of ``fit_average_subject.py``.
     """
-    output = run_correlations_path(model, args.lang)
-    inputs = [activations_path(model, args.lang), onsets_offsets_path(args.lang), *average_subject_files(args.lang)]
+    output, activations = paths.run_correlations_path(model, args.lang), paths.activations_path(model, args.lang)
+    inputs = [activations, paths.onsets_offsets_path(args.lang), *paths.average_subject_files(args.lang)]
     device = pick_fit_device(args)
     parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
     with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
@@ -50,8 +37,8 @@ def fit_average_subject(model, args):
         low, high, n_alphas = args.alphas
         alphas = np.logspace(low, high, int(n_alphas))
         correlations, chosen_alphas = fit(job, model, args.lang, alphas, device)
-        job.checkpoint = read_record(activations_path(model, args.lang)).get("checkpoint")
-        old_layers = all_layer_correlations_paths(model, args.lang)
+        job.checkpoint = read_record(activations).get("checkpoint")
+        old_layers = paths.all_layer_correlations_paths(model, args.lang)
         job.finish(make_writers(output, correlations, chosen_alphas, model, args.lang), replaces=old_layers)
     print_remarks(correlations, chosen_alphas, alphas, args.alphas)
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
@@ -88,10 +75,10 @@ def fit(job, model, lang, alphas, device):
     """Read activations and fMRI, and fit all layers; return what ``fit_layers`` returns."""
     fmri = read_average_subject(lang)
     onsets_offsets, n_scans = read_onsets_offsets(lang), [len(run) for run in fmri]
-    matrices = make_hrf_matrices(onsets_offsets, onsets_offsets_path(lang), n_scans, lang, device)
+    matrices = make_hrf_matrices(onsets_offsets, paths.onsets_offsets_path(lang), n_scans, lang, device)
     fmri = prepare_fmri(fmri, lang)
     regressors = read_regressors(model, lang, matrices)  # layers of runs
-    return fit_layers(job, regressors, fmri, alphas, device, activations_path(model, lang))
+    return fit_layers(job, regressors, fmri, alphas, device, paths.activations_path(model, lang))
 
 
 def make_writers(output, correlations, chosen_alphas, model, lang):
@@ -106,26 +93,15 @@ def make_writers(output, correlations, chosen_alphas, model, lang):
             np.savez_compressed(file, correlations=correlations, alphas=chosen_alphas)
 
     layers = reversed(range(len(correlations)))
-    return {layer_correlations_path(model, layer, lang): write_layer(layer) for layer in layers} | {output: write_runs}
+    writers = {paths.layer_correlations_path(model, layer, lang): write_layer(layer) for layer in layers}
+    return writers | {output: write_runs}
 
 
 def fit_layers(job, regressors, fmri, alphas, device, path):
-    """Fit each layer that is not cached yet, and print how well it predicts.
+    """Fit each layer that is not cached yet, and print how well it predicts; path is of the activations, for messages.
 
-    Parameters
-    ----------
-    job : study.jobs.Job
-    regressors : list over layers of list over runs of float32 array of shape (n_scans, n_units)
-    fmri : list over runs of float32 array of shape (n_scans, n_voxels)
-    alphas : array of shape (n_alphas,)
-    device : torch.device or None
-    path : pathlib.Path
-        Of the activations, for messages.
-
-    Returns
-    -------
-    correlations : float32 array of shape (n_layers, n_runs, n_voxels)
-    chosen_alphas : float64 array of shape (n_layers, n_runs)
+    regressors are float32 arrays (n_scans, n_units) for each layer and run, fmri is (n_scans, n_voxels) for each run.
+    Return float32 correlations (n_layers, n_runs, n_voxels) and float64 chosen alphas (n_layers, n_runs).
     """
     folds = hold_out_runs([len(run) for run in fmri])
     targets = as_float32(np.concatenate(fmri), device)  # (n_scans of all runs, n_voxels)
@@ -134,12 +110,12 @@ def fit_layers(job, regressors, fmri, alphas, device, path):
         for layer, features_of_runs in enumerate(regressors):
             part = job.load(f"layer-{layer}")
             if part is None:
-                try:
-                    check_features(features_of_runs)
+                with add_context(f"{path}: layer {layer}"):
+                    for run, features in enumerate(features_of_runs):
+                        if not features.any():
+                            raise InputError(f"no unit varies in run {run}")
                     features = np.concatenate(features_of_runs)
                     correlations, chosen = cross_validate(features, targets, folds, alphas, device=device)
-                except InputError as error:
-                    raise InputError(f"{path}: layer {layer}: {error}") from error
                 part = {"correlations": correlations, "alphas": chosen}
                 job.save(f"layer-{layer}", **part)
             parts.append(part)
@@ -149,22 +125,12 @@ def fit_layers(job, regressors, fmri, alphas, device, path):
     return np.stack([part["correlations"] for part in parts]), np.stack([part["alphas"] for part in parts])
 
 
-def check_features(features_of_runs):
-    """Check that at least one unit varies in every run."""
-    for run, features in enumerate(features_of_runs):
-        if not features.any():
-            raise InputError(f"no unit varies in run {run}")
-
-
 def read_regressors(model, lang, matrices):
-    """Read the word vectors of each run, and make the regressors of every layer from them.
+    """Read the word vectors of each run, and return regressors, float32 (n_scans - 20, n_units) by layer and run.
 
-    Returns
-    -------
-    list over layers of list over runs of float32 array of shape (n_scans - 20, n_units)
-        A fifth of the size of the word vectors. One run of the word vectors is in memory at a time.
+    They are a fifth of the size of the word vectors. One run of the word vectors is in memory at a time.
     """
-    path = activations_path(model, lang)
+    path = paths.activations_path(model, lang)
 
     def make_regressors_of_run(run, layers):
         bar.update()

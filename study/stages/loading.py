@@ -8,28 +8,12 @@ from study.records import read_record
 
 
 def load_for_job(job, args, texts=(), folder=None):
-    """Load the checkpoint of a command, unless other outputs were made from other weights.
+    """Load the checkpoint of a command, and return its model and tokenizer.
 
-    Parameters
-    ----------
-    job : study.jobs.Job
-        Its cached parts are removed if they were made from another checkpoint.
-    args : argparse.Namespace
-        With ``model``, ``revision``, ``device``, ``dtype`` and ``overwrite``.
-    texts : sequence of str
-        What the model is to read; some of it is tokenised to check the tokenizer.
-    folder : pathlib.Path, optional
-        Of generated texts, where it is not the folder in the study.
-
-    Returns
-    -------
-    model : transformers.PreTrainedModel
-    tokenizer : transformers.PreTrainedTokenizerBase
-
-    Raises
-    ------
-    InputError
-        As ``load_checkpoint``; or an output of the same name was made from other weights, without ``--overwrite``.
+    Cached parts of the job are removed if they were made from another checkpoint. args contain ``model``, ``revision``,
+    ``device``, ``dtype`` and ``overwrite``. Some of the texts that the model is to read are tokenised to check the
+    tokenizer. folder is that of generated texts, where it is not the folder in the study. An InputError is raised as by
+    ``load_checkpoint``, or where an output of the same name was made from other weights, without ``--overwrite``.
     """
     model, tokenizer, checkpoint = load_checkpoint(args.model, args.revision, args.device, args.dtype, texts, log)
     if not args.overwrite:

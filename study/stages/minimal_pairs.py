@@ -17,33 +17,17 @@ PAIR_COLUMNS = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"
 def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameters):
     """Score the pairs of a benchmark, and write its accuracies and log-probabilities.
 
-    Parameters
-    ----------
-    benchmark : str
-        As in file names.
-    make_pairs : callable
-        Called with the parameters. Returns the pairs, a pandas.DataFrame with columns paradigm, phenomenon, pair, good,
-        bad.
-    args : argparse.Namespace
-        From ``make_benchmark_parser``.
-    inputs : callable
-        Returns the files that the pairs are read from.
-    parameters
-        Other options that change the numbers, as the seed; they are recorded.
+    ``make_pairs(**parameters)`` returns a pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad. args are
+    from ``make_benchmark_parser``, and ``inputs()`` returns the files that the pairs are read from. Parameters are
+    other options that change the numbers, as the seed; they are recorded.
     """
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     options = parameters | {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
     if args.limit is not None:  # not in the records of whole benchmarks, so that older records stay valid
         options["limit"] = args.limit
-    with Job(
-        output,
-        options,
-        modules=[__name__, make_pairs.__module__],
-        inputs=inputs(),
-        model=args.model,
-        overwrite=args.overwrite,
-    ) as job:
+    modules = [__name__, make_pairs.__module__]
+    with Job(output, options, modules=modules, inputs=inputs(), model=args.model, overwrite=args.overwrite) as job:
         if job.is_finished:
             return
         pairs = select_first_pairs(make_pairs(**parameters), args.limit)

@@ -15,13 +15,7 @@ from study.stages.loading import load_for_job
 
 
 def generate_texts(args):
-    """Write the texts of one checkpoint that do not exist yet.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The options of ``generate_texts.py``.
-    """
+    """Write the texts of one checkpoint that do not exist yet, with the options of ``generate_texts.py``."""
     prompts = read_prompts(args.prompts) if args.prompts else PROMPTS
     folder = args.output_folder or generated_texts_folder()
     stem = checkpoint_stem(args.model, args.revision)
@@ -34,7 +28,7 @@ def generate_texts(args):
 
             def find_unwritten():
                 texts = find_missing(prompts, stem, folder, args)
-                return [text for text in texts if not is_written(job.folder, text[0])]
+                return [text for text in texts if not (text[0].exists() and marker_path(job, text[0]).exists())]
 
             # Another job may have written some texts, or this job before it was stopped (with --overwrite).
             missing = find_unwritten()
@@ -49,32 +43,20 @@ def generate_texts(args):
 def find_missing(prompts, stem, folder, args):
     """Return the texts that do not exist yet, a list of (path, prompt, parameters, seed of the text)."""
     missing = []
+    same = {"model": checkpoint_stem(args.model), "revision": args.revision, "dtype": args.dtype}
+    options = {"seed": args.seed, "max_new_tokens": args.max_new_tokens, "temperature": args.temperature}
     for number, prompt in enumerate(prompts):
         for sample in range(args.n_samples):
             path = generated_text_path(stem, number, sample, folder)
-            parameters = {
-                "model": checkpoint_stem(args.model),
-                "revision": args.revision,
-                "dtype": args.dtype,
-                "prompt": prompt,
-                "sample": sample,
-                "seed": args.seed,
-                "max_new_tokens": args.max_new_tokens,
-                "temperature": args.temperature,
-            }
+            parameters = same | {"prompt": prompt, "sample": sample} | options
             if not is_finished(path, parameters, args.overwrite, args.model):
                 missing.append((path, prompt, parameters, make_text_seed(args.seed, prompt, sample)))
     return missing
 
 
-def marker_path(folder, path):
+def marker_path(job, path):
     """Return the file in the cache that marks a text as written by this job."""
-    return folder / f"{path.name}.written"
-
-
-def is_written(folder, path):
-    """Return whether a text exists in whole and was written by this job."""
-    return path.exists() and marker_path(folder, path).exists()
+    return job.folder / f"{path.name}.written"
 
 
 def write_texts(job, missing, args, model, tokenizer):
@@ -92,7 +74,7 @@ def write_texts(job, missing, args, model, tokenizer):
             )
             for path, text, options in zip(paths, texts, parameters, strict=True):
                 job.finish({path: make_text_writer(text)}, seed=args.seed, parameters=options, started=started)
-                marker_path(job.folder, path).touch()
+                marker_path(job, path).touch()
             n_written += len(texts)
             # Texts that ended before their last token are done as well.
             bar.update(n_written * args.max_new_tokens - bar.n)
