@@ -11,14 +11,8 @@ import weakref
 import torch
 import transformers
 
+from pipeline.models import tokenization
 from pipeline.models.batches import explain_model_errors
-from pipeline.models.tokenization import (
-    check_context_length,
-    check_finite,
-    encode_after_bos,
-    encode_usual_text,
-    find_context_length,
-)
 
 # Openings of stories and essays on no particular subject. Each is a whole sentence, so that the model writes whole
 # sentences from its first word on.
@@ -45,20 +39,7 @@ _ignores_batch: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def make_text_seed(seed, prompt, sample):
-    """Return the seed of one text, an integer of 64 bits.
-
-    Parameters
-    ----------
-    seed : int
-        The seed of all texts.
-    prompt : str
-    sample : int
-        The number of the text among those of its prompt, from 0.
-
-    Returns
-    -------
-    int
-    """
+    """Return the seed of one text, an integer of 64 bits, from the seed of all texts and its number for the prompt."""
     digest = hashlib.sha256(f"{seed} {sample} {prompt}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -74,37 +55,30 @@ def continue_prompts(
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
-        A causal language model, in evaluation mode.
+    model : transformers.PreTrainedModel, a causal language model in evaluation mode
     tokenizer : transformers.PreTrainedTokenizerFast
         The model reads its BOS, or its EOS where it has no BOS, before a prompt. Its EOS ends a text.
     prompts : list of n_texts str
-    seeds : list of n_texts int
-        As ``make_text_seed`` returns them.
+    seeds : list of n_texts int, as ``make_text_seed`` returns them
     max_new_tokens : int
-    temperature : float
-        Above 0; 1 draws from the model's own probabilities.
-    progress : callable, optional
-        Called after each token with the number of texts in the batch.
-    log : callable
-        Called with a line for the user, once for each model, where texts cannot be batched.
+    temperature : float above 0; 1 draws from the model's own probabilities
+    progress : callable of the number of texts in the batch, optional; called after each token
+    log : callable of a line for the user, once for each model, where texts cannot be batched
 
     Returns
     -------
-    list of n_texts str
-        Each prompt with its continuation.
+    list of n_texts str, each prompt with its continuation
 
     Raises
     ------
-    InputError
-        A text may become longer than the model's context, a token has no row in the model, the model cannot write,
-        or its logits are not finite.
+    InputError : a text may become longer than the model's context, a token has no row in the model, the model cannot
+        write, or its logits are not finite
     """
-    starts = encode_after_bos(prompts, model, tokenizer)
+    starts = tokenization.encode_after_bos(prompts, model, tokenizer)
     longest = max(map(len, starts))
-    check_context_length(
+    tokenization.check_context_length(
         longest + max_new_tokens,
-        find_context_length(model),
+        tokenization.find_context_length(model),
         source=f"a prompt of {longest} tokens and --max_new_tokens {max_new_tokens}",
         remedy="Use fewer new tokens or shorter prompts (--prompts).",
     )
@@ -157,7 +131,8 @@ def _group_into_batches(model, starts, log):
         return [indices]
     name, shortest, longest = type(model).__name__, min(starts, key=len), max(starts, key=len)
     if model not in _ignores_batch:
-        usual = shortest[:1] + encode_usual_text(model, max(len(shortest) - 1, 1))[: len(shortest) - 1]
+        n_usual = len(shortest) - 1
+        usual = shortest[:1] + tokenization.encode_usual_text(model, max(n_usual, 1))[:n_usual]
         _ignores_batch[model] = _are_logits_same(model, shortest, usual)
         if not _ignores_batch[model]:
             log(f"{name}: what it writes depends on the other texts in a batch: one text at a time")
@@ -167,7 +142,7 @@ def _group_into_batches(model, starts, log):
         return [indices]
     if model not in _ignores_padding:
         # Long padding shows an effect that one token may hide.
-        much_longer = shortest + encode_usual_text(model, N_PADDING)
+        much_longer = shortest + tokenization.encode_usual_text(model, N_PADDING)
         _ignores_padding[model] = _are_logits_same(model, shortest, max(longest, much_longer, key=len))
         if not _ignores_padding[model]:
             log(f"{name}: what it writes depends on the padding before a prompt: one length at a time")
@@ -179,7 +154,7 @@ def _group_into_batches(model, starts, log):
 
 def _are_logits_same(model, start, companion):
     """Return whether a model's logits after a start are the same when the batch has a second start."""
-    forced = encode_usual_text(model, N_TRIED)
+    forced = tokenization.encode_usual_text(model, N_TRIED)
     alone, batched = (_compute_logits(model, starts, forced) for starts in ([start], [start, companion]))
     limit = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * alone.abs().max()
     return bool((alone - batched).abs().max() <= limit)
@@ -204,7 +179,7 @@ def _make_noise(model, padding, seeds, temperature, progress):
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
 
     def add_noise(ids, logits):  # (n_texts, n_tokens), (n_texts, n_vocabulary)
-        check_finite(logits, f"logits of {type(model).__name__}")
+        tokenization.check_finite(logits, f"logits of {type(model).__name__}")
         noise = torch.stack([-torch.empty(logits.shape[1]).exponential_(generator=g).log() for g in generators])
         noisy = logits.float().cpu() / temperature + noise
         best, second = noisy.topk(2).values.T
