@@ -137,10 +137,10 @@ def _score_trees(token_ids, model, context):
 
 def _score_batch(token_ids, model):
     """Return the log-probabilities of sentences, lists of token ids that begin with BOS, in one plain batch."""
-    # Padding comes after the sentence, so that a causal model does not see it. Both are (n_sentences, n_tokens).
-    ids = pad_sequence(list(map(torch.tensor, token_ids)), batch_first=True).to(model.device)
+    # Padding comes after the sentence, so that a causal model does not see it.
+    ids = pad_sequence([torch.tensor(ids) for ids in token_ids], batch_first=True).to(model.device)
     lengths = torch.tensor(list(map(len, token_ids)), device=model.device)
-    is_token = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()
+    is_token = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()  # (n_sentences, n_tokens)
     with explain_model_errors(model, "read sentences"):
         logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
     log_probabilities = -torch.nn.functional.cross_entropy(
