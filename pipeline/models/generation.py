@@ -39,7 +39,7 @@ _ignores_batch: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def make_text_seed(seed, prompt, sample):
-    """Return the seed of one text, an integer of 64 bits, from the seed of all texts and its number for the prompt."""
+    """Return the seed of one text, an int of 64 bits; sample is its number among the texts of its prompt, from 0."""
     digest = hashlib.sha256(f"{seed} {sample} {prompt}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -86,31 +86,21 @@ def continue_prompts(
     model.generation_config = transformers.GenerationConfig(
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=starts[0][0]
     )
-    ends: list[list[int]] = [[]] * len(starts)
-    for texts in _group_into_batches(model, starts, log):
-        batch = [starts[text] for text in texts]
-        batch_seeds = [seeds[text] for text in texts]
-        add_noise = _make_noise(model, _count_padding(batch), batch_seeds, temperature, progress)
-        for text, end in zip(texts, _write(model, batch, max_new_tokens, add_noise), strict=True):
-            ends[text] = end
-    return [
-        prompt + _decode_end(tokenizer, start[1:], end)
-        for prompt, start, end in zip(prompts, starts, ends, strict=True)
-    ]
-
-
-def _count_padding(starts):
-    """Return the number of padding tokens before each start, so that all starts have the same length."""
-    longest = max(map(len, starts))
-    return [longest - len(start) for start in starts]
+    texts = [""] * len(prompts)
+    for indices in _group_into_batches(model, starts, log):
+        batch = [starts[index] for index in indices]
+        add_noise = _make_noise(model, batch, [seeds[index] for index in indices], temperature, progress)
+        for index, end in zip(indices, _write(model, batch, max_new_tokens, add_noise), strict=True):
+            texts[index] = prompts[index] + _decode_end(tokenizer, starts[index][1:], end)
+    return texts
 
 
 @torch.inference_mode()
 def _write(model, starts, n_new, processor):
     """Return the tokens that a model writes after each start, a list of lists; a processor changes its logits."""
-    padding, longest = _count_padding(starts), max(map(len, starts))
-    ids = [[start[0]] * n + start for n, start in zip(padding, starts, strict=True)]
-    is_token = [[0] * n + [1] * len(start) for n, start in zip(padding, starts, strict=True)]
+    longest = max(map(len, starts))
+    ids = [[start[0]] * (longest - len(start)) + start for start in starts]  # padding is before a text
+    is_token = [[0] * (longest - len(start)) + [1] * len(start) for start in starts]
     with explain_model_errors(model, "write texts"):
         written = model.generate(
             input_ids=torch.tensor(ids, device=model.device),  # (n_texts, longest)
@@ -174,9 +164,10 @@ def _compute_logits(model, starts, forced):
     return torch.stack(steps)
 
 
-def _make_noise(model, padding, seeds, temperature, progress):
+def _make_noise(model, starts, seeds, temperature, progress):
     """Return a logits processor for ``generate``: with Gumbel noise, the most probable token is a random draw."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    longest = max(map(len, starts))
 
     def add_noise(ids, logits):  # (n_texts, n_tokens), (n_texts, n_vocabulary)
         tokenization.check_finite(logits, f"logits of {type(model).__name__}")
@@ -184,7 +175,8 @@ def _make_noise(model, padding, seeds, temperature, progress):
         noisy = logits.float().cpu() / temperature + noise
         best, second = noisy.topk(2).values.T
         for row in torch.nonzero(best - second < CLOSE_CHOICE / temperature).flatten().tolist():
-            alone = model(input_ids=ids[row : row + 1, padding[row] :], use_cache=False).logits[0, -1]
+            n_padding = longest - len(starts[row])
+            alone = model(input_ids=ids[row : row + 1, n_padding:], use_cache=False).logits[0, -1]
             noisy[row] = alone.float().cpu() / temperature + noise[row]
         if progress is not None:
             progress(len(seeds))

@@ -7,6 +7,7 @@ Transformers give the same numbers.
 """
 
 import contextlib
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -46,15 +47,12 @@ def find_layers(model, token_ids):
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
     inputs: list[list] = [[] for _ in lists]  # of each list of modules: (index of the module, its input)
 
-    def make_keeper(inputs_of_list):
-        def keep_input(index, states):
-            inputs_of_list.append((index, states if states is None else states.clone()))
-
-        return keep_input
+    def keep_input(inputs_of_list, index, states):
+        inputs_of_list.append((index, states if states is None else states.clone()))
 
     with contextlib.ExitStack() as hooks:
         for blocks, inputs_of_list in zip(lists, inputs, strict=True):
-            hooks.enter_context(_hook_inputs(blocks, make_keeper(inputs_of_list)))
+            hooks.enter_context(_hook_inputs(blocks, partial(keep_input, inputs_of_list)))
         output = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
 
     expected, last = output.hidden_states, getattr(output, "last_hidden_state", None)
@@ -110,17 +108,13 @@ def read_states(model, token_ids, layout, add):
 def _hook_inputs(modules, receive):
     """Call ``receive(index, states)`` with the input of each called module, None unless a tensor. A context manager."""
 
-    def make_hook(index):
-        def hook(module, args, kwargs):
-            states = args[0] if args else kwargs.get("hidden_states")
-            receive(index, states if isinstance(states, torch.Tensor) else None)
-
-        return hook
+    def hook(index, module, args, kwargs):
+        states = args[0] if args else kwargs.get("hidden_states")
+        receive(index, states if isinstance(states, torch.Tensor) else None)
 
     with contextlib.ExitStack() as hooks:
         for index, module in enumerate(modules):
-            handle = module.register_forward_pre_hook(make_hook(index), with_kwargs=True)
-            hooks.callback(handle.remove)
+            hooks.callback(module.register_forward_pre_hook(partial(hook, index), with_kwargs=True).remove)
         yield
 
 

@@ -1,8 +1,8 @@
 """List the benchmarks, and describe which part of a benchmark a checkpoint has.
 
 A new benchmark is one row of BENCHMARKS, one file in ``pipeline/tasks/`` or ``study/inputs/`` that makes or reads its
-pairs, and one script. A part is a sorted tuple of (paradigm, number of pairs), an entry per paradigm. The number is
-None where a table does not have it.
+pairs, and one script. Functions take its key in BENCHMARKS. A part is a sorted tuple of (paradigm, number of pairs), an
+entry per paradigm. The number is None where a table does not have it.
 """
 
 from typing import NamedTuple
