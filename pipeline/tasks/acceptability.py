@@ -22,7 +22,7 @@ SENTENCE_END = re.compile(r"""[.!?…]['"’”»)\]\s]*$""")
 
 
 def split_sentences(text, prompt, lang="en"):
-    """Return the whole sentences that follow a prompt, a list of str, empty where there is no whole sentence.
+    """Return the whole sentences that follow a prompt, a list of str, empty without a whole sentence.
 
     The prompt, a sentence that begins in the prompt, and an incomplete last sentence are not returned.
 
