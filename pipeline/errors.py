@@ -12,25 +12,16 @@ class InputError(ValueError):
 
 @contextlib.contextmanager
 def explain_errors(path, remedy):
-    """Turn every error from a damaged file into an InputError that names the file. A context manager.
+    """Turn every error from a damaged file, except MemoryError, into an InputError that names it. A context manager.
 
     Parameters
     ----------
     path : pathlib.Path or str
-        The file.
-    remedy : str
-        The defect or the remedy, for the message.
-
-    Raises
-    ------
-    InputError
-        Any exception was raised inside, except MemoryError.
+    remedy : str, the defect or the remedy, for the message
     """
     try:
         yield
-    except InputError:
-        raise
-    except MemoryError:  # the file is not at fault
+    except (InputError, MemoryError):  # a full memory is not the fault of the file
         raise
     except Exception as error:  # a damaged archive, pickle or image can raise nearly anything
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -10,21 +10,18 @@ from pipeline.errors import InputError, is_out_of_memory
 def work_in_batches(items, batch_size, work, log):
     """Call a function with consecutive batches of items, and halve the batches where memory runs out.
 
+    Finished batches are not repeated.
+
     Parameters
     ----------
     items : sequence
     batch_size : int
-        Items of a batch. A batch that does not fit in memory is tried again with half the items. Finished batches
-        are not repeated.
-    work : callable
-        Called with each batch, a slice of the items. It should keep nothing of a batch on the device.
-    log : callable
-        Called with a line for the user when the batches become smaller.
+    work : callable of a batch, a slice of the items; it should keep nothing of a batch on the device
+    log : callable of a line for the user, where the batches become smaller
 
     Raises
     ------
-    InputError
-        A batch of one item does not fit in memory.
+    InputError : a batch of one item does not fit in memory
     """
     first = 0
     while first < len(items):
@@ -49,13 +46,11 @@ def explain_model_errors(model, task):
     Parameters
     ----------
     model : transformers.PreTrainedModel
-    task : str
-        A verb phrase that follows "cannot" in the message.
+    task : str, a verb phrase that follows "cannot" in the message
 
     Raises
     ------
-    InputError
-        The model failed, or it drew random numbers (Reformer), so that its results cannot be reproduced.
+    InputError : the model failed, or drew random numbers (Reformer), so that its results cannot be reproduced
     """
     name, before = type(model).__name__, _get_random_states(model)
     try:

@@ -11,14 +11,8 @@ import weakref
 import torch
 import transformers
 
+from pipeline.models import tokenization
 from pipeline.models.batches import explain_model_errors
-from pipeline.models.tokenization import (
-    check_context_length,
-    check_finite,
-    encode_after_bos,
-    encode_usual_text,
-    find_context_length,
-)
 
 # Openings of stories and essays on no particular subject. Each is a whole sentence, so that the model writes whole
 # sentences from its first word on.
@@ -45,20 +39,7 @@ _ignores_batch: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def make_text_seed(seed, prompt, sample):
-    """Return the seed of one text, an integer of 64 bits.
-
-    Parameters
-    ----------
-    seed : int
-        The seed of all texts.
-    prompt : str
-    sample : int
-        The number of the text among those of its prompt, from 0.
-
-    Returns
-    -------
-    int
-    """
+    """Return the seed of one text, an int of 64 bits; sample is its number among the texts of its prompt, from 0."""
     digest = hashlib.sha256(f"{seed} {sample} {prompt}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
@@ -74,37 +55,30 @@ def continue_prompts(
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
-        A causal language model, in evaluation mode.
+    model : transformers.PreTrainedModel, a causal language model in evaluation mode
     tokenizer : transformers.PreTrainedTokenizerFast
         The model reads its BOS, or its EOS where it has no BOS, before a prompt. Its EOS ends a text.
     prompts : list of n_texts str
-    seeds : list of n_texts int
-        As ``make_text_seed`` returns them.
+    seeds : list of n_texts int, as ``make_text_seed`` returns them
     max_new_tokens : int
-    temperature : float
-        Above 0; 1 draws from the model's own probabilities.
-    progress : callable, optional
-        Called after each token with the number of texts in the batch.
-    log : callable
-        Called with a line for the user, once for each model, where texts cannot be batched.
+    temperature : float above 0; 1 draws from the model's own probabilities
+    progress : callable of the number of texts in the batch, optional; called after each token
+    log : callable of a line for the user, once for each model, where texts cannot be batched
 
     Returns
     -------
-    list of n_texts str
-        Each prompt with its continuation.
+    list of n_texts str, each prompt with its continuation
 
     Raises
     ------
-    InputError
-        A text may become longer than the model's context, a token has no row in the model, the model cannot write,
-        or its logits are not finite.
+    InputError : a text may become longer than the model's context, a token has no row in the model, the model cannot
+        write, or its logits are not finite
     """
-    starts = encode_after_bos(prompts, model, tokenizer)
+    starts = tokenization.encode_after_bos(prompts, model, tokenizer)
     longest = max(map(len, starts))
-    check_context_length(
+    tokenization.check_context_length(
         longest + max_new_tokens,
-        find_context_length(model),
+        tokenization.find_context_length(model),
         source=f"a prompt of {longest} tokens and --max_new_tokens {max_new_tokens}",
         remedy="Use fewer new tokens or shorter prompts (--prompts).",
     )
@@ -112,31 +86,21 @@ def continue_prompts(
     model.generation_config = transformers.GenerationConfig(
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=starts[0][0]
     )
-    ends: list[list[int]] = [[]] * len(starts)
-    for texts in _group_into_batches(model, starts, log):
-        batch = [starts[text] for text in texts]
-        batch_seeds = [seeds[text] for text in texts]
-        add_noise = _make_noise(model, _count_padding(batch), batch_seeds, temperature, progress)
-        for text, end in zip(texts, _write(model, batch, max_new_tokens, add_noise), strict=True):
-            ends[text] = end
-    return [
-        prompt + _decode_end(tokenizer, start[1:], end)
-        for prompt, start, end in zip(prompts, starts, ends, strict=True)
-    ]
-
-
-def _count_padding(starts):
-    """Return the number of padding tokens before each start, so that all starts have the same length."""
-    longest = max(map(len, starts))
-    return [longest - len(start) for start in starts]
+    texts = [""] * len(prompts)
+    for indices in _group_into_batches(model, starts, log):
+        batch = [starts[index] for index in indices]
+        add_noise = _make_noise(model, batch, [seeds[index] for index in indices], temperature, progress)
+        for index, end in zip(indices, _write(model, batch, max_new_tokens, add_noise), strict=True):
+            texts[index] = prompts[index] + _decode_end(tokenizer, starts[index][1:], end)
+    return texts
 
 
 @torch.inference_mode()
 def _write(model, starts, n_new, processor):
     """Return the tokens that a model writes after each start, a list of lists; a processor changes its logits."""
-    padding, longest = _count_padding(starts), max(map(len, starts))
-    ids = [[start[0]] * n + start for n, start in zip(padding, starts, strict=True)]
-    is_token = [[0] * n + [1] * len(start) for n, start in zip(padding, starts, strict=True)]
+    longest = max(map(len, starts))
+    ids = [[start[0]] * (longest - len(start)) + start for start in starts]  # padding is before a text
+    is_token = [[0] * (longest - len(start)) + [1] * len(start) for start in starts]
     with explain_model_errors(model, "write texts"):
         written = model.generate(
             input_ids=torch.tensor(ids, device=model.device),  # (n_texts, longest)
@@ -157,7 +121,8 @@ def _group_into_batches(model, starts, log):
         return [indices]
     name, shortest, longest = type(model).__name__, min(starts, key=len), max(starts, key=len)
     if model not in _ignores_batch:
-        usual = shortest[:1] + encode_usual_text(model, max(len(shortest) - 1, 1))[: len(shortest) - 1]
+        n_usual = len(shortest) - 1
+        usual = shortest[:1] + tokenization.encode_usual_text(model, max(n_usual, 1))[:n_usual]
         _ignores_batch[model] = _are_logits_same(model, shortest, usual)
         if not _ignores_batch[model]:
             log(f"{name}: what it writes depends on the other texts in a batch: one text at a time")
@@ -167,7 +132,7 @@ def _group_into_batches(model, starts, log):
         return [indices]
     if model not in _ignores_padding:
         # Long padding shows an effect that one token may hide.
-        much_longer = shortest + encode_usual_text(model, N_PADDING)
+        much_longer = shortest + tokenization.encode_usual_text(model, N_PADDING)
         _ignores_padding[model] = _are_logits_same(model, shortest, max(longest, much_longer, key=len))
         if not _ignores_padding[model]:
             log(f"{name}: what it writes depends on the padding before a prompt: one length at a time")
@@ -179,7 +144,7 @@ def _group_into_batches(model, starts, log):
 
 def _are_logits_same(model, start, companion):
     """Return whether a model's logits after a start are the same when the batch has a second start."""
-    forced = encode_usual_text(model, N_TRIED)
+    forced = tokenization.encode_usual_text(model, N_TRIED)
     alone, batched = (_compute_logits(model, starts, forced) for starts in ([start], [start, companion]))
     limit = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * alone.abs().max()
     return bool((alone - batched).abs().max() <= limit)
@@ -199,17 +164,19 @@ def _compute_logits(model, starts, forced):
     return torch.stack(steps)
 
 
-def _make_noise(model, padding, seeds, temperature, progress):
+def _make_noise(model, starts, seeds, temperature, progress):
     """Return a logits processor for ``generate``: with Gumbel noise, the most probable token is a random draw."""
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    longest = max(map(len, starts))
 
     def add_noise(ids, logits):  # (n_texts, n_tokens), (n_texts, n_vocabulary)
-        check_finite(logits, f"logits of {type(model).__name__}")
+        tokenization.check_finite(logits, f"logits of {type(model).__name__}")
         noise = torch.stack([-torch.empty(logits.shape[1]).exponential_(generator=g).log() for g in generators])
         noisy = logits.float().cpu() / temperature + noise
         best, second = noisy.topk(2).values.T
         for row in torch.nonzero(best - second < CLOSE_CHOICE / temperature).flatten().tolist():
-            alone = model(input_ids=ids[row : row + 1, padding[row] :], use_cache=False).logits[0, -1]
+            n_padding = longest - len(starts[row])
+            alone = model(input_ids=ids[row : row + 1, n_padding:], use_cache=False).logits[0, -1]
             noisy[row] = alone.float().cpu() / temperature + noise[row]
         if progress is not None:
             progress(len(seeds))

@@ -6,6 +6,8 @@ states from the layers one after another. A few tokens first show which modules 
 Transformers give the same numbers.
 """
 
+import contextlib
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -30,10 +32,8 @@ def find_layers(model, token_ids):
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
-        In evaluation mode.
-    token_ids : int array of shape (n_tokens,)
-        At least one token. The model reads the first ``N_COMPARED``.
+    model : transformers.PreTrainedModel in evaluation mode
+    token_ids : int array (n_tokens,), at least one token; the model reads the first ``N_COMPARED``
 
     Returns
     -------
@@ -41,40 +41,28 @@ def find_layers(model, token_ids):
 
     Raises
     ------
-    InputError
-        Transformers returns no states for this architecture, or states of different shapes.
+    InputError : Transformers returns no states for this architecture, or states of different shapes
     """
     ids = torch.tensor(token_ids[:N_COMPARED], device=model.device)[None]
-    inputs: dict[str, list] = {}  # by the name of a list of modules: (index of the module, its input)
-    lists = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.ModuleList)}
+    lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
+    inputs: list[list] = [[] for _ in lists]  # of each list of modules: (index of the module, its input)
 
-    def make_hook(name, index):
-        def keep_input(block, args, kwargs):
-            states = _get_input_states(args, kwargs)
-            inputs[name].append((index, states if states is None else states.clone()))
+    def keep_input(inputs_of_list, index, states):
+        inputs_of_list.append((index, states if states is None else states.clone()))
 
-        return keep_input
-
-    hooks = []
-    for name, blocks in lists.items():
-        inputs[name] = []
-        for index, block in enumerate(blocks):
-            hooks.append(block.register_forward_pre_hook(make_hook(name, index), with_kwargs=True))
-    try:
+    with contextlib.ExitStack() as hooks:
+        for blocks, inputs_of_list in zip(lists, inputs, strict=True):
+            hooks.enter_context(_hook_inputs(blocks, partial(keep_input, inputs_of_list)))
         output = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
-    finally:
-        for hook in hooks:
-            hook.remove()
 
     expected, last = output.hidden_states, getattr(output, "last_hidden_state", None)
     projection = _find_projection(model, expected)
     n_units = _check_shapes(model, expected[:-1] if projection is not None else expected, ids.shape[1])
-    for name, block_inputs in inputs.items():
-        if [index for index, _ in block_inputs] != list(range(len(expected) - 1)) or last is None:
-            continue
-        states = [block_states for _, block_states in block_inputs]
-        if _are_layers(states, expected) and _is_same(last, expected[-1]):
-            return Layout(len(expected), n_units, lists[name], projection)
+    for blocks, inputs_of_list in zip(lists, inputs, strict=True):
+        indices, states = [index for index, _ in inputs_of_list], [states for _, states in inputs_of_list]
+        is_complete = indices == list(range(len(expected) - 1))
+        if is_complete and _are_layers(states, expected) and _is_same(last, expected[-1]):
+            return Layout(len(expected), n_units, blocks, projection)
     if projection is not None:
         raise InputError(f"{type(model).__name__}: expected states of one width, got a last layer of another.")
     return Layout(len(expected), n_units, None, None)
@@ -87,16 +75,13 @@ def read_states(model, token_ids, layout, add):
     Parameters
     ----------
     model : transformers.PreTrainedModel
-    token_ids : int array of shape (n_tokens,)
-    layout : Layout
-        As ``find_layers`` returns it.
-    add : callable
-        Called with the number of the layer, 0 for the embedding, and a tensor of shape (n_tokens, n_units).
+    token_ids : int array (n_tokens,)
+    layout : Layout, as ``find_layers`` returns it
+    add : callable of the number of a layer, 0 for the embedding, and a tensor (n_tokens, n_units)
 
     Raises
     ------
-    InputError
-        The model did not call each layer once, in order.
+    InputError : the model did not call each layer once, in order
     """
     ids = torch.tensor(token_ids, device=model.device)[None]
     if layout.blocks is None:
@@ -107,41 +92,36 @@ def read_states(model, token_ids, layout, add):
 
     read = []
 
-    def make_hook(layer):
-        def add_input(module, args, kwargs):
-            read.append(layer)
-            add(layer, _get_input_states(args, kwargs)[0])
+    def add_input(layer, states):
+        read.append(layer)
+        add(layer, states[0])
 
-        return add_input
-
-    modules = [*layout.blocks, *([] if layout.projection is None else [layout.projection])]
-    hooks = [
-        module.register_forward_pre_hook(make_hook(layer), with_kwargs=True) for layer, module in enumerate(modules)
-    ]
-    try:
+    with _hook_inputs([*layout.blocks, *([] if layout.projection is None else [layout.projection])], add_input):
         output = model.base_model(input_ids=ids, use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
     if layout.projection is None:
-        read.append(layout.n_layers - 1)
-        add(layout.n_layers - 1, output.last_hidden_state[0])
+        add_input(layout.n_layers - 1, output.last_hidden_state)
     if read != list(range(layout.n_layers)):
         raise InputError(f"{type(model).__name__}: expected states of layers 0 to {layout.n_layers - 1}, got {read}.")
 
 
-def _get_input_states(args, kwargs):
-    """Return the hidden states among the arguments of a layer, or None."""
-    states = args[0] if args else kwargs.get("hidden_states")
-    return states if isinstance(states, torch.Tensor) else None
+@contextlib.contextmanager
+def _hook_inputs(modules, receive):
+    """Call ``receive(index, states)`` with the input of each called module, None unless a tensor. A context manager."""
+
+    def hook(index, module, args, kwargs):
+        states = args[0] if args else kwargs.get("hidden_states")
+        receive(index, states if isinstance(states, torch.Tensor) else None)
+
+    with contextlib.ExitStack() as hooks:
+        for index, module in enumerate(modules):
+            hooks.callback(module.register_forward_pre_hook(partial(hook, index), with_kwargs=True).remove)
+        yield
 
 
 def _is_same(states, expected):
-    return (
-        states is not None
-        and states.shape == expected.shape
-        and torch.allclose(states, expected, rtol=0, atol=0, equal_nan=True)
-    )
+    if states is None or states.shape != expected.shape:
+        return False
+    return torch.allclose(states, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def _are_layers(states, expected):

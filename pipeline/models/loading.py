@@ -12,9 +12,8 @@ from threadpoolctl import threadpool_limits
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from pipeline.errors import InputError, add_context, explain_errors
-from pipeline.models import model_checks, tokenizer_checks, weights
-
-MOST_REVISIONS_SHOWN = 6
+from pipeline.models import model_checks, tokenization, tokenizer_checks, weights
+from pipeline.wording import shorten
 
 
 def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=(), log=warnings.warn):
@@ -22,23 +21,17 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
 
     Parameters
     ----------
-    model : str
-        A name on the Hugging Face hub, or a local folder as ``save_pretrained`` writes it.
-    revision : str, optional
-        A branch, tag or commit of the hub's repository, or a sub-folder of the local folder.
-    device : str
-        As ``pick_device`` takes it.
-    dtype : {"float32", "bfloat16", "float16"}
-        The type of the weights and of the model's computations.
-    texts : sequence of str
-        The texts that the model will read. Some of them are tokenized to check the tokenizer.
-    log : callable
-        Called with a line for the user.
+    model : str, a name on the Hugging Face hub, or a local folder as ``save_pretrained`` writes it
+    revision : str, optional; a branch, tag or commit of the hub's repository, or a sub-folder of the local folder
+    device : str, as ``pick_device`` takes it
+    dtype : {"float32", "bfloat16", "float16"}, the type of the weights and of the model's computations
+    texts : sequence of str that the model will read; some of them are tokenized to check the tokenizer
+    log : callable of a line for the user
 
     Returns
     -------
-    model : transformers.PreTrainedModel
-        In evaluation mode, on the device. Code in the checkpoint is never run. Safetensors are preferred.
+    model : transformers.PreTrainedModel in evaluation mode, on the device
+        Code in the checkpoint is never run. Safetensors are preferred.
     tokenizer : transformers.PreTrainedTokenizerFast
     checkpoint : dict
         The provenance, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the ``commit`` of the
@@ -46,9 +39,8 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
 
     Raises
     ------
-    InputError
-        The checkpoint cannot be loaded or is not a causal language model. Or its tokenizer returns no offsets, has no
-        BOS in the model's embedding, or cannot follow tokenizer.json.
+    InputError : the checkpoint cannot be loaded or is not a causal language model; or its tokenizer returns no offsets,
+        has no BOS in the model's embedding, or cannot follow tokenizer.json
     """
     logging.getLogger("transformers.models").setLevel(logging.ERROR)  # its warnings on encoders are errors here
     network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
@@ -59,7 +51,8 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
         )
     with add_context(f"checkpoint {model}"):
         tokenizer, note = tokenizer_checks.check_tokenizer(tokenizer, checkpoint.get("commit") or revision, texts, log)
-        model_checks.check_model(network, tokenizer)
+        tokenization.check_special_tokens(network, tokenizer)
+        model_checks.check_causal(network)
     return network, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
@@ -68,24 +61,19 @@ def load_classifier(name, device="auto", texts=(), log=warnings.warn):
 
     Parameters
     ----------
-    name : str
-        A name on the Hugging Face hub, or a local folder.
-    device, texts, log
-        As ``load_checkpoint`` takes them.
+    name : str, a name on the Hugging Face hub, or a local folder
+    device, texts, log : as ``load_checkpoint`` takes them
 
     Returns
     -------
-    model : transformers.PreTrainedModel
-        In evaluation mode, in float32, on the device.
+    model : transformers.PreTrainedModel in evaluation mode, in float32, on the device
     tokenizer : transformers.PreTrainedTokenizerBase
-    checkpoint : dict
-        The provenance, for the record.
+    checkpoint : dict, the provenance for the record
 
     Raises
     ------
-    InputError
-        The checkpoint cannot be loaded or is not a classifier of sequences. Or its tokenizer has no padding token, or
-        cannot follow tokenizer.json.
+    InputError : the checkpoint cannot be loaded or is not a classifier of sequences; or its tokenizer has no padding
+        token, or cannot follow tokenizer.json
     """
     model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
     if tokenizer.pad_token is None:
@@ -105,18 +93,16 @@ def _load(auto_model, name, revision, device, dtype):
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs every attempt to reach the hub
     source, arguments = name, {"revision": revision or "main"}
     if is_local:
-        source, arguments = Path(name, revision or ""), {"local_files_only": True}
+        source = snapshot = Path(name, revision or "")
+        arguments = {"local_files_only": True}
         _check_folder(source, name)
     elif name.count("/") > 1 or name.startswith((".", "/")):
         raise InputError(f"--model {name}: expected a folder or a name on the hub (owner/name), got a missing folder.")
-    remedy = "it cannot be loaded; is that its name on the hub, and can the hub be reached?"
-    if is_local:
-        remedy = "it cannot be loaded; get it again"
-    with explain_errors(f"checkpoint {source}", remedy):
+    remedy = "get it again" if is_local else "is that its name on the hub, and can the hub be reached?"
+    with explain_errors(f"checkpoint {source}", f"it cannot be loaded; {remedy}"):
         if not is_local:
             # All files are of one commit, even if the branch moves during the download.
-            config = transformers.utils.cached_file(name, "config.json", **arguments)
-            if config is None:
+            if (config := transformers.utils.cached_file(name, "config.json", **arguments)) is None:
                 raise ValueError("it has no config.json")
             snapshot = Path(config).parent
             arguments["revision"] = snapshot.name
@@ -135,10 +121,8 @@ def _load(auto_model, name, revision, device, dtype):
             f"{min(loading['missing_keys'])}. Use another model."
         )
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
-    if is_local:
-        checkpoint |= {"folder": str(Path(name).resolve()), "files": weights.compute_checksums(source)}
-    else:
-        checkpoint |= {"commit": snapshot.name, "files": weights.compute_checksums(snapshot)}
+    checkpoint |= {"folder": str(Path(name).resolve())} if is_local else {"commit": snapshot.name}
+    checkpoint["files"] = weights.compute_checksums(snapshot)
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
 
 
@@ -147,10 +131,7 @@ def _check_folder(folder, model):
     if (folder / "config.json").is_file():
         return
     revisions = sorted(path.parent.name for path in Path(model).glob("*/config.json"))
-    remedy = "Use another model."
-    if revisions:
-        more = " ..." if len(revisions) > MOST_REVISIONS_SHOWN else "."
-        remedy = f"--revision may be {', '.join(revisions[:MOST_REVISIONS_SHOWN])}{more}"
+    remedy = f"--revision may be {shorten(revisions)}." if revisions else "Use another model."
     raise InputError(f"{folder} holds no checkpoint: expected a config.json, got none. {remedy}")
 
 
@@ -163,21 +144,15 @@ def limit_threads(n_threads):
 
 
 def pick_device(name):
-    """Return a device of PyTorch, after a test that it computes.
+    """Return a torch.device, after a test that it computes.
 
     Parameters
     ----------
-    name : str
-        ``auto`` (CUDA where it is available, else the CPU), or a name of PyTorch: ``cpu``, ``cuda``, ``cuda:1`` ...
-
-    Returns
-    -------
-    torch.device
+    name : str, ``auto`` (CUDA where it is available, else the CPU), or a name of PyTorch: ``cpu``, ``cuda``, ``cuda:1``
 
     Raises
     ------
-    InputError
-        The device does not exist or cannot be used.
+    InputError : the device does not exist or cannot be used
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,13 +1,13 @@
-"""Check a loaded model and its tokenizer before anything is computed with them.
+"""Check that a loaded model is causal before anything is computed with it.
 
 An encoder (BERT, RoBERTa) gives numbers that look right, though every position sees the word that it predicts.
 """
 
 import torch
 
-from pipeline.errors import InputError
-from pipeline.models.batches import explain_model_errors, is_out_of_memory
-from pipeline.models.tokenization import check_special_tokens, encode_usual_text
+from pipeline.errors import InputError, is_out_of_memory
+from pipeline.models.batches import explain_model_errors
+from pipeline.models.tokenization import encode_usual_text
 
 N_SAME, N_CHANGED = 8, 8  # tokens at the beginning of both texts, and tokens after them that differ
 # Differences up to this share of the logits are rounding. Both beginnings have the same shapes, so that most models
@@ -18,41 +18,17 @@ MOST_ROUNDING = {torch.float32: 1e-3, torch.float64: 1e-6}
 MOST_ROUNDING_IN_HALF = 0.25
 
 
-def check_model(model, tokenizer):
-    """Check that a model is causal, and that BOS and EOS of its tokenizer have a row in its embedding.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-        In evaluation mode.
-    tokenizer : transformers.PreTrainedTokenizerBase
-
-    Raises
-    ------
-    InputError
-        The model is not causal, lacks BOS or EOS, or cannot read a text.
-    """
-    check_special_tokens(model, tokenizer)
-    check_causal(model)
-
-
 def check_causal(model):
-    """Check that a model's predictions do not depend on later tokens.
+    """Check that the predictions of a model in evaluation mode do not depend on later tokens.
 
     The model reads two rows of tokens with the same beginning and different ends. The logits of the beginning must be
     equal. Rounding may make them differ: in a mixture of experts, tokens that share an expert are summed together. Then
     the derivative of these logits with respect to the later embeddings decides. It is exactly 0 in a causal model, in
     any precision.
 
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-        In evaluation mode.
-
     Raises
     ------
-    InputError
-        The predictions depend on later tokens, or the model cannot read a text.
+    InputError : the predictions depend on later tokens, or the model cannot read a text
     """
     ids = encode_usual_text(model, N_SAME + 2 * N_CHANGED)
     same, first, second = ids[:N_SAME], ids[N_SAME : N_SAME + N_CHANGED], ids[N_SAME + N_CHANGED :]
@@ -62,9 +38,7 @@ def check_causal(model):
             logits = model(input_ids=rows, use_cache=False).logits[:, :N_SAME].float()
         difference = ((logits[0] - logits[1]).norm() / logits[0].norm()).item()
     # Every use of the logits checks that they are finite.
-    if not difference > ROUNDING.get(model.dtype, 0):
-        return
-    if _depends_on_later_tokens(model, rows[:1], difference):
+    if difference > ROUNDING.get(model.dtype, 0) and _depends_on_later_tokens(model, rows[:1], difference):
         raise InputError(
             f"{type(model).__name__}: expected a causal language model, got one whose predictions change with the "
             f"words that follow (by {difference:.1g} of their size), as in an encoder. "
@@ -75,12 +49,7 @@ def check_causal(model):
 def _depends_on_later_tokens(model, row, difference):
     """Return whether the first logits of a row depend on the embeddings of its later tokens.
 
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    row : int tensor of shape (1, n_tokens)
-    difference : float
-        Change of the logits with the later tokens, as a share of their size.
+    The row is an int tensor (1, n_tokens); the difference is the change of these logits as a share of their size.
     """
     if difference > MOST_ROUNDING.get(model.dtype, MOST_ROUNDING_IN_HALF):
         return True

@@ -34,19 +34,14 @@ def pack_trees(beginnings, max_slots):
 
     Parameters
     ----------
-    beginnings : list of n_beginnings lists of int
-        Token ids. Each list begins with BOS.
-    max_slots : int
-        Most nodes of a row. No beginning may be longer.
+    beginnings : list of n_beginnings lists of int, token ids; each list begins with BOS
+    max_slots : int, most nodes of a row; no beginning may be longer
 
     Returns
     -------
-    ids : int array of shape (n_rows, n_slots)
-        The token of each node, 0 in empty slots.
-    depths : int array of shape (n_rows, n_slots)
-        The number of tokens before each node, 0 in empty slots.
-    paths : int array of shape (n_beginnings, longest)
-        The addresses of each beginning's nodes, then -1.
+    ids : int array (n_rows, n_slots), the token of each node, 0 in empty slots
+    depths : int array (n_rows, n_slots), the number of tokens before each node, 0 in empty slots
+    paths : int array (n_beginnings, longest), the addresses of each beginning's nodes, then -1
     """
     order = sorted(range(len(beginnings)), key=beginnings.__getitem__)
     lengths = np.array([len(beginnings[index]) for index in order])
@@ -93,19 +88,10 @@ def _fill_rows(lengths, shared, n_slots):
 
 
 def make_attention_mask(paths, n_rows, n_slots):
-    """Return the attention mask, in which each node sees itself and the nodes before it on its path.
+    """Return the attention mask of paths, in which each node sees itself and the nodes before it on its path.
 
-    Parameters
-    ----------
-    paths : int array of shape (n_beginnings, longest)
-        As ``pack_trees`` returns them.
-    n_rows, n_slots : int
-
-    Returns
-    -------
-    bool array of shape (n_rows, n_slots, n_slots)
-        ``[row, query, key]`` is True where the query sees the key. An empty slot sees itself, since softmax needs a
-        key.
+    It is a bool array (n_rows, n_slots, n_slots): ``[row, query, key]`` is True where the query sees the key. An empty
+    slot sees itself, since softmax needs a key.
     """
     sees = np.zeros((n_rows * n_slots, n_slots), dtype=bool)
     for depth, nodes in enumerate(paths.T):
@@ -118,30 +104,26 @@ def make_attention_mask(paths, n_rows, n_slots):
     return sees
 
 
-def score_trees(token_ids, model, context=None):
+def score_trees(token_ids, model, context):
     """Return the log-probabilities of sentences, read as trees.
 
     Parameters
     ----------
-    token_ids : list of n_sentences lists of int
-        Each list has two tokens or more, of which the first is BOS.
-    model : transformers.PreTrainedModel
-        A causal language model, in evaluation mode. Its attention takes any mask. Its logits are a linear function of
-        its last hidden states.
-    context : int, optional
-        The model's context, as ``find_context_length`` returns it.
+    token_ids : list of n_sentences lists of int; each list has two tokens or more, of which the first is BOS
+    model : transformers.PreTrainedModel, a causal language model in evaluation mode
+        Its attention takes any mask. Its logits are a linear function of its last hidden states.
+    context : int or None, as ``find_context_length`` returns it
 
     Returns
     -------
-    float64 array of shape (n_sentences,), nats
+    float64 array (n_sentences,), nats
     """
     beginnings = [tokens[:-1] for tokens in token_ids]  # no token follows the last
     max_slots = max(min(ROW_TOKENS, context or ROW_TOKENS), *map(len, beginnings))
     ids, depths, paths = pack_trees(beginnings, max_slots)
-    sees = torch.from_numpy(make_attention_mask(paths, *ids.shape)).to(model.device)
-    sees = sees[:, None]  # (n_rows, 1, n_slots, n_slots)
+    sees = torch.from_numpy(make_attention_mask(paths, *ids.shape))[:, None].to(model.device)
     # Some attention implementations do not take bools, so the mask contains numbers that are added to attention.
-    mask = torch.zeros(sees.shape, dtype=model.dtype, device=model.device)
+    mask = torch.zeros(sees.shape, dtype=model.dtype, device=model.device)  # (n_rows, 1, n_slots, n_slots)
     mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
     states = model.base_model(
         input_ids=torch.from_numpy(ids).to(model.device),
@@ -163,19 +145,9 @@ def score_trees(token_ids, model, context=None):
 
 
 def reason_unsupported(model, longest):
-    """Return why a model's architecture cannot read trees, or None.
+    """Return why a model cannot read sentences of up to ``longest`` tokens as trees, a str, or None.
 
     A comparison of scores may not show it: in half precision, and with hardly trained weights, rounding hides errors.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    longest : int
-        Tokens of the longest sentence.
-
-    Returns
-    -------
-    str or None
     """
     if "position_ids" not in inspect.signature(model.base_model.forward).parameters:
         return "it takes tokens by their place in the row, not by their position"
@@ -187,18 +159,7 @@ def reason_unsupported(model, longest):
 
 
 def has_linear_logits(tokens, model):
-    """Return whether a model's logits are those of its output layer, neither scaled nor capped.
-
-    Parameters
-    ----------
-    tokens : list of int
-        The token ids of a sentence.
-    model : transformers.PreTrainedModel
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether a model's logits for a sentence are those of its output layer, neither scaled nor capped."""
     ids = torch.tensor(tokens, device=model.device)[None]
     logits = model(input_ids=ids, use_cache=False).logits.float()
     states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state

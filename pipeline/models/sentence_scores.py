@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from pipeline.errors import InputError
 from pipeline.models import prefix_trees
@@ -29,32 +30,25 @@ def compute_log_probabilities(
     Parameters
     ----------
     sentences : sequence of n_sentences str
-    model : transformers.PreTrainedModel
-        A causal language model, in evaluation mode. Probabilities are normalized over its whole output vocabulary, in
-        float32.
+    model : transformers.PreTrainedModel, a causal language model in evaluation mode
+        Probabilities are normalized over its whole output vocabulary, in float32.
     tokenizer : transformers.PreTrainedTokenizerFast
         The model reads each sentence after one BOS, or one EOS where the tokenizer has no BOS.
-    batch_size : int
-        Sentences of a batch. Batches are halved where memory runs out.
-    progress : callable, optional
-        Called after each batch with the indices of its sentences.
-    log : callable
-        Called with a line for the user when the model cannot read trees, or batches are halved.
-    known : float64 array of shape (n_sentences,), optional
-        The last argument of ``keep`` before the same work was interrupted.
-    keep : callable, optional
-        Called after each batch with the log-probabilities so far, NaN where they are not known yet.
+    batch_size : int, sentences of a batch; batches are halved where memory runs out
+    progress : callable of the indices of the sentences in a batch, optional; called after each batch
+    log : callable of a line for the user, when the model cannot read trees, or batches are halved
+    known : float64 array (n_sentences,), optional; the last argument of ``keep`` before the same work was interrupted
+    keep : callable of the log-probabilities so far, optional; called after each batch; NaN where not known yet
 
     Returns
     -------
-    float64 array of shape (n_sentences,), nats
+    float64 array (n_sentences,), nats
 
     Raises
     ------
-    InputError
-        The tokenizer has neither BOS nor EOS. A sentence has no token, a token without a row in the model, or more
-        tokens than the model's context. A sentence does not fit in memory, the model cannot read it, or its
-        log-probability is not finite.
+    InputError : the tokenizer has neither BOS nor EOS; a sentence has no token, a token without a row in the model, or
+        more tokens than the model's context; a sentence does not fit in memory, the model cannot read it, or its
+        log-probability is not finite
     """
     token_ids = encode_after_bos(sentences, model, tokenizer)
     context = find_context_length(model)
@@ -100,8 +94,7 @@ def _find_reason_against_trees(plain, tried, token_ids, model, context, score_al
     except (InputError, torch.AcceleratorError):  # too little memory, or a lost device
         raise
     except Exception as error:  # a model that does not support the mask can raise any exception
-        reason = " ".join(str(error).split())
-        return f"{type(error).__name__}: {reason[:80]}"
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
     difference = np.sqrt(np.mean((as_trees - plain)[tried] ** 2) / np.mean(plain[tried] ** 2))
     if difference <= ROUNDING[model.dtype]:
         return None
@@ -109,10 +102,7 @@ def _find_reason_against_trees(plain, tried, token_ids, model, context, score_al
 
 
 def _score_all(indices, token_ids, score_batch, batch_size, log, scores, progress=None, keep=None):
-    """Write the log-probabilities of the sentences with the given indices into the scores.
-
-    Batches whose scores are all known are not read.
-    """
+    """Write the log-probabilities of sentences into the scores. Batches whose scores are all known are not read."""
 
     def work(batch):
         if np.isnan(scores[batch]).any():
@@ -147,14 +137,10 @@ def _score_trees(token_ids, model, context):
 
 def _score_batch(token_ids, model):
     """Return the log-probabilities of sentences, lists of token ids that begin with BOS, in one plain batch."""
-    n_tokens = max(map(len, token_ids))
-    ids = torch.zeros(len(token_ids), n_tokens, dtype=torch.long)
-    is_token = torch.zeros(len(token_ids), n_tokens, dtype=torch.long)
-    for row, tokens in enumerate(token_ids):
-        # Padding comes after the sentence, so that a causal model does not see it.
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-        is_token[row, : len(tokens)] = 1
-    ids, is_token = ids.to(model.device), is_token.to(model.device)  # (n_sentences, n_tokens)
+    # Padding comes after the sentence, so that a causal model does not see it.
+    ids = pad_sequence([torch.tensor(ids) for ids in token_ids], batch_first=True).to(model.device)
+    lengths = torch.tensor(list(map(len, token_ids)), device=model.device)
+    is_token = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()  # (n_sentences, n_tokens)
     with explain_model_errors(model, "read sentences"):
         logits = model(input_ids=ids, attention_mask=is_token, use_cache=False).logits  # (.., n_tokens, n_vocabulary)
     log_probabilities = -torch.nn.functional.cross_entropy(

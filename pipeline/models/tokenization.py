@@ -17,36 +17,12 @@ DAMAGED_OR_OVERFLOW = "Get the checkpoint again, or use --dtype float32."
 
 
 def get_text_config(model):
-    """Return the part of a model's configuration that describes how it reads text.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-
-    Returns
-    -------
-    transformers.PreTrainedConfig
-        ``config.text_config`` of models that read more than text (Gemma 3), else ``config``.
-    """
+    """Return the configuration of a model's text part: ``config.text_config`` of Gemma 3, ``config`` of most models."""
     return model.config.get_text_config(decoder=True)
 
 
 def get_bos_id(tokenizer):
-    """Return the id of the token that stands before every text: BOS, or EOS where BOS is missing.
-
-    Parameters
-    ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    InputError
-        The tokenizer has neither, or its vocabulary lacks the token.
-    """
+    """Return the id of the token that stands before every text, an int: BOS, or EOS where BOS is missing."""
     for kind in ("bos", "eos"):
         token, token_id = getattr(tokenizer, f"{kind}_token"), getattr(tokenizer, f"{kind}_token_id")
         if token is None:
@@ -68,13 +44,7 @@ def count_rows(layer):
 
 
 def check_special_tokens(model, tokenizer):
-    """Check that BOS and EOS have a row in the model's embedding.
-
-    Raises
-    ------
-    InputError
-        BOS or EOS has no row.
-    """
+    """Check that BOS and EOS have a row in the model's embedding; raise InputError otherwise."""
     n_rows = count_rows(model.get_input_embeddings())
     for kind in ("bos", "eos"):
         token_id = getattr(tokenizer, f"{kind}_token_id")
@@ -91,21 +61,16 @@ def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
     Parameters
     ----------
     token_ids : sequence of int
-    text : str
-        Shown in the error.
+    text : str, shown in the error
     model : transformers.PreTrainedModel
     tokenizer : transformers.PreTrainedTokenizerBase
-    layers : tuple of {"input", "output"}
-        Add ``output`` where tokens are also predicted.
+    layers : tuple of {"input", "output"}; with ``output`` where tokens are also predicted
 
     Raises
     ------
-    InputError
-        A token has no row: it was added to the tokenizer, but not to the model.
+    InputError : a token has no row, since it was added to the tokenizer, but not to the model
     """
-    if len(token_ids) == 0:
-        return
-    largest = max(token_ids)
+    largest = max(token_ids, default=-1)
     for layer in layers:
         n_rows = count_rows(getattr(model, f"get_{layer}_embeddings")())
         if n_rows is not None and largest >= n_rows:
@@ -121,8 +86,7 @@ def encode_after_bos(texts, model, tokenizer):
 
     Parameters
     ----------
-    texts : sequence of n_texts str
-        A text that begins with BOS gets no second BOS.
+    texts : sequence of n_texts str; a text that begins with BOS gets no second BOS
     model : transformers.PreTrainedModel
     tokenizer : transformers.PreTrainedTokenizerFast
 
@@ -132,8 +96,7 @@ def encode_after_bos(texts, model, tokenizer):
 
     Raises
     ------
-    InputError
-        The tokenizer has neither BOS nor EOS, or a token has no row in the model.
+    InputError : the tokenizer has neither BOS nor EOS, or a token has no row in the model
     """
     bos, texts = get_bos_id(tokenizer), list(texts)
     ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
@@ -143,23 +106,7 @@ def encode_after_bos(texts, model, tokenizer):
 
 
 def encode_usual_text(model, n_tokens):
-    """Return distinct token ids from the whole vocabulary of a model, without its special tokens.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    n_tokens : int
-
-    Returns
-    -------
-    list of n_tokens int
-        Not sorted.
-
-    Raises
-    ------
-    InputError
-        The vocabulary is too small.
-    """
+    """Return a list of n_tokens distinct ids, not sorted, from a model's whole vocabulary, without special tokens."""
     n_rows = count_rows(model.get_input_embeddings()) or get_text_config(model).vocab_size
     special: set[int] = set()
     for config in (model.config, get_text_config(model)):
@@ -174,26 +121,22 @@ def encode_usual_text(model, n_tokens):
 
 
 def find_context_length(model):
-    """Return the number of tokens that a model can read at once, BOS included.
+    """Return the number of tokens that a model can read at once, BOS included, an int or None.
 
     This is the number in the configuration, or the usable rows of the model's table of learned positions where they
-    are fewer. RoBERTa's 514 rows contain 512 positions, since the first two are not used.
+    are fewer. RoBERTa's 514 rows contain 512 positions, since the first two are not used. It is None for a model
+    without a limit (ALiBi, recurrent models).
 
     The model reads a few tokens to find the table: call this once for each piece of work.
-
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-
-    Returns
-    -------
-    int or None
-        None for a model without a limit (ALiBi, recurrent models).
     """
     config = get_text_config(model)
     configured = [getattr(config, name, None) for name in CONTEXT_NAMES]
     limits = [limit for limit in configured if isinstance(limit, int) and limit > 0]  # XLNet has -1
-    return min([*limits, *_find_position_table_lengths(model)], default=None)
+    ids = torch.tensor([encode_usual_text(model, N_READ)], device=model.device)
+    tables = _PositionTables()
+    with explain_model_errors(model, "read a text"), tables, torch.inference_mode():
+        model(input_ids=ids)
+    return min([*limits, *tables.lengths], default=None)
 
 
 def check_context_length(n_tokens, context, source, remedy):
@@ -201,17 +144,13 @@ def check_context_length(n_tokens, context, source, remedy):
 
     Parameters
     ----------
-    n_tokens : int
-        BOS included.
-    context : int or None
-        As ``find_context_length`` returns it.
-    source, remedy : str
-        The text or option, and the last sentence, of the error.
+    n_tokens : int, BOS included
+    context : int or None, as ``find_context_length`` returns it
+    source, remedy : str, the text or option, and the last sentence, of the error
 
     Raises
     ------
-    InputError
-        There are more tokens than the context has.
+    InputError : there are more tokens than the context has
     """
     if context is not None and n_tokens > context:
         raise InputError(f"{source}: expected {context} tokens at most, the model's context, got {n_tokens}. {remedy}")
@@ -223,13 +162,11 @@ def check_finite(values, source, remedy=DAMAGED_OR_OVERFLOW):
     Parameters
     ----------
     values : array or tensor
-    source, remedy : str
-        The name of the numbers, and the last sentence, of the error.
+    source, remedy : str, the name of the numbers, and the last sentence, of the error
 
     Raises
     ------
-    InputError
-        A number is NaN or infinite.
+    InputError : a number is NaN or infinite
     """
     if not torch.isfinite(torch.as_tensor(values)).all():
         raise InputError(f"{source}: expected finite numbers, got NaN or infinity. {remedy}")
@@ -250,12 +187,3 @@ class _PositionTables(TorchFunctionMode):
                 if bool((rows == first + torch.arange(N_READ, device=rows.device)).all()):
                     self.lengths.append(len(table) - int(first))
         return function(*args, **(kwargs or {}))
-
-
-def _find_position_table_lengths(model):
-    """Return the numbers of positions in a model's tables of learned positions, an empty list without a table."""
-    ids = torch.tensor([encode_usual_text(model, N_READ)], device=model.device)
-    tables = _PositionTables()
-    with explain_model_errors(model, "read a text"), tables, torch.inference_mode():
-        model(input_ids=ids)
-    return tables.lengths

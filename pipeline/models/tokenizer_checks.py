@@ -1,8 +1,7 @@
 """Check that a checkpoint's tokenizer splits text as its tokenizer.json describes.
 
 Transformers 5 builds some tokenizers from the class in tokenizer_config.json, and takes only the vocabulary from
-tokenizer.json. The normalizer or pre-tokenizer that the model was trained with is then missing, and the model reads
-different tokens.
+tokenizer.json. It then lacks the normalizer or pre-tokenizer of the training, and the model reads different tokens.
 """
 
 import json
@@ -46,31 +45,28 @@ def check_tokenizer(tokenizer, revision, texts, log):
 
     Parameters
     ----------
-    tokenizer : transformers.PreTrainedTokenizerBase
-        As AutoTokenizer loads it.
-    revision : str or None
-        The revision of a checkpoint on the hub.
-    texts : sequence of str
-        Texts of the user. Some of them are tokenized with both tokenizers.
-    log : callable
-        Called with a line for the user where the tokenizer is replaced.
+    tokenizer : transformers.PreTrainedTokenizerBase, as AutoTokenizer loads it
+    revision : str or None, the revision of a checkpoint on the hub
+    texts : sequence of str, texts of the user; some of them are tokenized with both tokenizers
+    log : callable of a line for the user, where the tokenizer is replaced
 
     Returns
     -------
     tokenizer : transformers.PreTrainedTokenizerBase
         The same tokenizer, where it makes the described tokens or the checkpoint has no tokenizer.json.
-    note : str or None
-        A note for the record where the tokenizer is replaced.
+    note : str or None, a note for the record where the tokenizer is replaced
 
     Raises
     ------
-    InputError
-        tokenizer.json is damaged, or Transformers cannot follow it.
+    InputError : tokenizer.json is damaged, or Transformers cannot follow it
     """
     path = _find_file(tokenizer.name_or_path, "tokenizer.json", revision)
     if path is None or not tokenizer.is_fast:
         return tokenizer, None
-    config = _read_config(_find_file(tokenizer.name_or_path, "tokenizer_config.json", revision))
+    config: dict = {}
+    if config_path := _find_file(tokenizer.name_or_path, "tokenizer_config.json", revision):
+        with explain_errors(config_path, "get the checkpoint again"):
+            config = dict(json.loads(config_path.read_text(encoding="utf-8")))
     with explain_errors(path, "get the checkpoint again"):
         described = Tokenizer.from_file(str(path))
         described.no_truncation()
@@ -89,7 +85,9 @@ def check_tokenizer(tokenizer, revision, texts, log):
         return tokenizer, None
 
     name = type(tokenizer).__name__
-    plain = _load_plain(tokenizer.name_or_path, revision)
+    is_local = Path(tokenizer.name_or_path).is_dir()
+    arguments = {} if is_local else {"revision": revision, "local_files_only": True}
+    plain = transformers.PreTrainedTokenizerFast.from_pretrained(tokenizer.name_or_path, **arguments)
     if (text := _find_difference(plain, configured, few, config)) is not None:
         raise InputError(
             f"{path}: expected a tokenizer that Transformers can follow, got other tokens for {text[:60]!r} "
@@ -100,12 +98,6 @@ def check_tokenizer(tokenizer, revision, texts, log):
         f"for example of {difference[:40]!r}"
     )
     return plain, f"tokenizer.json, since {name} makes other tokens"
-
-
-def _load_plain(source, revision):
-    """Return a tokenizer that follows tokenizer.json without a class of its own."""
-    arguments = {} if Path(source).is_dir() else {"revision": revision, "local_files_only": True}
-    return transformers.PreTrainedTokenizerFast.from_pretrained(source, **arguments)
 
 
 def _find_file(source, name, revision):
@@ -123,14 +115,6 @@ def _find_file(source, name, revision):
     return path and Path(path)
 
 
-def _read_config(path):
-    """Return the contents of tokenizer_config.json, an empty dict where the checkpoint has none."""
-    if path is None:
-        return {}
-    with explain_errors(path, "get the checkpoint again"):
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
 def _check_vocabulary(described, source, revision, log):
     """Log where an older vocabulary file has different token ids: one of the files belongs to another model."""
     for name in ("vocab.json", "vocab.txt"):
@@ -138,7 +122,10 @@ def _check_vocabulary(described, source, revision, log):
             continue
         with explain_errors(path, "get the checkpoint again"):
             content = path.read_text(encoding="utf-8")
-            ids = json.loads(content) if name == "vocab.json" else _number_lines(content)
+            if name == "vocab.json":
+                ids = json.loads(content)
+            else:  # a token a line
+                ids = {token: token_id for token_id, token in enumerate(content.split("\n")) if token}
             described_ids = described.get_vocab(with_added_tokens=True)
             different = [token for token, token_id in ids.items() if described_ids.get(token) != token_id]
         if len(different) > MOST_DIFFERENT_TOKENS * len(ids):
@@ -146,11 +133,6 @@ def _check_vocabulary(described, source, revision, log):
                 f"tokenizer.json is used, though {name} numbers {len(different)} of its {len(ids)} tokens differently: "
                 "make sure that the model was trained with tokenizer.json"
             )
-
-
-def _number_lines(content):
-    """Return the id of each token in a file with one token a line."""
-    return {token: token_id for token_id, token in enumerate(content.split("\n")) if token}
 
 
 def _configure(described, path, config):
@@ -189,13 +171,11 @@ def _select_texts(tokenizer, described, texts, n_texts):
 
 def _is_built_same(tokenizer, described):
     """Return whether two tokenizers have the same normalizer and pre-tokenizer."""
-    built = tokenizer.backend_tokenizer
-    parts = ("normalizer", "pre_tokenizer")
-    return all(_get_state(getattr(built, part)) == _get_state(getattr(described, part)) for part in parts)
-
-
-def _get_state(part):
-    return None if part is None else part.__getstate__()
+    states = [
+        [None if part is None else part.__getstate__() for part in (built.normalizer, built.pre_tokenizer)]
+        for built in (tokenizer.backend_tokenizer, described)
+    ]
+    return states[0] == states[1]
 
 
 def _find_difference(tokenizer, described, texts, config):

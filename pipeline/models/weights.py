@@ -34,9 +34,6 @@ CONFIGURATION = re.compile(
 ALWAYS_ASKED_FOR = {"config.json", "tokenizer.json", "tokenizer_config.json"}
 
 
-# ---------------------------------------------------------------- files of one checkpoint
-
-
 def list_checkpoint_files(folder):
     """Return the files of a checkpoint in a folder, tokenizer included."""
     return sorted(
@@ -47,7 +44,7 @@ def list_checkpoint_files(folder):
 def compute_checksums(folder):
     """Return the SHA-256 of the files of a checkpoint in a folder, by name.
 
-    In the hub's cache, the name of a large file's link target is its SHA-256, so that the file need not be read.
+    The hub's cache names a large file by its SHA-256, so that the file need not be read.
     """
     return {path.name: read_hub_sha256(path) or compute_sha256(path) for path in list_checkpoint_files(folder)}
 
@@ -83,21 +80,15 @@ def identify(checkpoint):
 
 
 def is_same(before, now):
-    """Return whether two recorded checkpoints are the same.
+    """Return whether two recorded checkpoints are the same, a bool, or None where it is unknown.
 
     They are the same if their commits are equal, or if their weights, configurations and tokenizers are. The hub's
     cache contains only files that were requested. So a file that only one checkpoint has does not count there, unless
-    it is always requested.
+    it is always requested. It is unknown where a record is old, or the cache lacks files.
 
     Parameters
     ----------
-    before, now : dict
-        As ``load_checkpoint`` returns them. ``now`` may be from the hub's cache.
-
-    Returns
-    -------
-    bool or None
-        None where it is unknown: a record is old, or the cache lacks files.
+    before, now : dict, as ``load_checkpoint`` returns them; ``now`` may be from the hub's cache
     """
     if before.get("commit") and before["commit"] == now.get("commit"):
         return True
@@ -124,30 +115,21 @@ def describe_checkpoint(checkpoint):
     return checkpoint.get("folder") or checkpoint["model"]
 
 
-# ---------------------------------------------------------------- several checkpoints
-
-
 def make_fingerprints(checkpoints, checksums_of_outputs, correlations=None):
-    """Return the fingerprints of a checkpoint.
+    """Return the fingerprints of a checkpoint, a set of (kind, checksum).
 
     Two checkpoints that share a fingerprint have the same weights, or an output of one was copied.
 
     Parameters
     ----------
-    checkpoints : list of dict
-        The recorded checkpoint of each output.
+    checkpoints : list of dict, the recorded checkpoint of each output
     checksums_of_outputs : dict of str to str
         SHA-256 of outputs that differ between any two checkpoints, by kind of output (``blimp``).
-    correlations : float array of shape (n_layers, n_runs, n_voxels), optional
-        The correlations of the fit.
-
-    Returns
-    -------
-    set of (kind, checksum)
+    correlations : float array (n_layers, n_runs, n_voxels), optional; the correlations of the fit
     """
     marks = {("weights", " ".join(checksums)) for checksums in map(select_weight_checksums, checkpoints) if checksums}
-    marks |= set(checksums_of_outputs.items())
-    if correlations is not None and any(map(has_different_values, correlations)):
+    marks |= checksums_of_outputs.items()
+    if correlations is not None and any(np.unique(layer[np.isfinite(layer)]).size > 1 for layer in correlations):
         checksum = hashlib.sha256(f"{correlations.shape} {correlations.dtype.str}".encode())
         checksum.update(np.ascontiguousarray(correlations).data)
         marks.add(("correlations", checksum.hexdigest()))
@@ -159,12 +141,6 @@ def select_weight_checksums(checkpoint):
     return sorted(select_weights(checkpoint.get("files") or {}).values())
 
 
-def has_different_values(values):
-    """Return whether an array contains two different finite numbers."""
-    finite = values[np.isfinite(values)]
-    return finite.size > 0 and bool((finite != finite[0]).any())
-
-
 def group_by_fingerprint(marks):
     """Return groups of names that share a mark, directly or through members of the group.
 
@@ -174,18 +150,15 @@ def group_by_fingerprint(marks):
 
     Returns
     -------
-    list of list of str
-        In the order of ``marks``. A name that shares no mark is alone in its group.
+    list of list of str, in the order of ``marks``; a name that shares no mark is alone in its group
     """
-    groups: list[tuple[list[str], set]] = []
+    groups: list[tuple[set[str], set]] = []
     for name, own in marks.items():
         joined = [group for group in groups if group[1] & own]
-        names = [*itertools.chain.from_iterable(group[0] for group in joined), name]
         groups = [group for group in groups if group not in joined]
-        groups.append((names, set.union(own, *(group[1] for group in joined))))
-    order = {name: position for position, name in enumerate(marks)}
-    sorted_names = [sorted(names, key=order.__getitem__) for names, _ in groups]
-    return sorted(sorted_names, key=lambda names: order[names[0]])
+        groups.append(({name}.union(*(names for names, _ in joined)), own.union(*(shared for _, shared in joined))))
+    order = list(marks)
+    return sorted((sorted(names, key=order.index) for names, _ in groups), key=lambda names: order.index(names[0]))
 
 
 def describe_same(names, on_record, stems, unfitted):
@@ -193,14 +166,10 @@ def describe_same(names, on_record, stems, unfitted):
 
     Parameters
     ----------
-    names : dict of str to str
-        The name of each checkpoint, by stem.
-    on_record : dict of str to dict
-        The recorded checkpoint of each output, by stem.
-    stems : list of str
-        The checkpoints that have the same weights.
-    unfitted : list of str
-        Names of checkpoints with the same weights that are not in the table.
+    names : dict of str to str, the name of each checkpoint by stem
+    on_record : dict of str to dict, the recorded checkpoint of each output, by stem
+    stems : list of str, the checkpoints that have the same weights
+    unfitted : list of str, names of checkpoints with the same weights that are not in the table
     """
     recorded = [set(map(tuple, map(select_weight_checksums, on_record[stem].values()))) - {()} for stem in stems]
     is_on_record = bool(set.intersection(*recorded))
@@ -213,11 +182,12 @@ def describe_same(names, on_record, stems, unfitted):
 
 def describe_shared(names, on_record):
     """Return a sentence for every weight file that checkpoints share, if other weight files differ."""
-    weights: dict[str, dict[str, str]] = {}
-    for stem, records in on_record.items():
-        for checkpoint in records.values():
-            if checkpoint.get("files"):
-                weights[stem] = select_weights(checkpoint["files"])
+    weights = {
+        stem: select_weights(checkpoint["files"])
+        for stem, records in on_record.items()
+        for checkpoint in records.values()
+        if checkpoint.get("files")
+    }
     users: dict[str, list[str]] = {}
     for stem, files in weights.items():
         for checksum in set(files.values()):

@@ -22,23 +22,15 @@ SENTENCE_END = re.compile(r"""[.!?…]['"’”»)\]\s]*$""")
 
 
 def split_sentences(text, prompt, lang="en"):
-    """Return the whole sentences that follow a prompt.
+    """Return the whole sentences that follow a prompt, a list of str, empty without a whole sentence.
 
     The prompt, a sentence that begins in the prompt, and an incomplete last sentence are not returned.
 
     Parameters
     ----------
-    text : str
-        Begins with the prompt.
-    prompt : str
-        If it does not end like a sentence, the text completes the prompt's sentence.
-    lang : str
-        The language, whose abbreviations do not end a sentence.
-
-    Returns
-    -------
-    list of str
-        Empty where the text contains no whole sentence.
+    text : str that begins with the prompt
+    prompt : str; if it does not end like a sentence, the text completes the prompt's sentence
+    lang : str, the language, whose abbreviations do not end a sentence
     """
     sentences = sentencex.segment(lang, text[len(prompt) :])
     if sentences and not SENTENCE_END.search(prompt):
@@ -49,23 +41,16 @@ def split_sentences(text, prompt, lang="en"):
 
 
 def find_acceptable_label(names_of_labels, wanted=None):
-    """Return the number of the label for acceptable sentences.
+    """Return the number of the label for acceptable sentences, an int.
 
     Parameters
     ----------
-    names_of_labels : dict from int to str
-        ``id2label`` of the classifier's config.
-    wanted : str, optional
-        The name or number of the label. By default, the label has one of ``ACCEPTABLE_NAMES``.
-
-    Returns
-    -------
-    int
+    names_of_labels : dict from int to str, ``id2label`` of the classifier's config
+    wanted : str, optional; the name or number of the label, by default one of ``ACCEPTABLE_NAMES``
 
     Raises
     ------
-    InputError
-        No label, or more than one label, matches.
+    InputError : no label, or more than one label, matches
     """
     wanted_names = ACCEPTABLE_NAMES if wanted is None else {wanted.lower()}
     matches = [number for number, name in names_of_labels.items() if name.lower() in wanted_names]
@@ -85,35 +70,26 @@ def judge_sentences(
 
     Parameters
     ----------
-    sentences : sequence of n_sentences str
-        Sentences that are longer than the classifier can read are truncated.
-    model : transformers.PreTrainedModel
-        A sequence classifier, in evaluation mode.
+    sentences : sequence of n_sentences str; longer sentences than the classifier can read are truncated
+    model : transformers.PreTrainedModel, a sequence classifier in evaluation mode
     tokenizer : transformers.PreTrainedTokenizerFast
-    label : int
-        As ``find_acceptable_label`` returns it.
-    batch_size : int
-        Sentences of a batch. Batches are halved where memory runs out.
-    progress : callable, optional
-        Called after each batch with its number of sentences.
-    log : callable
-        Called with a line for the user where batches are halved.
-    known : float64 array of shape (n_sentences, 2), optional
-        The last argument of ``keep`` before the same work was interrupted.
+    label : int, as ``find_acceptable_label`` returns it
+    batch_size : int, sentences of a batch; batches are halved where memory runs out
+    progress : callable of the number of sentences in a batch, optional; called after each batch
+    log : callable of a line for the user, where batches are halved
+    known : float64 array (n_sentences, 2), optional; the last argument of ``keep`` before the work was interrupted
     keep : callable, optional
         Called after each batch with the results so far: a column of probabilities, and a column of decisions. NaN where
         they are not known yet.
 
     Returns
     -------
-    probabilities : float64 array of shape (n_sentences,)
-    accepted : bool array of shape (n_sentences,)
-        True where acceptable is the most probable label.
+    probabilities : float64 array (n_sentences,)
+    accepted : bool array (n_sentences,), True where acceptable is the most probable label
 
     Raises
     ------
-    InputError
-        A probability is not finite, or one sentence does not fit in memory.
+    InputError : a probability is not finite, or one sentence does not fit in memory
     """
     longest = min(tokenizer.model_max_length, find_context_length(model) or MOST_TOKENS)
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))
@@ -146,23 +122,19 @@ def average_over_texts(texts, probabilities, accepted):
 
     Parameters
     ----------
-    texts : list of n_texts lists of str
-        The sentences of each text.
-    probabilities : dict from sentence to float
-    accepted : dict from sentence to bool
+    texts : list of n_texts lists of str, the sentences of each text
+    probabilities, accepted : dict from sentence to float and to bool
 
     Returns
     -------
-    dict of arrays of shape (n_texts,): n_sentences, mean_probability, share_acceptable
-        NaN for a text without a sentence.
+    dict of arrays (n_texts,): n_sentences, mean_probability, share_acceptable; NaN for a text without a sentence
     """
+
+    def average(values):
+        return np.array([np.mean([values[each] for each in sentences]) if sentences else np.nan for sentences in texts])
+
     return {
-        "n_sentences": np.array([len(sentences) for sentences in texts]),
-        "mean_probability": np.array([_average(probabilities, sentences) for sentences in texts]),
-        "share_acceptable": np.array([_average(accepted, sentences) for sentences in texts]),
+        "n_sentences": np.array(list(map(len, texts))),
+        "mean_probability": average(probabilities),
+        "share_acceptable": average(accepted),
     }
-
-
-def _average(values, sentences):
-    """Return the mean of the values of sentences, NaN without a sentence."""
-    return np.mean([values[sentence] for sentence in sentences]) if sentences else np.nan

@@ -19,10 +19,8 @@ def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
 
     Parameters
     ----------
-    seed : int
-        The same seed makes the same pairs on every machine and with every version of Python.
-    n_pairs : int
-        Pairs of each paradigm, an even number. A paradigm with too few problems has fewer pairs.
+    seed : int; the same seed makes the same pairs on every machine and with every version of Python
+    n_pairs : int, an even number of pairs of each paradigm; a paradigm with too few problems has fewer
 
     Returns
     -------
@@ -42,18 +40,7 @@ def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
 
 
 def make_problems(operation, digits):
-    """Return all problems whose two operands have the given digits and whose answer is not negative.
-
-    Parameters
-    ----------
-    operation : str
-        A key of OPERATIONS.
-    digits : int
-
-    Returns
-    -------
-    list of (operand, operand, answer)
-    """
+    """Return all (operand, operand, answer) of operands with the given digits and an answer that is not negative."""
     operands = range(10 ** (digits - 1), 10**digits)
     if operation == "addition":
         return [(a, b, a + b) for a in operands for b in operands]
@@ -63,18 +50,7 @@ def make_problems(operation, digits):
 
 
 def match_problems(all_problems, n_matches, rng):
-    """Draw pairs of problems whose answers differ by 1 to 9 and have the same number of digits.
-
-    Parameters
-    ----------
-    all_problems : list of (operand, operand, answer)
-    n_matches : int
-    rng : random.Random
-
-    Returns
-    -------
-    list of at most n_matches (problem, problem); no problem occurs twice
-    """
+    """Draw up to n_matches pairs of distinct problems, whose answers differ by 1 to 9 and have equally many digits."""
     # Python guarantees the same numbers in every version for random() only.
     in_random_order = sorted(all_problems, key=lambda problem: rng.random())
     unused: dict[int, list] = {}  # by answer

@@ -20,7 +20,7 @@ import random
 import pandas as pd
 
 BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"))
-CHANGES = ("turned", "wrong_kind", "exchanged")
+CHANGES = ("turned", "wrong_kind", "exchanged")  # only the first with one kind of brackets
 LENGTHS = (8, 12, 16, 20, 24)  # brackets in a string
 DEPTHS = (2, 3, 4, 5, 6)  # most brackets open at once
 N_PAIRS = 1000
@@ -34,10 +34,8 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
 
     Parameters
     ----------
-    seed : int
-        The same seed makes the same pairs on every machine and with every version of Python.
-    n_pairs : int
-        Pairs of each paradigm, an even number.
+    seed : int; the same seed makes the same pairs on every machine and with every version of Python
+    n_pairs : int, an even number of pairs of each paradigm
 
     Returns
     -------
@@ -45,9 +43,7 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
     """
     rows = []
     for n_kinds in range(1, len(BRACKETS) + 1):
-        for change in CHANGES:
-            if n_kinds == 1 and change != "turned":
-                continue
+        for change in CHANGES if n_kinds > 1 else CHANGES[:1]:
             phenomenon = f"dyck{n_kinds}"
             paradigm = f"{phenomenon}_{change}"
             pairs = make_balanced_pairs(n_kinds, change, n_pairs, random.Random(f"{seed} {paradigm}"))
@@ -57,21 +53,9 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
 
 
 def make_balanced_pairs(n_kinds, change, n_pairs, rng):
-    """Return distinct pairs (good, bad), of which each two have opposite changes between the same neighbours.
+    """Return n_pairs distinct pairs (good, bad), of which each two have opposite changes between the same neighbours.
 
-    Parameters
-    ----------
-    n_kinds : int
-        Kinds of brackets, 1 to 3.
-    change : str
-        One of CHANGES.
-    n_pairs : int
-        An even number.
-    rng : random.Random
-
-    Returns
-    -------
-    list of n_pairs (good, bad), each a str of brackets without spaces
+    n_pairs is even, n_kinds is 1 to 3, and change is one of CHANGES. The strings have no spaces.
     """
     waiting: dict[tuple, list] = {}  # pairs without an opposite yet, by their local changes
     seen: set[tuple[str, str]] = set()
@@ -82,8 +66,7 @@ def make_balanced_pairs(n_kinds, change, n_pairs, rng):
         if is_well_formed(bad) or (good, bad) in seen:
             continue
         seen.add((good, bad))
-        opposite = waiting.get(make_local_changes(bad, good))
-        if opposite:
+        if opposite := waiting.get(make_local_changes(bad, good)):
             pairs += [opposite.pop(), (good, bad)]
         else:
             waiting.setdefault(make_local_changes(good, bad), []).append((good, bad))
@@ -135,9 +118,8 @@ def change_string(string, change, n_kinds, rng):
 def make_local_changes(before, after):
     """Return the changes with their neighbours, a sorted tuple of (left, before, after, right)."""
     left, right = "^" + before, before[1:] + "$"
-    return tuple(
-        sorted(change for change in zip(left[:-1], before, after, right, strict=True) if change[1] != change[2])
-    )
+    places = zip(left[:-1], before, after, right, strict=True)
+    return tuple(sorted(place for place in places if place[1] != place[2]))
 
 
 def pick(choices, rng):

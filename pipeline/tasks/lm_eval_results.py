@@ -4,12 +4,14 @@ Runs differ in the model's arguments, prompts, shots and metrics. The results ha
 value for each checkpoint, all measured in the same way.
 """
 
+import itertools
 import json
 
 import numpy as np
 import pandas as pd
 
 from pipeline.tasks import lm_eval_settings
+from pipeline.wording import shorten
 
 # Metrics between 0 and 1, as the command names them.
 SHARES = {"acc", "acc_norm", "acc_bytes", "acc_mutual_info", "acc_all", "exact_match", "em", "f1", "mc1", "mc2"}
@@ -58,12 +60,11 @@ def _assume_dtype(rows):
     if not known or not is_unknown.any():
         return rows, ""
     usual = max(sorted(set(known)), key=known.count)
-    completed = [
-        json.dumps(values | ({"dtype": usual} if values.get("dtype") == "auto" else {}), sort_keys=True)
-        for values in settings
-    ]
-    sentence = f"dtype {usual} is assumed, since it is not recorded, at {_join_first(rows['revision'][is_unknown])}"
-    return rows.assign(settings=completed), sentence
+    for values in itertools.compress(settings, is_unknown):
+        values["dtype"] = usual
+    completed = [json.dumps(values, sort_keys=True) for values in settings]
+    revisions = shorten(rows["revision"][is_unknown].unique())
+    return rows.assign(settings=completed), f"dtype {usual} is assumed, since it is not recorded, at {revisions}"
 
 
 def _find_usual_settings(rows):
@@ -78,32 +79,15 @@ def _find_usual_settings(rows):
 
 
 def find_tasks_without_bounds(results):
-    """Return the tasks whose metric is not a share (bits per byte, Brier score), so that it is not bounded by 0 and 1.
+    """Return the tasks of ``choose_curves`` whose metric is not a share, so that it is not bounded by 0 and 1.
 
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        As ``choose_curves`` returns it.
-
-    Returns
-    -------
-    list of str
+    Bits per byte and the Brier score are such metrics.
     """
     return [task for task, rows in results.groupby("task") if choose_metric(rows).partition(",")[0] not in SHARES]
 
 
 def select_newest(results):
-    """Return the newest of several results of a checkpoint, task and metric.
-
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        The results of one model, with columns revision, task, metric, date and file.
-
-    Returns
-    -------
-    pandas.DataFrame of the same columns
-    """
+    """Return the newest of several results of a checkpoint, task and metric, for the results of one model."""
     by_date = results.sort_values(["date", "file"], kind="stable")
     return by_date.drop_duplicates(["revision", "task", "metric"], keep="last").sort_index().reset_index(drop=True)
 
@@ -113,47 +97,32 @@ def _describe_excluded(task, rows, settings, chosen):
     words = []
     for excluded_settings, excluded in rows[rows["settings"] != settings].groupby("settings"):
         difference = lm_eval_settings.describe_difference(json.loads(excluded_settings), json.loads(settings))
-        words.append(f"runs with {difference} at {_join_first(excluded['revision'])}")
+        words.append(f"runs with {difference} at {shorten(excluded['revision'].unique())}")
     metric = choose_metric(chosen)
     measured = chosen[chosen["metric"] == metric]
     lacking = chosen[~chosen["revision"].isin(measured["revision"])]
     if len(lacking):
-        words.append(
-            f"{' and '.join(lacking['metric'].unique())} without {metric} at {_join_first(lacking['revision'])}"
-        )
+        metrics = " and ".join(lacking["metric"].unique())
+        words.append(f"{metrics} without {metric} at {shorten(lacking['revision'].unique())}")
     last = select_newest(rows[rows["settings"] == settings].assign(metric=""))  # the newest run of each checkpoint
     outdated = measured[~measured["file"].isin(last["file"])]
     if len(outdated):
-        words.append(f"newer runs without {metric} at {_join_first(outdated['revision'])}")
+        words.append(f"newer runs without {metric} at {shorten(outdated['revision'].unique())}")
     if words:
         yield f"{task}: its curve is {metric}; left out are {'; '.join(words)}"
     if items := json.loads(settings).get("items"):
         yield f"{task} has a part of its items, {items}"
     versions = measured[measured["version"] != ""].groupby("version")["revision"]
     if versions.ngroups > 1:
-        yield f"{task}: its curve has {' and '.join(f'version {name} at {_join_first(at)}' for name, at in versions)}"
-
-
-def _join_first(revisions, most=6):
-    """Return the first names in words, and the number of the rest."""
-    names = list(dict.fromkeys(revisions))
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+        parts = [f"version {name} at {shorten(revisions.unique())}" for name, revisions in versions]
+        yield f"{task}: its curve has {' and '.join(parts)}"
 
 
 def choose_metric(rows):
     """Return the metric of a task's curve: acc_norm if most checkpoints have it, else acc, else the first metric.
 
-    acc_norm divides the log-probability of an answer by its length in bytes.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        The results of a task with the same settings, with columns revision and metric.
-
-    Returns
-    -------
-    str
+    acc_norm divides the log-probability of an answer by its length in bytes. The rows have the columns revision and
+    metric, and are the results of a task with the same settings.
     """
     n_checkpoints = rows.groupby("metric", sort=False)["revision"].nunique()
     ranks = {"acc_norm": 0, "acc": 1}
@@ -165,16 +134,9 @@ def choose_metric(rows):
 
 
 def select_headline(curves):
-    """Return one score for each task and checkpoint, of the metric that ``choose_metric`` returns.
+    """Return the results of ``choose_curves`` with the metric of each task's curve (see ``choose_metric``).
 
-    Parameters
-    ----------
-    curves : pandas.DataFrame
-        As ``choose_curves`` returns it.
-
-    Returns
-    -------
-    pandas.DataFrame with a row per revision and a column per task
+    They are a pandas.DataFrame with a row per revision and a column per task.
     """
     return select_headline_rows(curves).pivot(index="revision", columns="task", values="value")
 

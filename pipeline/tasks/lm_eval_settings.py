@@ -49,8 +49,7 @@ def parse_model_args(model_args):
 
     Returns
     -------
-    dict from str to str
-        Values as text: ``True``, ``False``, and the empty str for None.
+    dict from str to str; values as text: ``True``, ``False``, and the empty str for None
     """
     if isinstance(model_args, str):
         if model_args.strip().startswith("{"):
@@ -58,8 +57,7 @@ def parse_model_args(model_args):
                 return parse_model_args(json.loads(model_args))
             except ValueError:
                 return {}
-        pairs = [argument.partition("=")[::2] for argument in model_args.split(",") if argument.strip()]
-        model_args = dict(pairs)
+        model_args = dict(argument.partition("=")[::2] for argument in model_args.split(",") if argument.strip())
     if not isinstance(model_args, dict):
         return {}
     return {name.strip(): _text(value) for name, value in model_args.items()}
@@ -80,26 +78,23 @@ def read_model_settings(content, arguments):
 
     Parameters
     ----------
-    content : dict
-        A file of the lm_eval command.
-    arguments : dict from str to str
-        As ``parse_model_args`` returns it.
+    content : dict, a file of the lm_eval command
+    arguments : dict from str to str, as ``parse_model_args`` returns it
 
     Returns
     -------
-    dict from str to str
-        ``model type`` (``hf``, ``vllm`` ...) and ``dtype`` always, and all settings that are set.
+    dict from str to str; ``model type`` (``hf``, ``vllm`` ...) and ``dtype`` always, and all settings that are set
     """
     config = content["config"]
     model_type = _text(config.get("model")) or "hf"
     settings = {"model type": "hf" if model_type in ("hf-auto", "huggingface") else model_type}
-    dtype = _text(config.get("model_dtype")) or arguments.get("dtype") or "auto"
-    settings["dtype"] = DTYPES.get(dtype.removeprefix("torch."), dtype.removeprefix("torch."))
+    dtype = (_text(config.get("model_dtype")) or arguments.get("dtype") or "auto").removeprefix("torch.")
+    settings["dtype"] = DTYPES.get(dtype, dtype)
     for name, value in arguments.items():
         is_same_tokenizer = name == "tokenizer" and value.rstrip("/") == arguments.get("pretrained", "").rstrip("/")
-        if name == "dtype" or name in HARMLESS or value in DEFAULTS.get(name, UNSET) or is_same_tokenizer:
-            continue
-        settings[name] = value
+        is_unset = name in HARMLESS or value in DEFAULTS.get(name, UNSET)
+        if not (name == "dtype" or is_unset or is_same_tokenizer):
+            settings[name] = value
     for name in ("chat_template", "system_instruction"):
         if checksum := _checksum(content.get(f"{name}_sha"), content.get(name)):
             settings[name.replace("_", " ")] = checksum
@@ -121,17 +116,14 @@ def read_task_settings(content, task):
 
     Parameters
     ----------
-    content : dict
-        A file of the lm_eval command.
-    task : str
-        A task or a group of tasks. A group has the settings of its tasks, since versions of lm_eval differ in the
-        records of groups.
+    content : dict, a file of the lm_eval command
+    task : str, a task or a group of tasks
+        A group has the settings of its tasks, since versions of lm_eval differ in the records of groups.
 
     Returns
     -------
     settings : dict from str to str
-    n_shots : int or None
-        None where the number is unknown, or where the tasks of a group differ.
+    n_shots : int or None where the number is unknown, or where the tasks of a group differ
     """
     config, settings = content["config"], {}
     tasks = list_tasks(content, task)
@@ -192,16 +184,9 @@ def _get(content, *names):
 
 
 def describe_difference(settings, reference):
-    """Return in words how settings differ from reference settings.
+    """Return in words how settings differ from reference settings, both dict from str to str.
 
-    Parameters
-    ----------
-    settings, reference : dict from str to str
-
-    Returns
-    -------
-    str
-        For example ``dtype float16 instead of float32, load_in_4bit, no peft instead of me/adapter``.
+    For example ``dtype float16 instead of float32, load_in_4bit, no peft instead of me/adapter``.
     """
     words = []
     for name in sorted(set(settings) | set(reference)):

@@ -9,32 +9,17 @@ from pipeline.models.sentence_scores import compute_log_probabilities
 
 
 def score_pairs(
-    pairs,
-    model,
-    tokenizer,
-    batch_size=64,
-    leading_space=False,
-    progress=None,
-    log=warnings.warn,
-    known=None,
-    keep=None,
+    pairs, model, tokenizer, batch_size=64, leading_space=False, progress=None, log=warnings.warn, known=None, keep=None
 ):
     """Return pairs with the log-probabilities of both sentences.
 
     Parameters
     ----------
-    pairs : pandas.DataFrame with columns good, bad
-        A row per pair, and any other columns.
-    model, tokenizer, batch_size
-        As ``compute_log_probabilities`` takes them.
-    leading_space : bool
-        Put a space before each sentence, as the BLiMP task of lm-eval does.
-    progress : callable, optional
-        Called after each batch with the number of sentences that it completed, two for each pair.
-    log : callable
-        Called with a line for the user.
-    known, keep
-        As ``compute_log_probabilities`` takes them, to continue interrupted work.
+    pairs : pandas.DataFrame with columns good, bad (a row per pair), and any other columns
+    model, tokenizer, batch_size, known, keep : as ``compute_log_probabilities`` takes them
+    leading_space : bool, put a space before each sentence, as the BLiMP task of lm-eval does
+    progress : callable of the number of sentences that a batch completed, two for each pair, optional
+    log : callable of a line for the user
 
     Returns
     -------
@@ -64,19 +49,7 @@ def score_pairs(
 
 
 def select_first_pairs(pairs, limit=None):
-    """Return the first pairs of each paradigm, for a trial run.
-
-    Parameters
-    ----------
-    pairs : pandas.DataFrame with a column paradigm
-    limit : int, optional
-        Most pairs of a paradigm. The default is all.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A selection of the rows, in the same order.
-    """
+    """Return the first pairs of each paradigm, at most limit (None for all), in the same order, for a trial run."""
     return pairs if limit is None else pairs.groupby("paradigm", sort=False).head(limit).reset_index(drop=True)
 
 
@@ -85,8 +58,7 @@ def compute_accuracies(pairs):
 
     Parameters
     ----------
-    pairs : pandas.DataFrame with columns paradigm, phenomenon, logprob_good, logprob_bad
-        Also field, where the benchmark has it.
+    pairs : pandas.DataFrame with columns paradigm, phenomenon, logprob_good, logprob_bad (and field)
 
     Returns
     -------
@@ -108,8 +80,7 @@ def average_by_phenomenon(table):
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        As ``compute_accuracies`` returns it.
+    table : pandas.DataFrame, as ``compute_accuracies`` returns it
 
     Returns
     -------

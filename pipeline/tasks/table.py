@@ -1,8 +1,8 @@
 """List the benchmarks, and describe which part of a benchmark a checkpoint has.
 
 A new benchmark is one row of BENCHMARKS, one file in ``pipeline/tasks/`` or ``study/inputs/`` that makes or reads its
-pairs, and one script. A part is a sorted tuple of (paradigm, number of pairs), an entry per paradigm. The number is
-None where a table does not have it.
+pairs, and one script. Functions take its key in BENCHMARKS. A part is a sorted tuple of (paradigm, number of pairs), an
+entry per paradigm. The number is None where a table does not have it.
 """
 
 from typing import NamedTuple
@@ -55,17 +55,9 @@ def classify_benchmark(curve, lang):
 
 
 def is_whole(benchmark, part):
-    """Return whether a part has all paradigms of the benchmark, and all pairs of each where their number is known.
+    """Return whether a part has all paradigms of a benchmark (a key of BENCHMARKS), and all pairs of each.
 
-    Parameters
-    ----------
-    benchmark : str
-        A key of BENCHMARKS.
-    part : tuple of (str, int or None)
-
-    Returns
-    -------
-    bool
+    Where the number of pairs is not known, it counts as all.
     """
     size = BENCHMARKS[benchmark]
     return len(part) == size.n_paradigms and all(
@@ -76,16 +68,7 @@ def is_whole(benchmark, part):
 def describe_size(benchmark, part):
     """Return how much of a benchmark a part is, as ``4 of 67 paradigms, 800 of 67,000 pairs``.
 
-    Parameters
-    ----------
-    benchmark : str
-        A key of BENCHMARKS.
-    part : tuple of (str, int or None)
-
-    Returns
-    -------
-    str
-        Without the pairs where their number is not known.
+    The text has no pairs where their number is not known.
     """
     size = BENCHMARKS[benchmark]
     paradigms = f"{len(part)} of {size.n_paradigms} paradigms"
@@ -95,18 +78,7 @@ def describe_size(benchmark, part):
 
 
 def describe_part(benchmark, part):
-    """Return a sentence without full stop on a part of a benchmark, empty for a whole benchmark.
-
-    Parameters
-    ----------
-    benchmark : str
-        A key of BENCHMARKS.
-    part : tuple of (str, int or None)
-
-    Returns
-    -------
-    str
-    """
+    """Return a sentence without full stop on a part of a benchmark, the empty str for a whole benchmark."""
     if is_whole(benchmark, part):
         return ""
     size = BENCHMARKS[benchmark]
@@ -116,24 +88,20 @@ def describe_part(benchmark, part):
 
 
 def find_most_common_part(parts):
-    """Return the part that most checkpoints have; of several, the largest.
+    """Return the part that most checkpoints have, None where no checkpoint has the benchmark.
+
+    Of several such parts, the largest is returned: with most paradigms, then most pairs.
 
     Parameters
     ----------
-    parts : list of part or None
-        None for a checkpoint without the benchmark.
-
-    Returns
-    -------
-    part or None
-        The largest has most paradigms, then most pairs. None where no checkpoint has the benchmark.
+    parts : list of part, or None for a checkpoint without the benchmark
     """
     known = [part for part in parts if part is not None]
     # A part without numbers of pairs equals every part of its paradigms. It counts for these parts, and is chosen only
     # where there are none.
     candidates = {part for part in known if count_pairs(part) is not None}
-    with_numbers = {_paradigms(part) for part in candidates}
-    candidates |= {part for part in known if _paradigms(part) not in with_numbers}
+    with_numbers = {tuple(dict(part)) for part in candidates}
+    candidates |= {part for part in known if tuple(dict(part)) not in with_numbers}
 
     def rank(candidate):
         return sum(is_same_part(candidate, part) for part in known), len(candidate), count_pairs(candidate) or 0
@@ -143,7 +111,7 @@ def find_most_common_part(parts):
 
 def is_same_part(part, reference):
     """Return whether two parts have the same paradigms, and the same numbers of pairs where both are known."""
-    return _paradigms(part) == _paradigms(reference) and all(
+    return dict(part).keys() == dict(reference).keys() and all(
         n == m or None in (n, m) for (_, n), (_, m) in zip(part, reference, strict=True)
     )
 
@@ -152,8 +120,3 @@ def count_pairs(part):
     """Return the number of pairs of all paradigms, None where one is not known."""
     numbers = [n for _, n in part]
     return None if None in numbers else sum(numbers)
-
-
-def _paradigms(part):
-    """Return the names of a part's paradigms."""
-    return tuple(paradigm for paradigm, _ in part)

@@ -29,22 +29,18 @@ def align(words, text, lang="en"):
 
     Parameters
     ----------
-    words : sequence of n_words str
-        The words of the timing file, in spoken order.
-    text : str
-        The text of the same run.
-    lang : str
-        A key of ``LANGUAGES``, for the names of digits.
+    words : sequence of n_words str, the words of the timing file in spoken order
+    text : str, the text of the same run
+    lang : str, a key of ``LANGUAGES``, for the names of digits
 
     Returns
     -------
-    spans : int array of shape (n_words, 2)
+    spans : int array (n_words, 2)
         Each word is ``text[start:end]``. Starts do not decrease, and no word ends after the start of the next word.
 
     Raises
     ------
-    InputError
-        Fewer than 95 % of the words are in the text. The message shows where the first missing words are.
+    InputError : fewer than 95 % of the words are in the text; the message shows where the first missing words are
     """
     if lang not in LANGUAGES:
         raise InputError(
@@ -92,21 +88,14 @@ def _normalize_letters(string, lang):
 
 
 def _split_pieces(text, lang):
-    """Split a text at all characters except letters and digits.
-
-    Returns a list of pieces, each a list of (letter, index of its character in the text).
-    """
-    letters_of_piece: list[tuple[str, int]] = []
-    pieces = []
+    """Split a text at all characters except letters and digits into lists of (letter, index of its character)."""
+    pieces: list[list[tuple[str, int]]] = []
+    end = 0  # of the letter before
     for letter, index in _normalize_letters(text, lang):
-        if letters_of_piece and index > letters_of_piece[-1][1] + 1:
-            between = text[letters_of_piece[-1][1] + 1 : index]
-            if not all(unicodedata.combining(character) for character in between):
-                pieces.append(letters_of_piece)
-                letters_of_piece = []
-        letters_of_piece.append((letter, index))
-    if letters_of_piece:
-        pieces.append(letters_of_piece)
+        if not pieces or not all(map(unicodedata.combining, text[end:index])):
+            pieces.append([])
+        pieces[-1].append((letter, index))
+        end = index + 1
     return pieces
 
 
@@ -134,10 +123,8 @@ def _place_by_letters(rows, heard, pieces, text, spans, is_placed):
     n_equal = dict.fromkeys(rows, 0)
     for edit in Levenshtein.opcodes(spoken, written):
         if edit.tag in ("equal", "replace"):
-            for k in range(edit.src_end - edit.src_start):
-                i, position = row_of_letter[edit.src_start + k], edit.dest_start + k
-                first, _ = matched.get(i, (position, position))
-                matched[i] = first, position
+            for position, i in enumerate(row_of_letter[edit.src_start : edit.src_end], edit.dest_start):
+                matched[i] = matched.get(i, (position,))[0], position
                 n_equal[i] += edit.tag == "equal"
 
     placed = [i for i in rows if i in matched]

@@ -16,22 +16,17 @@ def assign_tokens(spans, offsets, text):
 
     Parameters
     ----------
-    spans : int array of shape (n_words, 2)
-        Start and end character of each word, in order, as ``alignment.align`` returns them.
-    offsets : int array of shape (n_tokens, 2)
-        Start and end character of each token, as a fast tokenizer returns them.
-    text : str
-        The text of the spans and the offsets.
+    spans : int array (n_words, 2), start and end character of each word, in order, as ``alignment.align`` returns them
+    offsets : int array (n_tokens, 2), start and end character of each token, as a fast tokenizer returns them
+    text : str, the text of the spans and the offsets
 
     Returns
     -------
-    ranges : int array of shape (n_words, 2)
-        First token of each word, and the end of its tokens (exclusive). Never empty.
+    ranges : int array (n_words, 2), first token of each word, and the end of its tokens (exclusive); never empty
 
     Raises
     ------
-    InputError
-        There are no tokens.
+    InputError : there are no tokens
     """
     if len(offsets) == 0:
         raise InputError("expected text in a run, got an empty text")

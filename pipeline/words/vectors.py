@@ -12,11 +12,8 @@ from pipeline.models.hidden_states import find_layers, read_states
 from pipeline.models.tokenization import check_context_length, check_finite, check_token_ids, find_context_length
 from pipeline.words.tokens import assign_tokens
 
-# Windows advance by this many tokens, where a run is longer than the model's context.
-STEP_TOKENS = 64
-
-# Words whose vectors are summed at once, so that the shares of their tokens need little memory.
-WORDS_AT_ONCE = 256
+STEP_TOKENS = 64  # by which windows advance, where a run is longer than the model's context
+WORDS_AT_ONCE = 256  # whose vectors are summed at once, so that the shares of their tokens need little memory
 
 
 def split_windows(n_tokens, max_tokens):
@@ -27,15 +24,11 @@ def split_windows(n_tokens, max_tokens):
 
     Parameters
     ----------
-    n_tokens : int
-        Tokens of the run.
-    max_tokens : int
-        Tokens of a window.
+    n_tokens, max_tokens : int, tokens of the run and of a window
 
     Returns
     -------
-    list of (start, new, end)
-        The model reads tokens ``start:end``. The states of tokens ``new:end`` are used.
+    list of (start, new, end): the model reads tokens ``start:end``, and the states of tokens ``new:end`` are used
     """
     step = STEP_TOKENS if max_tokens > STEP_TOKENS else max(1, max_tokens // 2)
     end = min(n_tokens, max_tokens)
@@ -51,31 +44,24 @@ def compute_word_vectors(model, tokenizer, text, spans, max_length=None, progres
 
     Parameters
     ----------
-    model : transformers.PreTrainedModel
-        In evaluation mode. Its output layer is not used.
+    model : transformers.PreTrainedModel in evaluation mode; its output layer is not used
     tokenizer : transformers.PreTrainedTokenizerFast
         Every window begins with the special tokens that it puts before a text (BOS). They belong to no word. The
         special tokens that it puts after a text are not read.
-    text : str
-        The text of one run.
-    spans : int array of shape (n_words, 2)
-        Start and end character of each word.
+    text : str, the text of one run
+    spans : int array (n_words, 2), start and end character of each word
     max_length : int, optional
-        Tokens of a window, BOS included. The default is the model's context, or the whole run where the model has no
-        limit.
-    progress : callable, optional
-        Called after each window with the number of words that it completed.
+        Tokens of a window, BOS included. The default is the model's context, or the whole run where it has no limit.
+    progress : callable of the number of words that a window completed, optional; called after each window
 
     Returns
     -------
-    vectors : float32 array of shape (n_layers, n_words, n_units)
-        Layer 0 is the embedding.
+    vectors : float32 array (n_layers, n_words, n_units); layer 0 is the embedding
 
     Raises
     ------
-    InputError
-        ``max_length`` is larger than the model's context, or has no room for a token. The text is empty, or has a token
-        without a row in the model. The model's states cannot be read, or are not finite (a float16 overflow).
+    InputError : ``max_length`` is larger than the model's context, or has no room for a token; the text is empty, or
+        has a token without a row in the model; the model's states cannot be read, or are not finite (float16 overflow)
     """
     prefix, token_ids, offsets = _tokenize(tokenizer, text)
     ranges = assign_tokens(spans, offsets, text)
@@ -108,8 +94,8 @@ def _choose_window_tokens(model, n_prefix, n_tokens, max_length):
     """Return the number of tokens of the text in a window."""
     context = find_context_length(model)
     if max_length is not None:
-        remedy = "Use a smaller --max_length."
-        check_context_length(max_length, context, source=f"--max_length {max_length}", remedy=remedy)
+        source, remedy = f"--max_length {max_length}", "Use a smaller --max_length."
+        check_context_length(max_length, context, source=source, remedy=remedy)
     window_tokens = (max_length or context or n_prefix + n_tokens) - n_prefix
     if window_tokens < 1:
         raise InputError(
@@ -120,20 +106,10 @@ def _choose_window_tokens(model, n_prefix, n_tokens, max_length):
 
 
 def _add_window(model, ids, layout, vectors, ranges, new, end):
-    """Read a window, and add the states of its new tokens to the vectors of their words.
+    """Read a window of tokens (n_tokens,), and add the states of its new tokens to the vectors of their words.
 
-    Parameters
-    ----------
-    model : transformers.PreTrainedModel
-    ids : int array of shape (n_tokens,)
-        The tokens of the window, of which the last ones are new.
-    layout : Layout
-        As ``find_layers`` returns it.
-    vectors : tensor of shape (n_layers, n_words, n_units)
-    ranges : int array of shape (n_words, 2)
-        As ``assign_tokens`` returns them.
-    new, end : int
-        The new tokens are ``new:end`` of the run.
+    The new tokens, ``new:end`` of the run, are the last of the window. ``vectors`` is a tensor (n_layers, n_words,
+    n_units), and ``ranges`` are those of ``assign_tokens``.
     """
     words = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
     blocks = (words[first : first + WORDS_AT_ONCE] for first in range(0, len(words), WORDS_AT_ONCE))
@@ -155,19 +131,10 @@ def _add_window(model, ids, layout, vectors, ranges, new, end):
 
 
 def _add_states(layer, states, vectors, totals, n_new, shares):
-    """Add the states of the new tokens of a window to the vectors of their words.
+    """Add the states (n_tokens, n_units) of a window's new tokens, its last n_new, to the vectors of their words.
 
-    Parameters
-    ----------
-    layer : int
-    states : tensor of shape (n_tokens, n_units)
-    vectors : tensor of shape (n_layers, n_words of the run, n_units)
-    totals : tensor of shape (n_layers,)
-        Receives the sum of the new tokens' states. It is finite only if all states are.
-    n_new : int
-        The new tokens are the last ones.
-    shares : list of sequences of tensor
-        As ``_share_tokens`` returns them, for all words with a new token.
+    ``totals`` (n_layers,) receives their sum, which is finite only if all states are. ``vectors`` is a tensor
+    (n_layers, n_words of the run, n_units). ``_share_tokens`` returns the ``shares`` of each block of words.
     """
     new_states = states[-n_new:].float()  # (n_new, n_units)
     for words, firsts, tokens, weights in shares:
@@ -177,17 +144,13 @@ def _add_states(layer, states, vectors, totals, n_new, shares):
 
 
 def _share_tokens(words, ranges, new, end):
-    """Return the tokens new:end of each word, and their weights in its mean.
+    """Return the tokens new:end of each word, and their weights in its mean, as four tensors.
 
     Returns
     -------
-    words : int tensor of shape (n_words,)
-    firsts : int tensor of shape (n_words,)
-        Index of each word's first share.
-    tokens : int tensor of shape (n_shares,)
-        The token of each share, counted from ``new`` on.
-    weights : float tensor of shape (n_shares,)
-        1 / number of tokens of the word.
+    words, firsts : int tensor (n_words,), the words, and the index of each word's first share
+    tokens : int tensor (n_shares,), the token of each share, counted from ``new`` on
+    weights : float32 tensor (n_shares,), 1 / number of tokens of the word
     """
     inside = [np.arange(max(first, new), min(last, end)) - new for first, last in ranges[words]]
     n_inside = np.array([len(tokens) for tokens in inside], dtype=int)
