@@ -27,21 +27,7 @@ class _Lines:
 
 
 def bar(total, label, unit):
-    """Make a tqdm bar with the remaining time, for ``with``.
-
-    Parameters
-    ----------
-    total : int
-        Number of units.
-    label : str
-        Beginning of the line.
-    unit : str
-        What ``update`` counts, in the singular.
-
-    Returns
-    -------
-    tqdm.tqdm
-    """
+    """Make a tqdm bar with the remaining time, for ``with``: total is an int, unit the singular of what it counts."""
     if sys.stderr.isatty():
         return tqdm(total=total, desc=label, unit=unit)
     return tqdm(
