@@ -134,7 +134,12 @@ def describe_sides(path):
     form, code = find_deciding_form(image)
     space = SPACES.get(code, "another space")
     words = f"left is x < 0 by its {form} (code {code}, {space}), stored in order {find_storage_order(image)}"
-    sform, qform = (np.sign(np.linalg.det(affine[:3, :3])) for affine in (image.get_sform(), image.get_qform()))
-    if form == "sform" and image.header["qform_code"] > 0 and sform != qform:
+    if form == "sform" and _is_qform_mirrored(image):
         words += "; its qform, which is not used, has left and right exchanged"
     return words
+
+
+def _is_qform_mirrored(image):
+    """Return whether an image has a qform, in which left and right are exchanged in comparison with its sform."""
+    sform, qform = (np.linalg.det(affine[:3, :3]) for affine in (image.get_sform(), image.get_qform()))
+    return image.header["qform_code"] > 0 and np.sign(sform) != np.sign(qform)

@@ -216,12 +216,12 @@ class _NumberType:
         self.byte_order = {"<": "<", ">": ">"}.get(state[1], "=")
 
     def to_numpy(self) -> np.dtype:
-        """The type that it stands for."""
+        """Return the type that it stands for."""
         return np.dtype(self.byte_order + self.name)
 
 
 class _NumberArray(NumpyArrayWrapper):
-    """joblib's placeholder of an array, which becomes the array once its description is read."""
+    """Read joblib's placeholder of an array, which becomes the array once its description is read."""
 
     dtype: _NumberType | np.dtype  # the one as it is read, the other from then on
 

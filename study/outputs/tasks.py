@@ -133,7 +133,7 @@ def read_acceptability_items(model, checkpoints):
     -------
     list of (factor, curve, values)
         factor is ``prompt`` or ``judge``, curve the name of the prompt or classifier. values has shape
-        (n_checkpoints, n_texts), NaN where there is no text, or no sentence in it. Empty where nothing has been judged.
+        (n_checkpoints, n_texts), NaN for a missing text or one without a sentence. Empty where nothing has been judged.
     """
     path = acceptability_path(model, generated_texts_folder())
     if not path.is_file():
