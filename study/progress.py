@@ -10,9 +10,7 @@ SECONDS_BETWEEN_LINES = 60
 class _Lines:
     """Write each bar that tqdm draws as a line of its own to standard error."""
 
-    def __init__(self):
-        """Begin without a last line."""
-        self.last_line = ""
+    last_line = ""
 
     def write(self, text):
         """Write a bar, unless it is the same as the last one."""

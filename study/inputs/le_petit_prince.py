@@ -67,10 +67,8 @@ def read_word_timings(lang):
         )
     _check_onsets_increase(path, rows.index, sections, onsets)
     words = rows["word"].to_numpy()
-    return [
-        (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
-        for section in numbers
-    ]
+    rows_of_runs = [sections == number for number in numbers]
+    return [(list(words[rows_of_run]), onsets[rows_of_run], offsets[rows_of_run]) for rows_of_run in rows_of_runs]
 
 
 def _check_onsets_increase(path, lines, sections, onsets):

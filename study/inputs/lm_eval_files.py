@@ -242,10 +242,9 @@ def describe_unused(results, names, folder):
     if unmatched:
         n_files = "1 file" if len(unmatched) == 1 else f"{len(unmatched)} files"
         sentences.append(f"{folder}: {n_files} of other models or APIs, not used")
-    for files, reason in [
-        (limited, "made with --limit, and not used"),
-        (ineffective, "revision= has no effect on a local folder: the folder itself was evaluated"),
-    ]:
-        if files:
-            sentences.append(f"{shorten(files, 1)}: {reason}")
+    if limited:
+        sentences.append(f"{shorten(limited, 1)}: made with --limit, and not used")
+    if ineffective:
+        reason = "revision= has no effect on a local folder: the folder itself was evaluated"
+        sentences.append(f"{shorten(ineffective, 1)}: {reason}")
     return sentences

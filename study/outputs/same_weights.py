@@ -32,9 +32,9 @@ def mark_same_weights(checkpoints, correlations, lang):
         Revisions of the checkpoints with the same weights, joined by ``, ``. It may be empty.
     """
     unfitted = find_unfitted_checkpoints(checkpoints, lang)
-    stems = [*checkpoints["stem"], *unfitted["stem"]]
-    all_correlations = [*correlations, *[None] * len(unfitted)]
-    fingerprints = [read_fingerprints(stem, lang, values) for stem, values in zip(stems, all_correlations, strict=True)]
+    pairs = zip(checkpoints["stem"], correlations, strict=True)
+    fingerprints = [read_fingerprints(stem, lang, values) for stem, values in pairs]
+    fingerprints += [read_fingerprints(stem, lang) for stem in unfitted["stem"]]
     marked = mark_equal(pd.concat([checkpoints, unfitted]), fingerprints)
     return checkpoints.assign(same_weights_as=marked["same_weights_as"][: len(checkpoints)])
 
