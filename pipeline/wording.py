@@ -8,18 +8,7 @@ def join_names(names):
 
 
 def shorten(names, n_shown=6):
-    """Return names separated by commas, the first few of many: ``a, b, c, d, e, f and 3 more``.
-
-    Parameters
-    ----------
-    names : sequence of str
-    n_shown : int
-
-    Returns
-    -------
-    str
-        ``none`` where there are no names.
-    """
+    """Return names as ``a, b and 3 more``, where there are more than n_shown, or ``none`` where there are none."""
     names = list(names)
     more = f" and {len(names) - n_shown} more" if len(names) > n_shown else ""
     return ", ".join(names[:n_shown]) + more or "none"

@@ -11,23 +11,10 @@ from study.records import is_newer, read_record
 
 
 def is_same_checkpoint(checkpoint, model, path):
-    """Return whether the checkpoint on record of an output is a checkpoint of this model.
+    """Return whether the checkpoint (dict) on record of an output (path) is one of this model, as on the command line.
 
     The files of a local model are read if the model was moved, or if they are newer than the output. A model of the
     hub is compared with the current files in the hub's cache. Where files are missing, names are compared.
-
-    Parameters
-    ----------
-    checkpoint : dict
-        On the record of the output.
-    model : str
-        As on the command line.
-    path : pathlib.Path
-        The output.
-
-    Returns
-    -------
-    bool
     """
     folder = Path(model, checkpoint.get("revision") or "")
     if not Path(model).is_dir():
@@ -81,19 +68,9 @@ def log_if_unsure(path, model):
 
 
 def check_same_weights(path, before, now):
-    """Check that an output was made from the checkpoint that has been loaded, as far as records show it.
+    """Check that an output (path) was made from the loaded checkpoint (``now``), as far as its record shows it.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The output.
-    before, now : dict or None
-        The checkpoint on record of the output, and the loaded one.
-
-    Raises
-    ------
-    InputError
-        The output was made from another checkpoint.
+    ``before`` is the checkpoint on record, a dict or None. Another checkpoint raises InputError.
     """
     if before and weights.is_same(before, now) is False:
         got, expected = weights.describe_checkpoint(before), weights.describe_checkpoint(now)

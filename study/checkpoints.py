@@ -8,14 +8,8 @@ import pandas as pd
 
 from pipeline.errors import InputError
 from pipeline.wording import shorten
+from study import paths
 from study.files.tables import parse_numbers, read_csv
-from study.paths import (
-    checkpoint_stem,
-    describe_study_folder,
-    layer_correlations_path,
-    run_correlations_path,
-    tokens_table_path,
-)
 from study.records import read_record
 
 PYTHIA_TOKENS_PER_STEP = 2_097_152
@@ -35,9 +29,7 @@ def find_training_tokens(model, revision):
 
     Parameters
     ----------
-    model : str
-        The model's name as in file names.
-    revision : str
+    model, revision : str, the model's name as in file names
 
     Returns
     -------
@@ -45,12 +37,7 @@ def find_training_tokens(model, revision):
         The first of these that exists: a row of ``training_tokens.csv`` (see ``read_tokens_table``); the number in
         the revision (``stage1-step150-tokens1B`` is 1e9); for a model with pythia in its name, the number of
         steps (``step1000``) times 2,097,152. A second stage, as OLMo-2's, counts its tokens from 0, so that its
-        revision gives None.
-
-    Raises
-    ------
-    InputError
-        The table is damaged, or contains several numbers for this checkpoint.
+        revision gives None. A damaged table, or one with several numbers for the checkpoint, raises InputError.
     """
     rows = read_tokens_table()
     rows = rows[(rows["model"] == model) & (rows["revision"] == revision)]
@@ -66,21 +53,12 @@ def find_training_tokens(model, revision):
 
 
 def read_tokens_table():
-    """Read the user's own table of training tokens, from ``tokens_table_path``.
+    """Read the user's own table of training tokens, strings: columns model, revision, tokens; index line of the file.
 
-    Returns
-    -------
-    pandas.DataFrame of str with columns model, revision, tokens
-        The index is the line of the file. A missing file is an empty table. In the file, ``model`` is the name on
-        the hub (``allenai/OLMo-2-1124-7B``) or, for a local model, the name of its folder. In the result, it is
-        the name as in file names.
-
-    Raises
-    ------
-    InputError
-        The table is damaged or lacks a column.
+    A missing file is an empty table. In the file, ``model`` is the name on the hub (``allenai/OLMo-2-1124-7B``) or, for
+    a local model, the name of its folder. In the result, it is the name as in file names.
     """
-    columns, path = ["model", "revision", "tokens"], tokens_table_path()
+    columns, path = ["model", "revision", "tokens"], paths.tokens_table_path()
     if not path.exists():
         return pd.DataFrame(columns=columns, dtype=str)
     rows = read_csv(path, columns)
@@ -88,17 +66,11 @@ def read_tokens_table():
 
 
 def find_unused_token_rows(checkpoints):
-    """Find the rows of ``training_tokens.csv`` that match no checkpoint of the study.
+    """Return the rows of ``training_tokens.csv``, as ``read_tokens_table`` does, that match no checkpoint.
 
     Parameters
     ----------
-    checkpoints : iterable of (model, revision)
-        The model's name as in file names (``allenai_OLMo-2-1124-7B``), and the revision, "" for none.
-
-    Returns
-    -------
-    pandas.DataFrame with columns model, revision, tokens
-        As ``read_tokens_table`` returns it: the index is the line of the file.
+    checkpoints : iterable of (model, revision), the model's name as in file names, "" for no revision
     """
     rows, checkpoints = read_tokens_table(), set(checkpoints)
     is_used = [key in checkpoints for key in zip(rows["model"], rows["revision"], strict=True)]
@@ -107,7 +79,7 @@ def find_unused_token_rows(checkpoints):
 
 def _parse_tokens(rows):
     """Return the number of tokens in one or more equal rows of ``training_tokens.csv``."""
-    path = tokens_table_path()
+    path = paths.tokens_table_path()
     tokens = parse_numbers(rows["tokens"], path)
     is_wrong = ~np.isfinite(tokens) | (tokens < 0)
     if is_wrong.any():
@@ -126,31 +98,25 @@ def _parse_tokens(rows):
 def find_fitted_checkpoints(model, lang):
     """Find the checkpoints of a model that have brain correlations in the study folder.
 
+    InputError is raised if no checkpoint has known training tokens, or two have the same number of training tokens.
+
     Parameters
     ----------
-    model : str
-        As on the command line (``allenai/OLMo-2-1124-7B``) or as in file names.
-    lang : str
+    model, lang : str, the model as on the command line (``allenai/OLMo-2-1124-7B``) or as in file names
 
     Returns
     -------
     checkpoints : pandas.DataFrame with columns stem, revision, tokens, sorted by tokens
         Checkpoints with known training tokens (see ``find_training_tokens``).
-    left_out : list of str
-        Revisions without known training tokens, or of files that may belong to another model.
-
-    Raises
-    ------
-    InputError
-        No checkpoint has known training tokens, or two have the same number of training tokens.
+    left_out : list of str, revisions without known training tokens, or of files that may belong to another model
     """
-    name = checkpoint_stem(model)
-    folder = layer_correlations_path("x", 0, lang).parent
+    name = paths.checkpoint_stem(model)
+    folder = paths.layer_correlations_path("x", 0, lang).parent
     rows, left_out = [], []
     for path in sorted(folder.glob(f"{glob.escape(name)}_*_layer-0_corr_{lang}.gz")):
         stem = path.name.removesuffix(f"_layer-0_corr_{lang}.gz")
         revision = stem.removeprefix(f"{name}_")
-        if checkpoint := read_record(run_correlations_path(stem, lang)).get("checkpoint"):
+        if checkpoint := read_record(paths.run_correlations_path(stem, lang)).get("checkpoint"):
             if get_name_on_record(stem, checkpoint) != name:
                 continue  # a model whose name begins like this model's name
             revision = checkpoint["revision"] or revision
@@ -171,13 +137,13 @@ def _check_tokens(checkpoints, folder, model, lang):
         raise InputError(
             f"{folder}: expected fitted checkpoints of {model} in {lang} with known training tokens, got "
             f"{shorten(fitted)}. Run fit_average_subject.py, or set LTBA_MODEL and LTBA_LANG "
-            f"({describe_study_folder()})."
+            f"({paths.describe_study_folder()})."
         )
     if (is_duplicate := checkpoints.duplicated("tokens", keep=False)).any():
         first, second, *_ = checkpoints["revision"][is_duplicate]
         raise InputError(
             f"{folder}: expected a number of training tokens for each checkpoint, got the same for {first} and "
-            f"{second}. Move the files of one away, or correct the number in {tokens_table_path().name}."
+            f"{second}. Move the files of one away, or correct the number in {paths.tokens_table_path().name}."
         )
 
 

@@ -1,8 +1,7 @@
 """Name every input and output of the study folder, without reading or writing any.
 
-The environment variable LTBA_DIR names the study folder. Without LTBA_DIR, it is the folder of the scripts.
-Every input and output has a fixed path in it. So each stage can run on its own, on another machine, or be
-replaced by files that someone else published.
+Every input and output has a fixed path in the study folder. So each stage can run on its own, on another machine, or
+be replaced by files that someone else published.
 """
 
 import glob
@@ -15,13 +14,7 @@ from pipeline.words.languages import LANGUAGES
 
 
 def study_folder():
-    """Return the folder that contains all inputs and outputs: LTBA_DIR, or the folder of the scripts.
-
-    Raises
-    ------
-    InputError
-        LTBA_DIR is not an existing folder.
-    """
+    """Return the folder of all inputs and outputs: LTBA_DIR, which must exist (InputError), or that of the scripts."""
     folder = os.environ.get("LTBA_DIR")
     if folder and not Path(folder).is_dir():
         raise InputError(f"LTBA_DIR={folder}: expected a folder, got none. Make it, or name another.")
@@ -97,16 +90,16 @@ def run_correlations_path(stem, lang):
 
 def blimp_files():
     """Return the files of BLiMP, one per paradigm, sorted by name."""
-    return _visible_files(study_folder() / "blimp" / "data", "*.jsonl")
+    return _list_visible_files(study_folder() / "blimp" / "data", "*.jsonl")
 
 
 def zorro_files():
     """Return the files of Zorro, one per paradigm, sorted by name."""
-    return _visible_files(study_folder() / "Zorro" / "sentences" / "babyberta", "*.txt")
+    return _list_visible_files(study_folder() / "Zorro" / "sentences" / "babyberta", "*.txt")
 
 
-def _visible_files(folder, pattern):
-    """Return the files of a folder that match a pattern and are not hidden, a sorted list."""
+def _list_visible_files(folder, pattern):
+    """Return the files of a folder that match a pattern and are not hidden, sorted."""
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
@@ -166,22 +159,19 @@ def atlas_path():
 
 
 def checkpoint_stem(model, revision=None):
-    """Return how the file names of a checkpoint begin: the model's name, ``_`` and the revision.
-
-    The name of a local model is the name of its folder. ``/`` becomes ``_``.
-    """
+    """Return the model's name (of a local model, its folder's name), ``_`` and the revision, with ``/`` as ``_``."""
     name = Path(model).resolve().name if Path(model).is_dir() else model
-    return "_".join([name, *([revision] if revision else [])]).replace("/", "_")
+    return (f"{name}_{revision}" if revision else name).replace("/", "_")
 
 
 def outputs_of_checkpoint(stem, texts_folder=None):
     """Return the paths of a checkpoint's outputs, existing or not, without the tables of acceptability."""
-    texts = (texts_folder or generated_texts_folder()).glob(f"{glob.escape(stem)}_gen_*_*.txt")
+    texts = generated_text_path(glob.escape(stem), "*", "*", texts_folder or generated_texts_folder())
     return [
         *(activations_path(stem, lang) for lang in LANGUAGES),
         *(run_correlations_path(stem, lang) for lang in LANGUAGES),
         *(benchmark_path(stem, benchmark) for benchmark in BENCHMARKS),
-        *sorted(texts),
+        *sorted(texts.parent.glob(texts.name)),
     ]
 
 

@@ -10,9 +10,7 @@ SECONDS_BETWEEN_LINES = 60
 class _Lines:
     """Write each bar that tqdm draws as a line of its own to standard error."""
 
-    def __init__(self):
-        """Begin without a last line."""
-        self.last_line = ""
+    last_line = ""
 
     def write(self, text):
         """Write a bar, unless it is the same as the last one."""
@@ -27,21 +25,7 @@ class _Lines:
 
 
 def bar(total, label, unit):
-    """Make a tqdm bar with the remaining time, for ``with``.
-
-    Parameters
-    ----------
-    total : int
-        Number of units.
-    label : str
-        Beginning of the line.
-    unit : str
-        What ``update`` counts, in the singular.
-
-    Returns
-    -------
-    tqdm.tqdm
-    """
+    """Make a tqdm bar with the remaining time, for ``with``: total is an int, unit the singular of what it counts."""
     if sys.stderr.isatty():
         return tqdm(total=total, desc=label, unit=unit)
     return tqdm(

@@ -1,37 +1,37 @@
 """Write and read the record of how an output was made, ``{output}.json``, and compare it with the present.
 
-A record is one JSON object. Records before the given day lack the key.
+A record is one JSON object. Its keys exist since 2026-11-21, except where another date is given.
 
-================  ==============================  ==========  =====================================================
-key               type                            since       content
-================  ==============================  ==========  =====================================================
-``command``       str                             2026-11-21  the command line
-``parameters``    object                          2026-11-21  all options that change the numbers
-``checkpoint``    object or null                  2026-11-21  the model; null where none was loaded
-``seed``          int or null                     2026-11-21  the seed of random numbers
-``inputs``        object of str                   2026-11-21  SHA-256 of each input, by file name
-``versions``      object of str                   2026-11-21  versions of Python and of packages
-``finished``      str                             2026-11-21  time in UTC, as ``2026-11-21T09:00:00Z``
-``seconds``       float                           2026-11-21  duration of the work
-``sha256``        object of str                   2026-11-21  SHA-256 of the files written together, by file name
-``program``       object                          2026-11-27  ``commit`` (str or null) and ``has_changes`` (bool or
-                                                              null): git commit of this project
-================  ==============================  ==========  =====================================================
+================  ==============================  ===================================================================
+key               type                            content
+================  ==============================  ===================================================================
+``command``       str                             the command line
+``parameters``    object                          all options that change the numbers
+``checkpoint``    object or null                  the model; null where none was loaded
+``seed``          int or null                     the seed of random numbers
+``inputs``        object of str                   SHA-256 of each input, by file name
+``versions``      object of str                   versions of Python and of packages
+``finished``      str                             time in UTC, as ``2026-11-21T09:00:00Z``
+``seconds``       float                           duration of the work
+``sha256``        object of str                   SHA-256 of the files written together, by file name
+``program``       object                          ``commit`` (str or null) and ``has_changes`` (bool or null): git
+                                                  commit of this project; since 2026-11-27
+================  ==============================  ===================================================================
 
 ``checkpoint`` has these keys:
 
-================  ==============================  ==========  =====================================================
-``model``         str                             2026-11-21  as on the command line
-``revision``      str or null                     2026-11-21  as on the command line
-``dtype``         str                             2026-11-21  number format of the computation
-``files``         object of str                   2026-11-21  SHA-256 of each file of the checkpoint, by file name;
-                                                              of models of the hub since 2026-11-27
-``commit``        str or null                     2026-11-21  commit on the hub, only for models of the hub
-``folder``        str                             2026-11-27  absolute path, only for local models
-``tokenizer``     str                             2026-11-27  note on a tokenizer that was replaced
-``classifiers``   object of objects               2026-11-21  a checkpoint per classifier, by name; only for tables
-                                                              of acceptability, which have only ``model`` besides
-================  ==============================  ==========  =====================================================
+================  ==============================  ===================================================================
+``model``         str                             as on the command line
+``revision``      str or null                     as on the command line
+``dtype``         str                             number format of the computation
+``files``         object of str                   SHA-256 of each file of the checkpoint, by file name; of models of
+                                                  the hub since 2026-11-27
+``commit``        str or null                     commit on the hub, only for models of the hub
+``folder``        str                             absolute path, only for local models; since 2026-11-27
+``tokenizer``     str                             note on a tokenizer that was replaced; since 2026-11-27
+``classifiers``   object of objects               a checkpoint per classifier, by name; only for tables of
+                                                  acceptability, which have only ``model`` besides
+================  ==============================  ===================================================================
 """
 
 import functools
@@ -50,23 +50,7 @@ from study.program import read_git_commit
 
 
 def read_record(path):
-    """Read the record of an output.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The output.
-
-    Returns
-    -------
-    dict
-        Empty where there is no record.
-
-    Raises
-    ------
-    InputError
-        The record is damaged.
-    """
+    """Read the record of an output (path), a dict, empty where there is none. A damaged record raises InputError."""
     record = record_path(path)
     if not record.exists():
         return {}
@@ -86,19 +70,13 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
 
     Parameters
     ----------
-    path : pathlib.Path
-        The output.
-    parameters : dict
-        All options that change the numbers, for JSON.
-    inputs : list of pathlib.Path
-        Files that the output was made from.
-    started : float
-        ``time.time()`` when the work began.
-    checkpoint : dict, optional
-        As ``load_checkpoint`` returns it.
+    path : pathlib.Path, the output
+    parameters : dict for JSON, all options that change the numbers
+    inputs : list of pathlib.Path, files that the output was made from
+    started : float, ``time.time()`` when the work began
+    checkpoint : dict, optional, as ``load_checkpoint`` returns it
     seed : int, optional
-    checksums : dict of str to str, optional
-        SHA-256 of the output and of the files written with it, by name.
+    checksums : dict of str to str, optional, SHA-256 of the output and of the files written with it, by name
     """
     record = {
         "command": shlex.join(sys.argv),
@@ -138,11 +116,9 @@ def find_changed_input(path, inputs, counts_copies=True):
 
     Parameters
     ----------
-    path : pathlib.Path
-        The output.
+    path : pathlib.Path, the output
     inputs : iterable of pathlib.Path
-    counts_copies : bool
-        As for ``is_newer``.
+    counts_copies : bool, as for ``is_newer``
 
     Returns
     -------

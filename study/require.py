@@ -7,51 +7,19 @@ from study.records import find_changed_input
 
 
 def require_input(path, source):
-    """Return the path of an input if the file exists.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    source : str
-        The address at which the file is published.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        The file does not exist, or is a folder.
-    """
+    """Return the path of an input, or raise InputError, with the address of its source, if it is not a file."""
     if path.is_file():
         return path
-    remedy = "Move it away, get the file" if path.is_dir() else "Get it"
+    got, remedy = ("a folder", "Move it away, get the file") if path.is_dir() else ("none", "Get it")
     raise InputError(
-        f"{path}: expected a file, got {'a folder' if path.is_dir() else 'none'}. {remedy} from {source} and put it "
-        f"there ({describe_study_folder()})."
+        f"{path}: expected a file, got {got}. {remedy} from {source} and put it there ({describe_study_folder()})."
     )
 
 
 def require_output(path, script, inputs=()):
-    """Return the path of an earlier stage's output if the output exists and is up to date.
+    """Return the path of an earlier script's output, or raise InputError if it does not exist or is not up to date.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-    script : str
-        The script that makes the output.
-    inputs : iterable of pathlib.Path
-        Files that the output was made from.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        The output does not exist, or an input has changed since it was made.
+    ``inputs`` are the paths of the files that the output was made from.
     """
     if not path.is_file():
         ending = path.name[path.name.rindex("_") :]  # _en.lz4

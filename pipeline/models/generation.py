@@ -14,16 +14,6 @@ import transformers
 from pipeline.models import tokenization
 from pipeline.models.batches import explain_model_errors
 
-# Openings of stories and essays on no particular subject. Each is a whole sentence, so that the model writes whole
-# sentences from its first word on.
-PROMPTS = (
-    "It was early in the morning when Anna closed the door of the small house behind her.",
-    "My grandfather had a garden at the edge of the village, and he worked in it every day.",
-    "Nobody in the town remembered who had built the bridge across the river.",
-    "There are several reasons why people learn to play an instrument.",
-    "Before the railway came, most people in this valley had never seen the sea.",
-)
-
 # Batching changes logits by some 1e-5. Where the best two tokens are closer than this, the model reads the text alone,
 # so that the choice does not depend on the batch.
 CLOSE_CHOICE = 1e-3

@@ -21,19 +21,8 @@ def hidden_path(path, suffix):
 def lock(path, log=None, suffix="lock"):
     """Let one job at a time work on a file, for ``with``; other jobs wait.
 
-    The operating system releases the lock when the job ends, also when the job is killed.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-    log : callable, optional
-        Called with a line for the user before waiting.
-    suffix : str
-        Of the lock file. Locks with different suffixes are independent.
-
-    Yields
-    ------
-    None
+    The operating system releases the lock when the job ends, also when the job is killed. ``log`` is called with a line
+    for the user before waiting. Locks with different suffixes of the lock file are independent.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file_lock = FileLock(hidden_path(path, suffix))
@@ -53,22 +42,10 @@ def lock(path, log=None, suffix="lock"):
 
 @contextlib.contextmanager
 def write_whole(path):
-    """Write a file under a temporary name, and rename it when it is whole, for ``with``.
+    """Write a file under a temporary name in the same folder, and rename it when it is whole, for ``with``.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The final name. An old record of it is removed.
-
-    Yields
-    ------
-    pathlib.Path
-        The temporary name, in the same folder.
-
-    Raises
-    ------
-    InputError
-        The disk is full, or the file cannot be written or replaced for another reason.
+    Yield the temporary path. ``path`` is the final one; an old record of it is removed. A full disk, or a file that
+    cannot be written or replaced, raises InputError.
     """
     with lock(path, suffix="tmp.lock"):
         temporary = hidden_path(path, "tmp")

@@ -17,22 +17,14 @@ SPACES = {1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI 152", 5: "template
 
 
 def read_image(path):
-    """Read an image whose header says where its voxels are.
+    """Read an image, ``.nii`` or ``.nii.gz``, with an orientation in its header.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        A NIfTI file, ``.nii`` or ``.nii.gz``.
+    A file that is damaged, too large, of another format, or without orientation, raises InputError.
 
     Returns
     -------
     nibabel.Nifti1Image of shape (x, y, z) or (x, y, z, n_volumes)
         Further dimensions of length 1 are dropped. Its affine gives millimetres.
-
-    Raises
-    ------
-    InputError
-        The file is damaged, is too large, is of another format, or has no orientation.
     """
     with explain_errors(path, "expected a NIfTI image; get it again"):
         image = nibabel.load(path)
@@ -70,35 +62,21 @@ def make_image(values, affine, code):
 
 def find_deciding_form(image):
     """Return which affine of a header counts, ``sform`` or ``qform``, and its code, 0 where neither is set."""
-    codes = read_orientation_codes(image)
-    return next(((form, code) for form, code in codes.items() if code > 0), ("sform", 0))
-
-
-def read_orientation_codes(image):
-    """Return the codes of both affines of a header, a dict from ``sform`` and ``qform`` to int."""
-    return {form: int(image.header[f"{form}_code"]) for form in ("sform", "qform")}
+    codes = ((form, int(image.header[f"{form}_code"])) for form in ("sform", "qform"))
+    return next(((form, code) for form, code in codes if code > 0), ("sform", 0))
 
 
 def read_mask(path):
-    """Read a brain mask.
+    """Read a brain mask: 0 or not finite outside the brain, one other value inside, as nilearn requires.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        0 or not finite outside the brain, one other value inside, as nilearn asks for.
+    Several volumes, other values, and the errors of ``read_image`` raise InputError.
 
     Returns
     -------
     nibabel.Nifti1Image of int8, of shape (x, y, z)
         1 inside the brain, 0 outside. Its voxels in C order are the columns of every voxel array.
-
-    Raises
-    ------
-    InputError
-        As for ``read_image``; there are several volumes, or the values are not those of a mask.
     """
-    image = read_image(path)
-    values = np.nan_to_num(_one_volume(image, path), posinf=0, neginf=0)
+    image, values = _read_volume(path, "one volume", "", "Choose one, and save it alone")
     distinct = np.unique(values)
     if not distinct.any():
         raise InputError(f"{path}: expected a mask, got 0 in all voxels. Get it again")
@@ -111,30 +89,13 @@ def read_mask(path):
 
 
 def read_labels(path):
-    """Read an atlas.
+    """Read an atlas, a nibabel.Nifti1Image of int32, of shape (x, y, z).
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        A whole number for each region; 0 or not finite elsewhere.
-
-    Returns
-    -------
-    nibabel.Nifti1Image of int32, of shape (x, y, z)
-
-    Raises
-    ------
-    InputError
-        As for ``read_image``; there are several volumes, or a value is not a whole number.
+    It has a whole number for each region, and 0 or values that are not finite elsewhere. Several volumes, other values,
+    and the errors of ``read_image`` raise InputError.
     """
-    image = read_image(path)
-    values = np.asanyarray(image.dataobj)
-    if values.ndim != 3:
-        raise InputError(
-            f"{path}: expected one volume of labels, got {values.shape[-1]} volumes. Take the atlas of labels (maximum "
-            "probability), not of probabilities"
-        )
-    values = np.nan_to_num(values.astype(float), posinf=0, neginf=0)
+    remedy = "Take the atlas of labels (maximum probability), not of probabilities"
+    image, values = _read_volume(path, "one volume of labels", " volumes", remedy)
     labels = np.rint(values)
     is_wrong = (np.abs(values - labels) > 1e-3) | (np.abs(labels) >= 2**31)
     if is_wrong.any():
@@ -145,12 +106,13 @@ def read_labels(path):
     return make_image(labels.astype(np.int32), image.affine, find_deciding_form(image)[1])
 
 
-def _one_volume(image, path):
-    """Return the voxels of an image that has a single volume."""
+def _read_volume(path, expected, unit, remedy):
+    """Read an image of a single volume, and its values as float (x, y, z), 0 where they are not finite."""
+    image = read_image(path)
     values = np.asanyarray(image.dataobj)
     if values.ndim != 3:
-        raise InputError(f"{path}: expected one volume, got {values.shape[-1]}. Choose one, and save it alone")
-    return values
+        raise InputError(f"{path}: expected {expected}, got {values.shape[-1]}{unit}. {remedy}")
+    return image, np.nan_to_num(values.astype(float), copy=False, posinf=0, neginf=0)
 
 
 def is_in_published_order(path):
@@ -167,22 +129,17 @@ def find_storage_order(image):
 
 
 def describe_sides(path):
-    """Return in words what decides which voxels of an image are left, for ``--check``.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        An image that ``read_image`` accepts.
-
-    Returns
-    -------
-    str
-    """
+    """Return in words what decides which voxels are left, for ``--check``, of an image that ``read_image`` accepts."""
     image = nibabel.load(path)
     form, code = find_deciding_form(image)
     space = SPACES.get(code, "another space")
     words = f"left is x < 0 by its {form} (code {code}, {space}), stored in order {find_storage_order(image)}"
-    handedness = [np.sign(np.linalg.det(getattr(image, f"get_{name}")()[:3, :3])) for name in ("sform", "qform")]
-    if form == "sform" and read_orientation_codes(image)["qform"] > 0 and handedness[0] != handedness[1]:
+    if form == "sform" and _is_qform_mirrored(image):
         words += "; its qform, which is not used, has left and right exchanged"
     return words
+
+
+def _is_qform_mirrored(image):
+    """Return whether an image has a qform, in which left and right are exchanged in comparison with its sform."""
+    sform, qform = (np.linalg.det(affine[:3, :3]) for affine in (image.get_sform(), image.get_qform()))
+    return image.header["qform_code"] > 0 and np.sign(sform) != np.sign(qform)

@@ -23,9 +23,7 @@ from study.files.atomic import write_whole
 # A small file can stand for more than any memory holds. What people exchange is compressed to a third at
 # best, and names and lengths take some hundred kilobytes.
 MOST_EXPANSION = 30  # times the file's size, and MOST_SMALL bytes
-
 MOST_SMALL = 2**26
-
 MOST_PICKLED = 2**22  # bytes of everything but arrays
 
 # How files begin that users have put in the place of arrays; a NIfTI header begins with its own size.
@@ -58,43 +56,18 @@ def read_arrays(path):
 
     Such files are pickles, which can call any function when they are opened. This function admits arrays of numbers
     and plain containers (list, tuple, dict, str, int, float) and refuses everything else. The file is read to its
-    end, where gzip, zlib and our own lz4 files hold a checksum.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    array, number, str or container of them
-
-    Raises
-    ------
-    InputError
-        The file is truncated, damaged, of another kind, or holds something else.
+    end, where gzip, zlib and our own lz4 files hold a checksum. A file that is damaged, of another kind, or holds
+    something else, raises InputError.
     """
     with _open_unpickler(path) as unpickler:
         return unpickler.load()
 
 
 def read_array_lists(path):
-    """Read a list over runs of lists of arrays, a run at a time, since all runs may not fit in memory.
+    """Read a list over runs of lists of arrays, and yield each list of arrays as soon as it has been read.
 
-    A caller that drops each run before it asks for the next holds one run in memory.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Yields
-    ------
-    list of array
-        As soon as it has been read.
-
-    Raises
-    ------
-    InputError
-        As ``read_arrays``; or the file is not a list of lists of arrays.
+    All runs may not fit in memory: a caller that deletes each run before the next keeps one run. A file that is not a
+    list of lists of arrays raises InputError, as do the errors of ``read_arrays``.
     """
     with _open_unpickler(path) as unpickler:
         value = yield from unpickler.iterate_lists()
@@ -168,11 +141,10 @@ PLAIN_CODES = [
 
 
 class _ArraysOnly(NumpyUnpickler):
-    """joblib's unpickler, for arrays of numbers and plain containers only.
+    """Unpickle arrays of numbers and plain containers only.
 
-    A pickle may call whatever it can name, with arguments of its own. So it gets to name nothing of
-    numpy, whose own constructors can be made to take any bytes for Python objects, but only the
-    stand-ins below.
+    A pickle may call whatever it can name, with arguments of its own. The constructors of NumPy can be made to take any
+    bytes for Python objects. So a pickle can name only the stand-ins below.
     """
 
     def find_class(self, module, name):
@@ -200,14 +172,12 @@ class _ArraysOnly(NumpyUnpickler):
             while code := self.read(1):
                 self.dispatch[code[0]](self)
                 # Lists of up to 1,000 items are filled at once.
-                if code in (pickle.APPEND, pickle.APPENDS) and self._is_list_of_arrays():
+                is_filled = code in (pickle.APPEND, pickle.APPENDS) and self.stack[-1]
+                if is_filled and all(isinstance(item, np.ndarray) for item in self.stack[-1]):
                     yield self._take_list()
             raise EOFError
         except pickle._Stop as stop:  # type: ignore[attr-defined]
             return stop.value
-
-    def _is_list_of_arrays(self):
-        return bool(self.stack[-1]) and all(isinstance(item, np.ndarray) for item in self.stack[-1])
 
     def _take_list(self):
         """Return the last list, and leave None in its place: the unpickler keeps no array."""
@@ -227,9 +197,7 @@ class _ArraysOnly(NumpyUnpickler):
         super().load_build()
 
     # Which method reads which code of a pickle; what arrays and plain containers do not need is not read.
-    dispatch = {code: NumpyUnpickler.dispatch[code] for code in PLAIN_CODES} | {
-        pickle.BUILD[0]: load_build,
-    }
+    dispatch = {code: NumpyUnpickler.dispatch[code] for code in PLAIN_CODES} | {pickle.BUILD[0]: load_build}
 
 
 class _ArrayType:
@@ -248,12 +216,12 @@ class _NumberType:
         self.byte_order = {"<": "<", ">": ">"}.get(state[1], "=")
 
     def to_numpy(self) -> np.dtype:
-        """The type that it stands for."""
+        """Return the type that it stands for."""
         return np.dtype(self.byte_order + self.name)
 
 
 class _NumberArray(NumpyArrayWrapper):
-    """joblib's placeholder of an array, which becomes the array once its description is read."""
+    """Read joblib's placeholder of an array, which becomes the array once its description is read."""
 
     dtype: _NumberType | np.dtype  # the one as it is read, the other from then on
 
@@ -280,13 +248,7 @@ def _number(number_type, content):
 
 
 def write_arrays(path, value):
-    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the ending of the name.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written (see ``write_whole``).
-    """
+    """Write arrays and plain containers for ``joblib.load``: lz4 or gzip, by the ending of the name."""
     with write_whole(path) as temporary, open(temporary, "wb") as file:
         if path.suffix == ".lz4":
             compressed = lz4.frame.LZ4FrameFile(file, "wb", content_checksum=True)

@@ -23,20 +23,14 @@ AGAIN = "Get or make it again."
 csv.field_size_limit(2**31 - 1)  # Python's own limit, 131,072 characters, refuses long cells of valid files
 
 
-# ---------------------------------------------------------------- reading
-
-
 def read_csv(path, columns=None, optional=(), free_text=()):
     r"""Read columns of a CSV file, as strings.
 
     Parameters
     ----------
-    path : pathlib.Path
-        Compressed if its name ends in ``.gz``.
-    columns : sequence of str, optional
-        Columns that the file must have; by default, all are read.
-    optional : sequence of str
-        Columns that are read where the file has them.
+    path : pathlib.Path, compressed if its name ends in ``.gz``
+    columns : sequence of str, optional, columns that the file must have; by default, all are read
+    optional : sequence of str, columns that are read where the file has them
     free_text : sequence of str
         Columns whose cells may contain line breaks and lone surrogates, as sentences can. They need not be read.
 
@@ -72,7 +66,7 @@ def read_csv(path, columns=None, optional=(), free_text=()):
                 f"{path}: line {blank}: expected a row, got a blank line. Remove it, or get the file again."
             )
         if len(cells) != len(header):
-            _refuse_number_of_cells(path, first, last, cells, header)
+            _refuse_number_of_cells(path, _name_lines(first, last), cells, header)
         if last > first or has_carriage_returns:
             _check_line_breaks(path, first, cells, header, may_break)
         lines.append(first)
@@ -86,25 +80,10 @@ def read_csv(path, columns=None, optional=(), free_text=()):
 
 
 def read_values(path, text=()):
-    """Read a whole table, and parse its numbers.
+    """Read a whole table as ``read_csv`` does, and parse its numbers, except in the columns named in ``text``.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Compressed if its name ends in ``.gz``.
-    text : sequence of str
-        Columns that stay text, even where all their cells are numbers.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A column of numbers is int or float, a column of ``True`` and ``False`` is bool, any other is str. An empty
-        cell is NaN.
-
-    Raises
-    ------
-    InputError
-        As ``read_csv``.
+    A column of numbers is int or float, a column of ``True`` and ``False`` is bool, any other is str. An empty cell is
+    NaN.
     """
     rows = read_csv(path).reset_index(drop=True)
     return pd.DataFrame({name: _values(column, is_text=name in text) for name, column in rows.items()})
@@ -125,23 +104,9 @@ def _values(column, is_text):
 
 
 def parse_numbers(column, path):
-    """Parse a column of strings as numbers.
+    """Parse a column of a table from ``read_csv``, a series of str, as numbers: a float64 array (n_rows,).
 
-    Parameters
-    ----------
-    column : pandas.Series of str
-        Of a table from ``read_csv``, with its index.
-    path : pathlib.Path
-        The file of the table, for the message.
-
-    Returns
-    -------
-    float64 array of shape (n_rows,)
-
-    Raises
-    ------
-    InputError
-        A cell is not a number. The message names its line.
+    A cell that is not a number raises InputError with ``path`` and the cell's line.
     """
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
     is_wrong = np.isnan(values)
@@ -192,11 +157,16 @@ def _quotation_error(path, reason, first, last, is_free):
             f"{path}: line {first}: expected cells that end on their own line, got a quotation mark that opens a cell "
             f"and does not close it. {QUOTE_A_MARK}"
         )
-    lines = f"line {first}" if first == last else f"lines {first} to {last}"
     got = "a closing mark followed by something else than a comma"
     if "unexpected end" in reason:
         got = "a mark that opens a cell and is not closed by the end of the file"
+    lines = _name_lines(first, last)
     return f"{path}: {lines}: expected quotation marks in pairs around a cell, got {got}. {QUOTE_A_MARK}"
+
+
+def _name_lines(first, last):
+    """Return the lines of a record in words."""
+    return f"line {first}" if first == last else f"lines {first} to {last}"
 
 
 def _read_header(path, text, records):
@@ -248,11 +218,10 @@ def _wanted_columns(path, header, columns, optional):
     return {name: header.index(name) for name in names}
 
 
-def _refuse_number_of_cells(path, first, last, cells, header):
+def _refuse_number_of_cells(path, lines, cells, header):
     """Raise InputError: a record has another number of cells than the header."""
-    lines = f"line {first}" if first == last else f"lines {first} to {last}"
     remedy = AGAIN
-    if last > first:
+    if lines.startswith("lines"):
         remedy = QUOTE_A_MARK
     elif len(cells) > len(header):
         remedy = "Put a cell that contains a comma in quotation marks, or get the file again."
@@ -272,24 +241,11 @@ def _check_line_breaks(path, first, cells, header, may_break):
         line += cell.count("\n")
 
 
-# ---------------------------------------------------------------- writing
-
-
 def write_table(path, table):
-    r"""Write a table as CSV, so that ``read_csv`` returns every cell of text unchanged.
+    """Write a table as CSV, compressed if its name ends in ``.gz``, and without its index (see ``write_whole``).
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Compressed if its name ends in ``.gz``.
-    table : pandas.DataFrame
-        The index is not written. Text may contain line breaks, quotation marks, NUL, and lone surrogates, which are
-        written as ``encoding_errors="surrogatepass"`` reads them in pandas.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written (see ``atomic.write_whole``).
+    ``read_csv`` returns every cell of text unchanged. Text may contain line breaks, quotation marks, NUL, and lone
+    surrogates, which are written as ``encoding_errors="surrogatepass"`` reads them in pandas.
     """
     # Python before 3.11.9 does not quote a cell with a lone carriage return unless it quotes all text.
     quoting = csv.QUOTE_NONNUMERIC if _has_carriage_returns(table) else csv.QUOTE_MINIMAL

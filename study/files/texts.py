@@ -11,24 +11,8 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 def decode(content, path, remedy="Save it as UTF-8, or get it again.", errors="strict"):
     """Return the text of bytes in UTF-8, without the byte order mark that some programs write first.
 
-    Parameters
-    ----------
-    content : bytes
-    path : pathlib.Path or str
-        Source of the bytes, for the message.
-    remedy : str
-        Second sentence of the message.
-    errors : {"strict", "surrogatepass"}
-        "surrogatepass" reads lone surrogates, which strict UTF-8 excludes.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        The bytes are not UTF-8. The message names the first wrong line.
+    Other bytes raise InputError, which names ``path`` (any source) and the first wrong line, and ends with the remedy.
+    ``errors="surrogatepass"`` reads lone surrogates, which strict UTF-8 excludes.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InputError(f"{path}: expected text in UTF-8, got UTF-16. {remedy}")
@@ -44,21 +28,10 @@ def decode(content, path, remedy="Save it as UTF-8, or get it again.", errors="s
 
 
 def read_lines(path):
-    """Read the lines of a text file in UTF-8, which must end with a whole line.
+    """Read the lines of a text file in UTF-8, a list of str, with line ends of Unix, Windows or old Macs.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    list of str
-        Without line ends. Those of Unix, Windows and old Macs are accepted.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is not in UTF-8, is empty, its last line has no end, or a line contains a carriage return.
+    A file that is missing, not in UTF-8, empty, or does not end with a whole line, and a carriage return within a line,
+    raise InputError.
     """
     with explain_errors(path, "expected text in UTF-8. Get or make it again."):
         text = decode(path.read_bytes(), path)

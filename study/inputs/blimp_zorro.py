@@ -13,30 +13,23 @@ ZORRO = "https://github.com/phueb/Zorro (git clone it into the study folder)"
 
 
 def read_blimp():
-    """Read the minimal pairs of BLiMP from the folder ``data/`` of its clone.
+    """Read the minimal pairs of BLiMP from the folder ``data/`` of its clone. Damaged files raise InputError.
 
     Returns
     -------
     pandas.DataFrame with columns paradigm, phenomenon, field, pair, good, bad
         A row per pair. Paradigms are sorted by name, pairs are counted from 0.
-
-    Raises
-    ------
-    InputError
-        There are no files, or a line is not a record of a pair.
     """
-    if not (paths := blimp_files()):
-        _refuse_no_files(study_folder() / "blimp" / "data", ".jsonl", BLIMP)
     rows = []
-    for path in paths:
-        _check_file_name(path)
-        for number, line in enumerate(read_lines(path)):
-            rows.append((path.stem, *_parse_blimp_line(f"{path}: line {number + 1}", line, number)))
+    for path, lines in _read_files(blimp_files(), study_folder() / "blimp" / "data", ".jsonl", BLIMP):
+        for number, line in enumerate(lines):
+            phenomenon, field, good, bad = _parse_blimp_line(f"{path}: line {number + 1}", line)
+            rows.append((path.stem, phenomenon, field, number, good, bad))
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "field", "pair", "good", "bad"])
 
 
-def _parse_blimp_line(place, line, number):
-    """Return phenomenon, field, number, good and bad sentence of a line of BLiMP; place is for messages."""
+def _parse_blimp_line(place, line):
+    """Return phenomenon, field, good and bad sentence of a line of BLiMP; place is for messages."""
     try:
         record = json.loads(line)
         values = [record[key] for key in ("linguistics_term", "field", "sentence_good", "sentence_bad")]
@@ -57,7 +50,7 @@ def _parse_blimp_line(place, line, number):
             f"{place}: expected names of a phenomenon and a field, got {phenomenon!r} and {field!r}. "
             "Get the file again."
         )
-    return phenomenon, field, number, good, bad
+    return values
 
 
 def read_zorro():
@@ -67,26 +60,16 @@ def read_zorro():
     -------
     pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad
         The paradigm is the whole name of the file, ``{phenomenon}-{name}``: two phenomena have a paradigm of the same
-        name.
-
-    Raises
-    ------
-    InputError
-        There are no files, or a file has an empty line or an odd number of lines.
+        name. Damaged files raise InputError.
     """
-    if not (paths := zorro_files()):
-        _refuse_no_files(study_folder() / "Zorro" / "sentences" / "babyberta", ".txt", ZORRO)
     rows = []
-    for path in paths:
-        _check_file_name(path)
-        lines = read_lines(path)
+    for path, lines in _read_files(zorro_files(), study_folder() / "Zorro" / "sentences" / "babyberta", ".txt", ZORRO):
         if len(lines) % 2:
             raise InputError(
                 f"{path}: expected an even number of lines, got {len(lines)}: the last has no other sentence. "
                 "Get the file again."
             )
-        empty = [number for number, line in enumerate(lines, start=1) if not line.strip()]
-        if empty:
+        if empty := [number for number, line in enumerate(lines, start=1) if not line.strip()]:
             raise InputError(f"{path}: line {empty[0]}: expected a sentence, got an empty line. Get the file again.")
         phenomenon = path.stem.rpartition("-")[0]
         for number, (bad, good) in enumerate(zip(lines[::2], lines[1::2], strict=True)):
@@ -94,12 +77,13 @@ def read_zorro():
     return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "good", "bad"])
 
 
-def _refuse_no_files(folder, suffix, source):
-    """Raise InputError: a benchmark has no files."""
-    raise InputError(f"{folder}: expected {suffix} files, got none. Get them from {source}; {describe_study_folder()}.")
-
-
-def _check_file_name(path):
-    """Check that a file's name, which names a paradigm, can be written into a table."""
-    if not path.name.isprintable():
-        raise InputError(f"{path.parent}: expected file names in UTF-8, got {path.name!a}. Rename that file.")
+def _read_files(paths, folder, suffix, source):
+    """Yield each file of a benchmark and its lines. Its name, a paradigm, must be fit for a table."""
+    if not paths:
+        raise InputError(
+            f"{folder}: expected {suffix} files, got none. Get them from {source}; {describe_study_folder()}."
+        )
+    for path in paths:
+        if not path.name.isprintable():
+            raise InputError(f"{path.parent}: expected file names in UTF-8, got {path.name!a}. Rename that file.")
+        yield path, read_lines(path)

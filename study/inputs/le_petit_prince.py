@@ -6,20 +6,12 @@ import numpy as np
 
 from pipeline.errors import InputError, explain_errors
 from pipeline.wording import describe_array, shorten
+from study import paths
 from study.files import images
 from study.files.archives import check_member
 from study.files.safe_joblib import read_arrays
 from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
-from study.paths import (
-    atlas_path,
-    average_subject_files,
-    average_subject_path,
-    isc_path,
-    mask_path,
-    text_path,
-    word_timings_path,
-)
 from study.require import require_input
 
 TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published with the texts
@@ -29,19 +21,11 @@ ANNOTATIONS = "https://openneuro.org/datasets/ds003643 (annotation/{LANG})"
 
 
 def read_texts(lang):
-    """Read the written text of each run, from ``text_path``.
+    """Read the written text of each run, a list over runs of str; lines end with a line feed.
 
-    Returns
-    -------
-    list over runs of str
-        Lines end with a line feed.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, or contains no text of this language.
+    A file that is missing or damaged, or contains no text of this language, raises InputError.
     """
-    path = require_input(text_path(lang), LATERALIZATION)
+    path = require_input(paths.text_path(lang), LATERALIZATION)
     texts: list[str] = []
     with explain_errors(path, "download it again"), zipfile.ZipFile(path) as archive:
         names = set(archive.namelist())
@@ -56,21 +40,17 @@ def read_texts(lang):
 
 
 def read_word_timings(lang):
-    """Read the spoken words of each run, from ``word_timings_path``.
+    """Read the spoken words of each run, without rows that have no word.
+
+    InputError is raised if the file is missing or damaged, if its sections are not 1, 2, 3 ..., or if a word has no
+    valid onset and offset, or begins before the word above it in its section.
 
     Returns
     -------
     list over runs of (words, onsets, offsets)
-        words is a list of str. onsets and offsets are float64 arrays of shape (n_words,), in seconds from the
-        start of the run. Rows without a word are dropped.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, its sections are not 1, 2, 3 ..., a word has no valid onset and offset, or
-        begins before the word above it in its section.
+        List of str, and float64 arrays (n_words,), seconds from the start of the run.
     """
-    path = require_input(word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
+    path = require_input(paths.word_timings_path(lang), ANNOTATIONS.format(LANG=lang.upper()))
     rows = read_csv(path, ["word", "onset", "offset", "section"])
     rows = rows[rows["word"].str.strip() != ""]
     sections = parse_numbers(rows["section"], path)
@@ -87,10 +67,8 @@ def read_word_timings(lang):
         )
     _check_onsets_increase(path, rows.index, sections, onsets)
     words = rows["word"].to_numpy()
-    return [
-        (list(words[sections == section]), onsets[sections == section], offsets[sections == section])
-        for section in numbers
-    ]
+    rows_of_runs = [sections == number for number in numbers]
+    return [(list(words[rows_of_run]), onsets[rows_of_run], offsets[rows_of_run]) for rows_of_run in rows_of_runs]
 
 
 def _check_onsets_increase(path, lines, sections, onsets):
@@ -98,7 +76,8 @@ def _check_onsets_increase(path, lines, sections, onsets):
     order = np.argsort(sections, kind="stable")
     is_backwards = (np.diff(onsets[order]) < 0) & (np.diff(sections[order]) == 0)
     if is_backwards.any():
-        above, place = order[[np.flatnonzero(is_backwards)[0], np.flatnonzero(is_backwards)[0] + 1]]
+        first = np.flatnonzero(is_backwards)[0]
+        above, place = order[first : first + 2]
         raise InputError(
             f"{path}: line {lines[place]}: expected an onset of {onsets[above]:g} s or later in section "
             f"{sections[place]:g}, as in line {lines[above]}, got {onsets[place]:g} s. Get or make it again."
@@ -107,26 +86,18 @@ def _check_onsets_increase(path, lines, sections, onsets):
 
 def count_timing_rows(lang):
     """Return the number of rows of ``word_timings_path``, including rows without a word."""
-    return len(read_csv(word_timings_path(lang), ["word"]))
+    return len(read_csv(paths.word_timings_path(lang), ["word"]))
 
 
 def read_average_subject(lang):
-    """Read the fMRI of each run, from ``average_subject_path``.
+    """Read the fMRI of each run, a list over runs of float array (n_scans, n_voxels).
 
-    Returns
-    -------
-    list over runs of float array of shape (n_scans, n_voxels)
-
-    Raises
-    ------
-    InputError
-        A run is missing or damaged, contains a value that is not finite, or has other voxels than run 0.
+    A run that is missing or damaged, has other voxels than run 0, or a value that is not finite, raises InputError.
     """
     source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
-    require_input(average_subject_path(lang, 0), source)
     runs: list[np.ndarray] = []
-    for number in range(len(average_subject_files(lang))):
-        path = require_input(average_subject_path(lang, number), source)
+    for number in range(len(paths.average_subject_files(lang)) or 1):
+        path = require_input(paths.average_subject_path(lang, number), source)
         run = read_arrays(path)
         if not isinstance(run, np.ndarray) or run.ndim != 2 or run.dtype.kind != "f":
             raise InputError(
@@ -144,51 +115,26 @@ def read_average_subject(lang):
 
 
 def read_mask(lang):
-    """Read the brain mask, a nibabel image.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged.
-    """
-    return images.read_mask(require_input(mask_path(lang), LATERALIZATION))
+    """Read the brain mask, a nibabel image (see ``images.read_mask``). A missing file raises InputError."""
+    return images.read_mask(require_input(paths.mask_path(lang), LATERALIZATION))
 
 
 def read_atlas():
-    """Read the user's own atlas, a nibabel image, or return None where there is no atlas.
-
-    Raises
-    ------
-    InputError
-        See ``images.read_labels``.
-    """
-    path = atlas_path()
+    """Read the user's own atlas, a nibabel image (see ``images.read_labels``), or return None where there is none."""
+    path = paths.atlas_path()
     return images.read_labels(path) if path.is_file() else None
 
 
 def read_isc(lang, n_voxels):
-    """Read the inter-subject correlations.
+    """Read the inter-subject correlations, an array (n_trials, n_voxels).
 
-    Parameters
-    ----------
-    lang : str
-    n_voxels : int
-        Voxels of the mask.
-
-    Returns
-    -------
-    array of shape (n_trials, n_voxels)
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, or has other voxels than the mask.
+    A file that is missing or damaged, or has not the mask's number of voxels, n_voxels, raises InputError.
     """
-    path = require_input(isc_path(lang), LATERALIZATION)
+    path = require_input(paths.isc_path(lang), LATERALIZATION)
     isc = read_arrays(path)
     if not isinstance(isc, np.ndarray) or isc.ndim != 2 or isc.shape[1] != n_voxels:
         raise InputError(
-            f"{path}: expected an array of shape (n_trials, {n_voxels}), the voxels of {mask_path(lang).name}, got "
-            f"{describe_array(isc)}. Get both files again."
+            f"{path}: expected an array of shape (n_trials, {n_voxels}), the voxels of {paths.mask_path(lang).name}, "
+            f"got {describe_array(isc)}. Get both files again."
         )
     return isc

@@ -7,13 +7,7 @@ from study.paths import checkpoint_stem, lm_eval_folder
 
 
 def read_lm_eval_files():
-    """Read all results in ``lm_eval_folder``, of all models.
-
-    Returns
-    -------
-    (results, damaged, ignored)
-        As ``lm_eval_files.read_folder`` returns them. A damaged file does not stop the reading.
-    """
+    """Read all results in ``lm_eval_folder``, of all models, as ``lm_eval_files.read_folder`` does."""
     return lm_eval_files.read_folder(lm_eval_folder())
 
 
@@ -23,10 +17,8 @@ def read_lm_eval(model, revisions=None, files=None):
     Parameters
     ----------
     model : str
-    revisions : sequence of str, optional
-        The checkpoints of the curve. By default, all evaluated checkpoints.
-    files : optional
-        As ``read_lm_eval_files`` returns it, so that several calls read the files once.
+    revisions : sequence of str, optional, the checkpoints of the curve; by default, all evaluated checkpoints
+    files : optional, as ``read_lm_eval_files`` returns it, so that several calls read the files once
 
     Returns
     -------
@@ -47,20 +39,10 @@ def read_lm_eval_runs(model, revisions=None, files=None):
 
 
 def describe_lm_eval_files(models, files=None):
-    """Describe the files of lm_eval that are not used.
+    """Describe the files of lm_eval that are not used for these models, a list of sentences.
 
-    Parameters
-    ----------
-    models : sequence of str
-        Models whose results are used.
-    files : optional
-        As ``read_lm_eval_files`` returns it.
-
-    Returns
-    -------
-    list of str
-        A sentence for each file that cannot be read or has no results, and those of
-        ``lm_eval_files.describe_unused``.
+    A sentence for each file that cannot be read or has no results, then the sentences of
+    ``lm_eval_files.describe_unused``. ``files`` is as ``read_lm_eval_files`` returns it.
     """
     results, damaged, ignored = files or read_lm_eval_files()
     names = [checkpoint_stem(model) for model in models]

@@ -26,11 +26,7 @@ UNKNOWN_VERSIONS = ("None", "N/A", "Yaml", "")
 
 
 def read_results(path):
-    """Read one file.
-
-    Parameters
-    ----------
-    path : Path
+    """Read one file. A file that is damaged or of another program raises InputError.
 
     Returns
     -------
@@ -40,11 +36,6 @@ def read_results(path):
         ``pretrained=``, empty for a model behind an API. revision is empty by default. metric includes the filter
         unless the filter is ``none``. stderr may be NaN. settings is a JSON object (see ``lm_eval_settings``).
         is_limited is True for runs with ``--limit``. date is in seconds since 1970.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is not JSON, or was written by another program.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
@@ -141,21 +132,13 @@ def _date(content, path):
 
 
 def read_folder(folder):
-    """Read all files of the command in a folder and its sub-folders.
-
-    Parameters
-    ----------
-    folder : Path
-        A missing folder is the same as an empty one.
+    """Read all files of the command in a folder and its sub-folders. A missing folder is the same as an empty one.
 
     Returns
     -------
-    results : pandas.DataFrame
-        As ``read_results`` returns it.
-    damaged : list of str
-        A sentence for each file or folder that cannot be read, and may contain results.
-    ignored : list of str
-        A sentence for each file that can be read and contains no results.
+    results : pandas.DataFrame, as ``read_results`` returns it
+    damaged : list of str, a sentence for each file or folder that cannot be read, and may contain results
+    ignored : list of str, a sentence for each file that can be read and contains no results
     """
     tables: list[pd.DataFrame] = []
     damaged: list[str] = []
@@ -206,24 +189,10 @@ def _begins_as_results(path):
         return False
 
 
-# ---------------------------------------------------------------- models and revisions
-
-
 def select_model(results, name, revisions=None):
-    """Return the results of one model, with its revisions as the study names them.
+    """Return the rows of one model (as in file names), with its revisions as the study names them.
 
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        As ``read_folder`` returns it.
-    name : str
-        The model as in file names.
-    revisions : sequence of str, optional
-        Return only the results of these, in this order.
-
-    Returns
-    -------
-    pandas.DataFrame of the same columns
+    ``revisions``, a sequence of str, selects revisions and their order; by default, all in the order of their names.
     """
     pairs = list(zip(results["model"], results["revision"], strict=True))
     matches = {pair: match_revision(name, *pair) for pair in set(pairs)}
@@ -235,26 +204,15 @@ def select_model(results, name, revisions=None):
 
 
 def match_revision(name, pretrained, revision):
-    """Find the revision of a model that was evaluated.
+    """Find the revision of a model that was evaluated: as in ``--revision``, empty for a local folder, or None.
 
     lm_eval reads ``main`` from the hub by default. It ignores ``revision=`` of a local folder, and reads the folder
-    itself. A checkpoint in a local folder is evaluated as FOLDER/REVISION.
-
-    Parameters
-    ----------
-    name : str
-        The model as in file names.
-    pretrained, revision : str
-        As in the model's arguments, which may be empty.
-
-    Returns
-    -------
-    str or None
-        The revision as in ``--revision``, empty for a local folder itself. None for another model.
+    itself. A checkpoint in a local folder is evaluated as FOLDER/REVISION. ``name`` is the model as in file names,
+    ``pretrained`` and ``revision`` are the model's arguments, which may be empty. Another model gives None.
     """
-    is_local = is_local_folder(pretrained)
     if not pretrained:
         return None
+    is_local = is_local_folder(pretrained)
     if not is_local and pretrained.strip("/").replace("/", "_") == name:
         return revision or "main"
     for path in [Path(pretrained), *([Path(pretrained).resolve()] if os.path.isdir(pretrained) else [])]:
@@ -269,18 +227,7 @@ def match_revision(name, pretrained, revision):
 def describe_unused(results, names, folder):
     """Describe results that are not used: of other models, with ``--limit``, with a revision without effect.
 
-    Parameters
-    ----------
-    results : pandas.DataFrame
-        As ``read_folder`` returns it.
-    names : sequence of str
-        The models that are used, as in file names.
-    folder : Path
-        Folder of the files.
-
-    Returns
-    -------
-    list of at most three str
+    Return at most three sentences. ``names`` are the models that are used, as in file names.
     """
     unmatched, limited, ineffective = [], [], []
     by_file = results.groupby("file").agg({"model": "first", "revision": "first", "is_limited": "any"})
@@ -295,10 +242,9 @@ def describe_unused(results, names, folder):
     if unmatched:
         n_files = "1 file" if len(unmatched) == 1 else f"{len(unmatched)} files"
         sentences.append(f"{folder}: {n_files} of other models or APIs, not used")
-    for files, reason in [
-        (limited, "made with --limit, and not used"),
-        (ineffective, "revision= has no effect on a local folder: the folder itself was evaluated"),
-    ]:
-        if files:
-            sentences.append(f"{shorten(files, 1)}: {reason}")
+    if limited:
+        sentences.append(f"{shorten(limited, 1)}: made with --limit, and not used")
+    if ineffective:
+        reason = "revision= has no effect on a local folder: the folder itself was evaluated"
+        sentences.append(f"{shorten(ineffective, 1)}: {reason}")
     return sentences

@@ -17,23 +17,13 @@ from study.paths import average_subject_path, onsets_offsets_path, text_path, wo
 
 
 def read_story(lang):
-    """Read the written text and the spoken words of the story.
-
-    Parameters
-    ----------
-    lang : str
+    """Read the written text and the spoken words of the story. Damaged or different stories raise InputError.
 
     Returns
     -------
     texts : list over runs of str
     words_of_runs : list over runs of list of str
-    onsets_offsets : list over runs of (onsets, offsets)
-        float64 arrays of shape (n_words,), seconds from the start of the run.
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or text and words have different numbers of runs.
+    onsets_offsets : list over runs of two float64 arrays (n_words,), seconds from the start of the run
     """
     texts, timings = read_texts(lang), read_word_timings(lang)
     if len(texts) != len(timings):
@@ -47,6 +37,8 @@ def read_story(lang):
 def place_words(words_of_runs, texts, lang):
     """Place the words of every run on characters of its text.
 
+    A text that does not contain the words of its run raises InputError (see ``alignment.align``).
+
     Parameters
     ----------
     words_of_runs : list over runs of list of str
@@ -55,37 +47,20 @@ def place_words(words_of_runs, texts, lang):
 
     Returns
     -------
-    list over runs of int array of shape (n_words, 2)
+    list over runs of int array (n_words, 2)
         Index of the first character of each word, and of the character after its last.
-
-    Raises
-    ------
-    InputError
-        The text of a run does not contain its words (see ``alignment.align``).
     """
     spans_of_runs = []
     for run, (words, text) in enumerate(zip(words_of_runs, texts, strict=True), start=1):
-        try:
+        with add_context(f"{word_timings_path(lang)}, section {run}, does not fit {text_path(lang)}"):
             spans_of_runs.append(align(words, text, lang))
-        except InputError as error:
-            raise InputError(
-                f"{word_timings_path(lang)}, section {run}, does not fit {text_path(lang)}: {error}"
-            ) from error
     return spans_of_runs
 
 
 def check_same_timings(onsets_offsets, lang):
-    """Check that the shared file of timings, if it exists, contains these timings.
+    """Check that the shared file of timings, if it exists, contains the timings of ``read_story``.
 
-    Parameters
-    ----------
-    onsets_offsets : list over runs of (onsets, offsets)
-    lang : str
-
-    Raises
-    ------
-    InputError
-        The file contains other timings, or is damaged.
+    A file with other timings, or a damaged file, raises InputError.
     """
     path = onsets_offsets_path(lang)
     if path.exists() and not has_timings(path, onsets_offsets):
@@ -111,24 +86,16 @@ def make_hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, devic
 
     Parameters
     ----------
-    onsets_offsets : list over runs of (onsets, offsets)
-        Seconds from the start of the run.
-    timings_path : pathlib.Path
-        The file of the onsets, for messages.
+    onsets_offsets : list over runs of two arrays (n_words,), seconds from the start of the run
+    timings_path : pathlib.Path, the file of the onsets, for messages
     n_scans_of_runs : list over runs of int
-        Number of fMRI scans.
     lang : str
-    device : torch.device, optional
-        Device of the matrices as PyTorch tensors. By default, they are NumPy arrays.
+    device : torch.device, optional, of PyTorch tensors; by default, the matrices are NumPy arrays
 
     Returns
     -------
-    list over runs of float32 array or tensor of shape (n_scans, n_words)
-
-    Raises
-    ------
-    InputError
-        Story and fMRI have different numbers of runs, or the words of a run do not fit its scans.
+    list over runs of float32 array or tensor (n_scans, n_words)
+        InputError is raised if numbers of runs differ, or the words of a run do not fit its scans.
     """
     if len(onsets_offsets) != len(n_scans_of_runs):
         raise InputError(
@@ -137,32 +104,16 @@ def make_hrf_matrices(onsets_offsets, timings_path, n_scans_of_runs, lang, devic
         )
     matrices = []
     for run, ((onsets, offsets), n_scans) in enumerate(zip(onsets_offsets, n_scans_of_runs, strict=True)):
-        try:
+        with add_context(f"{timings_path} does not fit {average_subject_path(lang, run)}: run {run}"):
             check_n_scans(n_scans)
             matrices.append(as_float32(make_hrf_matrix(onsets, offsets, n_scans), device))
-        except InputError as error:
-            raise InputError(
-                f"{timings_path} does not fit {average_subject_path(lang, run)}: run {run}: {error}"
-            ) from error
     return matrices
 
 
 def prepare_fmri(fmri, lang):
-    """Trim and z-score every run.
+    """Trim and z-score every run, a float array (n_scans, n_voxels), to a float32 array (n_scans - 20, n_voxels).
 
-    Parameters
-    ----------
-    fmri : list over runs of float array of shape (n_scans, n_voxels)
-    lang : str
-
-    Returns
-    -------
-    list over runs of float32 array of shape (n_scans - 20, n_voxels)
-
-    Raises
-    ------
-    InputError
-        There are fewer than three runs, a run has too few scans, or no voxel varies in it.
+    Fewer than three runs, and a run with too few scans or without a voxel that varies, raise InputError.
     """
     with add_context(average_subject_path(lang, 0).parent):
         check_n_runs(len(fmri))
@@ -180,21 +131,15 @@ def make_layer_regressors(layers, matrix, path, run):
 
     Parameters
     ----------
-    layers : list over layers of float array of shape (n_words, n_units)
-    matrix : float32 array or tensor of shape (n_scans, n_words)
-        From ``make_hrf_matrices``.
-    path : pathlib.Path
-        The file of the word vectors, for messages.
+    layers : list over layers of float array (n_words, n_units)
+    matrix : float32 array or tensor (n_scans, n_words), from ``make_hrf_matrices``
+    path : pathlib.Path, the file of the word vectors, for messages
     run : int
 
     Returns
     -------
-    list over layers of float32 array of shape (n_scans - 20, n_units)
-
-    Raises
-    ------
-    InputError
-        A layer contains values that are not finite numbers.
+    list over layers of float32 array (n_scans - 20, n_units)
+        Values that are not finite raise InputError.
     """
     regressors = []
     for layer, vectors in enumerate(layers):

@@ -11,15 +11,8 @@ from study.require import require_output
 def read_onsets_offsets(lang):
     """Read the onsets and offsets of the words of each run, from ``onsets_offsets_path``.
 
-    Returns
-    -------
-    list over runs of (onsets, offsets)
-        Lists or arrays of shape (n_words,), seconds from the start of the run.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, or contains something else.
+    Return a list over runs of two lists or arrays (n_words,), seconds from the start of the run. A file that is
+    missing or damaged, or contains something else, raises InputError.
     """
     path = require_output(onsets_offsets_path(lang), "extract_llm_activations.py")
     onsets_offsets = read_arrays(path)
@@ -36,33 +29,22 @@ def read_onsets_offsets(lang):
 def read_activations(stem, lang):
     """Read the word vectors of a checkpoint, a run at a time, since all runs may not fit in memory.
 
-    A caller that deletes each run before the next keeps one run in memory.
-
-    Parameters
-    ----------
-    stem, lang : str
+    A caller that deletes each run before the next keeps one run in memory. InputError is raised if the file is missing
+    or damaged, if text or timings have changed, or if a run has other numbers of layers, units or words than expected.
 
     Yields
     ------
-    list over layers of float array of shape (n_words, n_units)
+    list over layers of float array (n_words, n_units)
         n_words is the number of onsets that ``read_onsets_offsets`` returns for the run.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged, or older than the text or the timings. Or a run has other numbers of layers,
-        units or words than expected.
     """
     story = [text_path(lang), word_timings_path(lang)]
     path = require_output(activations_path(stem, lang), "extract_llm_activations.py", story)
     onsets_offsets = read_onsets_offsets(lang)
-    n_runs, n_read = len(onsets_offsets), 0
-    n_layers, n_units = 0, ()  # as in the first run
+    expected_runs = f"{path}: expected {len(onsets_offsets)} runs, as in {onsets_offsets_path(lang)}"
+    n_read, n_layers, n_units = 0, 0, ()  # layers and units as in the first run
     for layers in read_array_lists(path):
-        if n_read == n_runs:
-            raise InputError(
-                f"{path}: expected {n_runs} runs, as in {onsets_offsets_path(lang)}, got more. Extract again."
-            )
+        if n_read == len(onsets_offsets):
+            raise InputError(f"{expected_runs}, got more. Extract again.")
         if n_read == 0:
             n_layers, n_units = len(layers), layers[0].shape[-1:]
         expected = (len(onsets_offsets[n_read][0]), *n_units)
@@ -74,7 +56,5 @@ def read_activations(stem, lang):
         n_read += 1
         yield layers
         del layers  # before the next run is read
-    if n_read < n_runs:
-        raise InputError(
-            f"{path}: expected {n_runs} runs, as in {onsets_offsets_path(lang)}, got {n_read}. Extract again."
-        )
+    if n_read < len(onsets_offsets):
+        raise InputError(f"{expected_runs}, got {n_read}. Extract again.")

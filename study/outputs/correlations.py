@@ -15,16 +15,11 @@ def read_correlations(stem, lang):
     """Read the correlations (Pearson's r) between measured and predicted fMRI of a checkpoint.
 
     The published code writes averages over held-out runs only. Where no ``.npz`` with all held-out runs exists, these
-    averages are read, and n_runs is 1.
+    averages are read, and n_runs is 1. Missing or damaged files, and layers of different sizes, raise InputError.
 
     Returns
     -------
-    float array of shape (n_layers, n_runs, n_voxels)
-
-    Raises
-    ------
-    InputError
-        A file is missing or damaged, or layers have different numbers of voxels.
+    float array (n_layers, n_runs, n_voxels)
     """
     path = run_correlations_path(stem, lang)
     if path.exists():
@@ -53,17 +48,14 @@ def read_all_correlations(checkpoints, lang):
 
     Parameters
     ----------
-    checkpoints : pandas.DataFrame
-        As ``find_fitted_checkpoints`` returns it.
+    checkpoints : pandas.DataFrame, as ``find_fitted_checkpoints`` returns it
     lang : str
 
     Returns
     -------
-    checkpoints : pandas.DataFrame
-        Without checkpoints that have fewer layers than the others, and are still being fitted.
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-    unfinished : list of str
-        Revisions of these checkpoints.
+    checkpoints : pandas.DataFrame, without checkpoints with fewer layers than the others, which are still being fitted
+    correlations : list over checkpoints of array (n_layers, n_runs, n_voxels)
+    unfinished : list of str, revisions of the checkpoints that are still being fitted
     """
     correlations = [read_correlations(stem, lang) for stem in checkpoints["stem"]]
     n_layers = np.array(list(map(len, correlations)))

@@ -9,15 +9,8 @@ from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError
 from pipeline.models import weights
 from pipeline.tasks.table import BENCHMARKS
+from study import paths
 from study.checkpoints import find_training_tokens, get_name_on_record, name_checkpoints
-from study.paths import (
-    activations_path,
-    benchmark_pairs_path,
-    benchmark_path,
-    generated_text_path,
-    generated_texts_folder,
-    outputs_of_checkpoint,
-)
 from study.records import read_record
 
 
@@ -29,10 +22,8 @@ def mark_same_weights(checkpoints, correlations, lang):
 
     Parameters
     ----------
-    checkpoints : pandas.DataFrame with columns stem, revision, ...
-        Checkpoints of one model.
-    correlations : list over checkpoints of array of shape (n_layers, n_runs, n_voxels)
-        As ``read_all_correlations`` returns it.
+    checkpoints : pandas.DataFrame with columns stem, revision, ..., of one model
+    correlations : list over checkpoints of array (n_layers, n_runs, n_voxels)
     lang : str
 
     Returns
@@ -40,9 +31,9 @@ def mark_same_weights(checkpoints, correlations, lang):
     pandas.DataFrame with one more column, same_weights_as
         Revisions of the checkpoints with the same weights, joined by ``, ``. It may be empty.
     """
+    unfitted = find_unfitted_checkpoints(checkpoints, lang)
     pairs = zip(checkpoints["stem"], correlations, strict=True)
     fingerprints = [read_fingerprints(stem, lang, values) for stem, values in pairs]
-    unfitted = find_unfitted_checkpoints(checkpoints, lang)
     fingerprints += [read_fingerprints(stem, lang) for stem in unfitted["stem"]]
     marked = mark_equal(pd.concat([checkpoints, unfitted]), fingerprints)
     return checkpoints.assign(same_weights_as=marked["same_weights_as"][: len(checkpoints)])
@@ -51,16 +42,13 @@ def mark_same_weights(checkpoints, correlations, lang):
 def find_unfitted_checkpoints(checkpoints, lang):
     """Find further checkpoints of the model that have records and known training tokens: stem and revision."""
     rows: dict[str, str] = {}
-    names = {
-        get_name_on_record(stem, {"revision": revision})
-        for stem, revision in checkpoints[["stem", "revision"]].itertuples(index=False)
-    }
-    for name in names:
-        stem = f"{name}_*"
-        for pattern in [activations_path(stem, lang), *(benchmark_path(stem, benchmark) for benchmark in BENCHMARKS)]:
-            before, after = pattern.name.split("*")
-            for path in pattern.parent.glob(f"{glob.escape(before)}*{after}"):
-                stem = path.name.removesuffix(after)
+    pairs = zip(checkpoints["stem"], checkpoints["revision"], strict=True)
+    for name in {get_name_on_record(stem, {"revision": revision}) for stem, revision in pairs}:
+        stem = f"{glob.escape(name)}_*"
+        benchmark_paths = [paths.benchmark_path(stem, benchmark) for benchmark in BENCHMARKS]
+        for pattern in [paths.activations_path(stem, lang), *benchmark_paths]:
+            for path in pattern.parent.glob(pattern.name):
+                stem = path.name.removesuffix(pattern.name.rpartition("*")[2])
                 checkpoint = read_record(path).get("checkpoint") or {}
                 is_same_model = bool(checkpoint.get("revision")) and get_name_on_record(stem, checkpoint) == name
                 if is_same_model and find_training_tokens(name, checkpoint["revision"]) is not None:
@@ -85,11 +73,11 @@ def read_fingerprints(stem, lang, correlations=None):
     """Read the fingerprints of a checkpoint's weights (see ``weights.make_fingerprints``)."""
     checksums = {}
     for benchmark in BENCHMARKS:
-        pairs = benchmark_pairs_path(stem, benchmark)
-        recorded = read_record(benchmark_path(stem, benchmark)).get("sha256", {}).get(pairs.name)
+        pairs = paths.benchmark_pairs_path(stem, benchmark)
+        recorded = read_record(paths.benchmark_path(stem, benchmark)).get("sha256", {}).get(pairs.name)
         if pairs.is_file():
             checksums[benchmark] = recorded or compute_sha256(pairs)
-    activations = activations_path(stem, lang)
+    activations = paths.activations_path(stem, lang)
     if recorded := read_record(activations).get("sha256", {}).get(activations.name):
         checksums["activations"] = recorded
     return weights.make_fingerprints(read_checkpoints(stem).values(), checksums, correlations)
@@ -97,10 +85,10 @@ def read_fingerprints(stem, lang, correlations=None):
 
 def read_checkpoints(stem):
     """Read the checkpoint on record of every output of a checkpoint, by path; of texts, only of the first."""
-    first_text = generated_text_path(stem, 0, 0, generated_texts_folder())
-    paths = [path for path in outputs_of_checkpoint(stem) if path.suffix != first_text.suffix]
+    first_text = paths.generated_text_path(stem, 0, 0, paths.generated_texts_folder())
+    outputs = [path for path in paths.outputs_of_checkpoint(stem) if path.suffix != first_text.suffix]
     checkpoints = {}
-    for path in [*paths, first_text]:
+    for path in [*outputs, first_text]:
         with contextlib.suppress(InputError):  # --check reports damaged records
             if checkpoint := read_record(path).get("checkpoint"):
                 checkpoints[path] = checkpoint
@@ -110,15 +98,9 @@ def read_checkpoints(stem):
 def describe_weights(checkpoints):
     """Describe weights that checkpoints of a model share, and outputs made from different weights.
 
-    Parameters
-    ----------
-    checkpoints : pandas.DataFrame with columns stem, revision and, from ``mark_same_weights``, same_weights_as
-
-    Returns
-    -------
-    list of str
-        A sentence for each group of checkpoints with the same weights, for each shared weight file, for outputs of
-        a checkpoint that were made from different weights, and for several folders of one model name.
+    Return a sentence for each group of checkpoints with the same weights, for each shared weight file, for outputs of
+    a checkpoint that were made from different weights, and for several folders of one model name. ``checkpoints`` has
+    the columns stem, revision and, from ``mark_same_weights``, same_weights_as.
     """
     on_record = {stem: read_checkpoints(stem) for stem in checkpoints["stem"]}
     names = name_checkpoints(checkpoints)

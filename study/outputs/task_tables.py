@@ -13,21 +13,9 @@ SENTENCES = ("good", "bad")
 
 
 def read_accuracies(path):
-    """Read the accuracy of each paradigm.
+    """Read the accuracy of each paradigm, a pandas.Series of float; the index is the paradigm.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    pandas.Series of float
-        The index is the paradigm.
-
-    Raises
-    ------
-    InputError
-        The table is damaged, lacks a column, has no row, or an accuracy is not between 0 and 1.
+    A table that is damaged, lacks a column, has no row, or an accuracy not between 0 and 1, raises InputError.
     """
     rows = read_csv(path, ["paradigm", "accuracy"])
     values = parse_numbers(rows["accuracy"], path)
@@ -41,22 +29,13 @@ def read_accuracies(path):
 
 
 def read_right(path):
-    """Read for each pair whether the model prefers the good sentence.
-
-    Parameters
-    ----------
-    path : pathlib.Path
+    """Read for each pair whether the model prefers the good sentence. A damaged table raises InputError.
 
     Returns
     -------
     pandas.Series of float
         1 where the good sentence has the higher log-probability, 0 where it has not or they are equal. The index is
         (paradigm, pair), as strings. ``attrs["sentences"]`` is a checksum of the sentences, or None.
-
-    Raises
-    ------
-    InputError
-        The table is damaged, lacks a column, or has no row.
     """
     columns = ["paradigm", "pair", "logprob_good", "logprob_bad"]
     rows = read_csv(path, columns, optional=SENTENCES, free_text=SENTENCES)
@@ -79,22 +58,8 @@ def _checksum_of_sentences(rows):
 def read_part(path, pairs_path):
     """Read the part of a benchmark that a checkpoint has: paradigms and their numbers of pairs.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        The table of paradigms.
-    pairs_path : pathlib.Path
-        The table of pairs. It is read where the table of paradigms is missing or has no column n_pairs.
-
-    Returns
-    -------
-    tuple of (paradigm, number of pairs) or None
-        A part as defined in ``pipeline.tasks.table``. None where neither table exists.
-
-    Raises
-    ------
-    InputError
-        A table is damaged or lacks a column.
+    The part is a tuple as defined in ``pipeline.tasks.table``, or None where neither table exists. The table of pairs
+    is read where the table of paradigms, ``path``, is missing or has no column n_pairs. Damage raises InputError.
     """
     if path.is_file():
         rows = read_csv(path, ["paradigm"], optional=["n_pairs"])
@@ -114,23 +79,16 @@ def count_by_paradigm(paradigms):
 
 
 def join_pairs(rights):
-    """Join the pairs of several checkpoints.
+    """Join the pairs of several checkpoints, which must be the same (InputError).
 
     Parameters
     ----------
-    rights : list over checkpoints of (path, pandas.Series) or None
-        The series as ``read_right`` returns it from the path. None for a checkpoint without pairs.
+    rights : list over checkpoints of (path, series from ``read_right``), None for a checkpoint without pairs
 
     Returns
     -------
-    values : float array of shape (n_checkpoints, n_pairs)
-        NaN for a checkpoint without pairs.
-    paradigms : array of shape (n_pairs,)
-
-    Raises
-    ------
-    InputError
-        Checkpoints have different pairs.
+    values : float array (n_checkpoints, n_pairs), NaN for a checkpoint without pairs
+    paradigms : array (n_pairs,)
     """
     first_path, first = next(right for right in rights if right is not None)
     values = np.full((len(rights), len(first)), np.nan)

@@ -19,30 +19,25 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
     Parameters
     ----------
     model : str
-    checkpoints : pandas.DataFrame with columns stem, revision, ...
-        As ``find_fitted_checkpoints`` returns it.
-    lm_eval : optional
-        As ``read_lm_eval_files`` returns it, for callers that have read the files.
+    checkpoints : pandas.DataFrame with columns stem, revision, ..., as ``find_fitted_checkpoints`` returns it
+    lm_eval : optional, as ``read_lm_eval_files`` returns it, for callers that have read the files
 
     Returns
     -------
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
         Accuracies are means over paradigms. Acceptability is the mean probability over texts and classifiers. NaN
         where a checkpoint has not been evaluated, or was evaluated on another part of the benchmark than most.
-
-    Raises
-    ------
-    InputError
-        A table is damaged (see ``read_csv`` and ``parse_numbers``).
+        A damaged table raises InputError.
     """
     columns = {}
     for benchmark in BENCHMARKS:
         paths = [benchmark_path(stem, benchmark) for stem in checkpoints["stem"]]
         if any(path.is_file() for path in paths):
-            is_usual = has_usual_part(benchmark, checkpoints["stem"])
+            parts, usual = read_parts(benchmark, checkpoints["stem"])
+            is_used = [path.is_file() and is_same_part(part, usual) for path, part in zip(paths, parts, strict=True)]
             columns[benchmark] = [
-                task_tables.read_accuracies(path).mean() if path.is_file() and is_used else np.nan
-                for path, is_used in zip(paths, is_usual, strict=True)
+                task_tables.read_accuracies(path).mean() if is_read else np.nan
+                for path, is_read in zip(paths, is_used, strict=True)
             ]
     table = pd.DataFrame(columns, index=checkpoints["revision"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
@@ -54,49 +49,20 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
 def read_parts(benchmark, stems):
     """Read the part of a benchmark that each checkpoint has, and find the part of most checkpoints.
 
-    Parameters
-    ----------
-    benchmark : str
-    stems : iterable of str
-
     Returns
     -------
     parts : list over checkpoints of part (see ``pipeline.tasks.table``) or None
-    usual : part or None
-        The part of most checkpoints, which their curve consists of.
-
-    Raises
-    ------
-    InputError
-        A table is damaged.
+    usual : part or None, the part of most checkpoints, which their curve consists of
     """
-    parts = [
-        task_tables.read_part(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)) for stem in stems
-    ]
+    paths = [(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)) for stem in stems]
+    parts = [task_tables.read_part(path, pairs_path) for path, pairs_path in paths]
     return parts, find_most_common_part(parts)
 
 
-def has_usual_part(benchmark, stems):
-    """Return for each checkpoint whether it has the part of most checkpoints, a list of bool."""
-    parts, usual = read_parts(benchmark, stems)
-    return [part is not None and is_same_part(part, usual) for part in parts]
-
-
 def describe_other_parts(benchmark, names, parts, usual):
-    """Describe the checkpoints that have another part of a benchmark than most.
+    """Return a sentence for each part of a benchmark other than that of most checkpoints.
 
-    Parameters
-    ----------
-    benchmark : str
-    names : sequence over checkpoints of str
-        Names of the checkpoints in the sentences.
-    parts, usual
-        As ``read_parts`` returns them.
-
-    Returns
-    -------
-    list of str
-        A sentence for each part.
+    ``names`` are the checkpoints' names in the sentences. ``parts`` and ``usual`` are as ``read_parts`` returns them.
     """
     sentences = []
     for part in sorted({part for part in parts if part and not is_same_part(part, usual)}, key=repr):
@@ -109,23 +75,9 @@ def describe_other_parts(benchmark, names, parts, usual):
 
 
 def describe_parts(model, checkpoints):
-    """Describe the benchmarks of which only a part was run.
+    """Return a sentence for each benchmark of which only a part was run.
 
-    Parameters
-    ----------
-    model : str
-    checkpoints : pandas.DataFrame with columns stem, ...
-        As ``find_fitted_checkpoints`` returns it.
-
-    Returns
-    -------
-    list of str
-        A sentence for each such benchmark: ``blimp is a part: 4 of 67 paradigms, 800 of 67,000 pairs``.
-
-    Raises
-    ------
-    InputError
-        A table is damaged.
+    Example: ``blimp is a part: 4 of 67 paradigms, 800 of 67,000 pairs``. ``checkpoints`` has a column stem.
     """
     usual = {benchmark: read_parts(benchmark, checkpoints["stem"])[1] for benchmark in BENCHMARKS}
     sentences = [describe_part(benchmark, part) for benchmark, part in usual.items() if part is not None]
@@ -138,21 +90,15 @@ def read_benchmark_items(model, checkpoints):
     Parameters
     ----------
     model : str
-    checkpoints : pandas.DataFrame with columns stem, revision, ...
-        As ``find_fitted_checkpoints`` returns it.
+    checkpoints : pandas.DataFrame with columns stem, revision, ..., as ``find_fitted_checkpoints`` returns it
 
     Returns
     -------
     dict from benchmark to (values, groups)
-        values, array of shape (n_checkpoints, n_items): 1 or 0 for each pair (see ``task_tables.read_right``), or the
-        mean acceptability of each text over classifiers. NaN where a checkpoint has not been evaluated, or was
-        evaluated on another part of the benchmark than most.
-        groups, array of shape (n_items,): the paradigm of each pair. All texts are one group.
-
-    Raises
-    ------
-    InputError
-        A table is damaged (see ``read_csv`` and ``parse_numbers``).
+        values, array (n_checkpoints, n_items): 1 or 0 for each pair (see ``task_tables.read_right``), or the mean
+        acceptability of each text over classifiers. NaN where a checkpoint has not been evaluated, or was evaluated
+        on another part of the benchmark than most. groups, array (n_items,): the paradigm of each pair. All texts are
+        one group. A damaged table raises InputError.
     """
     items = {}
     for benchmark in BENCHMARKS:
@@ -175,7 +121,7 @@ def read_benchmark_items(model, checkpoints):
 
 
 def _average_texts(rows, checkpoints):
-    """Average the acceptability of each text over classifiers, an array of shape (n_checkpoints, n_texts)."""
+    """Average the acceptability of each text over classifiers, an array (n_checkpoints, n_texts)."""
     texts = rows.groupby(["revision", "prompt", "sample"])["mean_probability"].mean()
     return texts.unstack("revision").reindex(columns=checkpoints["revision"]).to_numpy().T
 
@@ -183,16 +129,11 @@ def _average_texts(rows, checkpoints):
 def read_acceptability_items(model, checkpoints):
     """Read the acceptability of every generated text, for curves by prompt and by classifier.
 
-    Parameters
-    ----------
-    model : str
-    checkpoints : pandas.DataFrame with a column revision
-
     Returns
     -------
     list of (factor, curve, values)
         factor is ``prompt`` or ``judge``, curve the name of the prompt or classifier. values has shape
-        (n_checkpoints, n_texts), NaN where there is no text, or no sentence in it. Empty where nothing has been judged.
+        (n_checkpoints, n_texts), NaN for a missing text or one without a sentence. Empty where nothing has been judged.
     """
     path = acceptability_path(model, generated_texts_folder())
     if not path.is_file():

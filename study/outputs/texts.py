@@ -2,35 +2,29 @@
 
 import re
 
-import numpy as np
 import pandas as pd
 
 from pipeline.checksums import compute_sha256
 from pipeline.errors import InputError, explain_errors
-from pipeline.models.generation import PROMPTS
 from study.checkpoints import find_training_tokens
 from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
 from study.paths import checkpoint_stem, describe_study_folder, record_path
 from study.records import read_record
 
+# Openings of stories and essays on no particular subject. Each is a whole sentence, so that the model writes whole
+# sentences from its first word on.
+PROMPTS = (
+    "It was early in the morning when Anna closed the door of the small house behind her.",
+    "My grandfather had a garden at the edge of the village, and he worked in it every day.",
+    "Nobody in the town remembered who had built the bridge across the river.",
+    "There are several reasons why people learn to play an instrument.",
+    "Before the railway came, most people in this valley had never seen the sea.",
+)
+
 
 def read_prompts(path):
-    """Read the prompts for generated texts: the lines of a file that are not empty.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        The file is missing, is not text in UTF-8, or contains no prompt.
-    """
+    """Read the prompts for generated texts: the lines of a file that are not empty, at least one (InputError)."""
     with explain_errors(path, "expected a file in UTF-8 with a prompt a line. Name another with --prompts."):
         prompts = [line for line in decode(path.read_bytes(), path).splitlines() if line.strip()]
     if not prompts:
@@ -47,18 +41,13 @@ def read_generated_texts(folder, model=None, prompts_path=None):
     model : str, optional
         Read only the texts of this model. Texts without a record need it, since their names do not show where the
         model ends and the revision begins.
-    prompts_path : pathlib.Path, optional
-        The prompts of texts without a record. By default, they are ``generation.PROMPTS``.
+    prompts_path : pathlib.Path, optional, the prompts of texts without a record; by default, they are PROMPTS
 
     Returns
     -------
     pandas.DataFrame with columns model, revision, tokens, prompt, sample, path, prompt_text, text
-        A row per text. revision may be empty. tokens is NaN where training tokens are not known.
-
-    Raises
-    ------
-    InputError
-        There are no texts, a text does not begin with its prompt, or its model is not known.
+        A row per text. revision may be empty. tokens is NaN where training tokens are not known. InputError is raised
+        if there are no texts, a text does not begin with its prompt, or its model is not known.
     """
     name = model and checkpoint_stem(model)
     rows = []
@@ -77,14 +66,14 @@ def read_generated_texts(folder, model=None, prompts_path=None):
                 "Name the file of prompts with --prompts."
             )
         tokens = find_training_tokens(model_name, revision)
-        tokens = np.nan if tokens is None else tokens
         rows.append((model_name, revision, tokens, prompt, sample, path, prompt_text, text))
     if not rows:
         raise InputError(
             f"{folder}: expected texts{f' of {model}' if model else ''}, got none. generate_texts.py makes them "
             f"({describe_study_folder()})."
         )
-    return pd.DataFrame(rows, columns="model revision tokens prompt sample path prompt_text text".split())
+    texts = pd.DataFrame(rows, columns="model revision tokens prompt sample path prompt_text text".split())
+    return texts.astype({"tokens": float})
 
 
 def _identify_text(path, stem, prompt, name, prompts_path):
@@ -107,18 +96,13 @@ def read_acceptability(path, texts=None):
     Parameters
     ----------
     path : pathlib.Path
-    texts : pandas.DataFrame, optional
-        As ``read_generated_texts`` returns it. Rows of texts that have changed are left out.
+    texts : pandas.DataFrame from ``read_generated_texts``, optional; rows of texts that have changed are left out
 
     Returns
     -------
     pandas.DataFrame with columns revision, tokens, prompt, sample, classifier, n_sentences,
     mean_probability, share_acceptable
-
-    Raises
-    ------
-    InputError
-        The file is missing, damaged, lacks a column, or has a cell that is not a number.
+        A file that is missing or damaged, lacks a column, or has a cell that is not a number, raises InputError.
     """
     measured = ["n_sentences", "mean_probability", "share_acceptable"]
     table = read_csv(path, ["revision", "tokens", "prompt", "sample", "classifier", *measured])

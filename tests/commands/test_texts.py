@@ -13,9 +13,10 @@ from tiny_models import tiny_model
 
 from pipeline.errors import InputError
 from pipeline.models import generation
-from pipeline.models.generation import PROMPTS, continue_prompts, make_text_seed
+from pipeline.models.generation import continue_prompts, make_text_seed
 from pipeline.models.loading import load_classifier
 from pipeline.tasks.acceptability import find_acceptable_label, judge_sentences, split_sentences
+from study.outputs.texts import PROMPTS
 from study.paths import acceptability_path
 
 OPENINGS = ["The prince", "“Where are the people?” asked the snake.", "It is"]
