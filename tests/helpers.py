@@ -20,6 +20,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub: no test m
 
 ROOT = Path(__file__).parents[1]
 
+STEM = "tiny-pythia_step8"  # of the checkpoint of most tests
 SHARED = ROOT.parent / "shared"
 
 # Curly quotes, accents, a ligature and a dash: characters of several bytes, which BPE may cut.
