@@ -231,7 +231,7 @@ def describe_folders(on_record):
     if len(moved) < 2 or len(folders := {min(origins[group[0]]) for group in moved}) < 2:
         return []
     return [
-        f"checkpoints come from {len(folders)} folders, {join_names(sorted(folders))}, which may hold different "
+        f"checkpoints come from {len(folders)} folders, {join_names(sorted(folders))}, which may contain different "
         "models of the same name: give each model a study folder, or a folder name, of its own"
     ]
 

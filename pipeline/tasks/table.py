@@ -111,7 +111,7 @@ def find_most_common_part(parts):
 
 def is_same_part(part, reference):
     """Return whether two parts have the same paradigms, and the same numbers of pairs where both are known."""
-    return dict(part).keys() == dict(reference).keys() and all(
+    return [paradigm for paradigm, _ in part] == [paradigm for paradigm, _ in reference] and all(
         n == m or None in (n, m) for (_, n), (_, m) in zip(part, reference, strict=True)
     )
 
