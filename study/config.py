@@ -23,10 +23,8 @@ AMOUNTS = ("megabytes", "minutes", "gpus")  # that a job requests
 def read_config(path):
     """Read a YAML file with the definition of a study over ``config/default.yaml``, a dict with the keys of the latter.
 
-    Raises
-    ------
-    InputError
-        The file is missing or no YAML, has unknown keys or values of another type, or defines no model or revisions.
+    InputError is raised if the file is missing or no YAML, has unknown keys or values of another type, or defines no
+    model or revisions.
     """
     config = _merge(_read_yaml(DEFAULT), _read_yaml(path))
     check_config(config, path)

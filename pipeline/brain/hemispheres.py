@@ -11,17 +11,13 @@ def assign_hemispheres(mask_image, rule="position"):
     """Return which voxels belong to the left and to the right hemisphere, two bool arrays (n_voxels,).
 
     By position, left is x < 0 and right is x > 0 in MNI millimetres. A voxel on the midline belongs to neither.
-    ``rule="halves"`` splits the list of voxels in two, as the published code does. Half of the midline then belongs
-    to each side.
+    ``rule="halves"`` splits the list of voxels in two, as the published code does. Half of the midline then belongs to
+    each side. InputError is raised if the rule is unknown, or the mask is not valid (see ``find_inside``).
 
     Parameters
     ----------
     mask_image : nibabel image (x, y, z)
     rule : {"position", "halves"}
-
-    Raises
-    ------
-    InputError : the rule is unknown, or the mask is not valid (see ``find_inside``)
     """
     x = compute_positions(mask_image)[:, 0]
     if rule == "halves":
@@ -38,6 +34,8 @@ def assign_hemispheres(mask_image, rule="position"):
 def find_mirror_voxels(mask_image):
     """Find the voxel at each voxel's mirrored position (x to -x).
 
+    InputError is raised if voxels and their mirrored positions do not lie on the same grid.
+
     Parameters
     ----------
     mask_image : nibabel image, whose grid must map onto itself when it is mirrored, as those of the published masks do
@@ -45,10 +43,6 @@ def find_mirror_voxels(mask_image):
     Returns
     -------
     int array (n_voxels,), the index of the mirror image; -1 where the mirrored position lies outside the mask
-
-    Raises
-    ------
-    InputError : voxels and their mirrored positions do not lie on the same grid
     """
     positions = compute_positions(mask_image)
     places = apply_affine(np.linalg.inv(mask_image.affine), positions * [-1, 1, 1])  # in voxels of the image
@@ -65,6 +59,8 @@ def find_mirror_voxels(mask_image):
 def average_sides(scores, left, right):
     """Compute the mean score of the voxels of each side. Voxels without a score do not count.
 
+    InputError is raised if the scores have another number of voxels than the mask, or a side has no voxel.
+
     Parameters
     ----------
     scores : array (..., n_voxels), for example of checkpoints and voxels, or of layers and voxels
@@ -73,10 +69,6 @@ def average_sides(scores, left, right):
     Returns
     -------
     left, right : array (...)
-
-    Raises
-    ------
-    InputError : the scores have another number of voxels than the mask, or a side has no voxel
     """
     if not scores.shape[-1] == len(left) == len(right):
         raise InputError(

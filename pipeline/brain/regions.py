@@ -37,7 +37,8 @@ def make_atlas_regions(mask_image, atlas_image):
     """Make regions from the left side of an atlas, and from their mirror images on the right.
 
     Atlases differ in how they label the two sides. So only the labels on the left count here, and the right side of a
-    region is the mirror image of its left side.
+    region is the mirror image of its left side. InputError is raised if the mask's grid is not symmetric, or the atlas
+    has no region on the left of the mask.
 
     Parameters
     ----------
@@ -49,10 +50,6 @@ def make_atlas_regions(mask_image, atlas_image):
     -------
     dict from label (int) to (left, right), bool arrays (n_voxels,), of voxels whose mirror image lies in the mask;
         labels without such voxels are omitted
-
-    Raises
-    ------
-    InputError : the mask's grid is not symmetric, or the atlas has no region on the left of the mask
     """
     atlas = np.asarray(atlas_image.dataobj)
     places = np.rint(apply_affine(np.linalg.inv(atlas_image.affine), compute_positions(mask_image))).astype(int)

@@ -8,6 +8,8 @@ from pipeline.errors import InputError
 def select_reliable_voxels(isc, percentile=75):
     """Select the voxels whose inter-subject correlation, averaged over trials, is above a percentile.
 
+    InputError is raised if the array has another shape, or contains a value that is not finite.
+
     Parameters
     ----------
     isc : array (n_trials, n_voxels)
@@ -16,10 +18,6 @@ def select_reliable_voxels(isc, percentile=75):
     Returns
     -------
     bool array (n_voxels,)
-
-    Raises
-    ------
-    InputError : the array has another shape, or contains a value that is not finite
     """
     isc = np.asarray(isc)
     if isc.ndim != 2 or not np.isfinite(isc).all():

@@ -14,7 +14,8 @@ def compute_brain_scores(correlations, best_layer="maximum"):
 
     A voxel's brain score is the average over runs. best_layer "maximum" takes the layer with the highest average over
     runs, as in the paper. "nested" takes, in each run, the layer with the highest average over the remaining runs. The
-    highest of several noisy averages is biased upwards, and less so with "nested" (see ``brain.curves``).
+    highest of several noisy averages is biased upwards, and less so with "nested" (see ``brain.curves``). InputError is
+    raised if checkpoints have different runs or voxels, or a layer cannot be chosen on other runs.
 
     Parameters
     ----------
@@ -25,10 +26,6 @@ def compute_brain_scores(correlations, best_layer="maximum"):
     -------
     float32 array (n_checkpoints, n_runs, n_voxels); n_runs is 1 where only averages over runs are known of some
         checkpoint. A voxel that is NaN in every layer stays NaN.
-
-    Raises
-    ------
-    InputError : checkpoints have different runs or voxels, or a layer cannot be chosen on other runs
     """
     if best_layer not in ("maximum", "nested"):
         raise InputError(f"best_layer: expected maximum or nested, got {best_layer!r}")

@@ -39,14 +39,12 @@ def add_to_diagonal(square, alpha):
 def invert(square, alpha):
     """Return the inverse of a symmetric positive definite matrix.
 
+    InputError is raised if rounding has made the matrix indefinite, since alpha is too small for these features.
+
     Parameters
     ----------
     square : float64 array or tensor (n, n), may be overwritten
     alpha : float, the number that was added to the diagonal, for the error
-
-    Raises
-    ------
-    InputError : rounding has made the matrix indefinite, since alpha is too small for these features
     """
     if array_module(square) is torch:
         return torch.cholesky_inverse(_cholesky(square, alpha))

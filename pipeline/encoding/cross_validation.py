@@ -16,7 +16,8 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
 
     The objective, for features X and targets Y, is ||Y - X B||^2 + alpha ||B||^2. The chosen alpha has the highest
     correlation in the validation samples of the fold, after a fit on its inner training samples. The model is then
-    fitted on all training samples.
+    fitted on all training samples. InputError is raised if no feature or target varies in the test samples of a fold,
+    or an alpha is too small for float64.
 
     Parameters
     ----------
@@ -33,10 +34,6 @@ def cross_validate(features, targets, folds, alphas=ALPHAS, alpha_per="all", dev
     correlations : float32 array (n_folds, n_targets), Pearson's r between measured and predicted test samples; NaN for
         a target that is constant there
     chosen : float64 array (n_folds,), or (n_folds, n_targets) where alpha_per is "target"
-
-    Raises
-    ------
-    InputError : no feature or target varies in the test samples of a fold, or an alpha is too small for float64
     """
     if alpha_per not in ("all", "target"):
         raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')

@@ -43,16 +43,12 @@ def hold_out_groups(groups, n_folds=None):
     """Return a list of Fold that never split a group: a passage, a story, a run.
 
     The folds take the groups in turn, in the order of their first samples. The groups of the first remaining fold
-    choose alpha.
+    choose alpha. InputError is raised if there are fewer than three folds, or more folds than groups.
 
     Parameters
     ----------
     groups : array (n_samples,), the group of each sample
     n_folds : int, by default the number of groups
-
-    Raises
-    ------
-    InputError : there are fewer than three folds, or more folds than groups
     """
     _, first, numbers = np.unique(groups, return_index=True, return_inverse=True)
     order = np.argsort(np.argsort(first))  # rank of each group by its first sample
@@ -73,16 +69,13 @@ def hold_out_blocks(n_samples, n_folds, gap):
     """Return a list of Fold of consecutive samples, with a gap between test and training samples.
 
     Samples that are close in time are correlated, so that random folds overestimate predictions. The first remaining
-    block chooses alpha, without the samples in the gap.
+    block chooses alpha, without the samples in the gap. InputError is raised if there are fewer than three folds, or a
+    block has no samples outside the gaps.
 
     Parameters
     ----------
     n_samples, n_folds : int
     gap : int, the samples on either side of a test block that are not used for training
-
-    Raises
-    ------
-    InputError : there are fewer than three folds, or a block has no samples outside the gaps
     """
     edges = np.linspace(0, n_samples, n_folds + 1).astype(int)
     if n_folds < 3 or np.diff(edges).min() <= 2 * gap:

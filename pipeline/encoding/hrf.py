@@ -18,7 +18,8 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     A feature is a series of boxcars from the onset to the offset of each event, with the feature's values as heights.
     The series is convolved with the Glover HRF and sampled in the middle of each scan. The result is linear in the
     values, so that all features have the same matrix. Each column of ``make_hrf_matrix(...) @ values`` equals the
-    result of nilearn's ``compute_regressor`` for the same column, with the same grid of sampling points.
+    result of nilearn's ``compute_regressor`` for the same column, with the same grid of sampling points. InputError is
+    raised if the events cannot belong to the scans of the run (see ``check_times``).
 
     Parameters
     ----------
@@ -29,10 +30,6 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     Returns
     -------
     float64 array (n_scans, n_events)
-
-    Raises
-    ------
-    InputError : the events cannot belong to the scans of the run (see ``check_times``)
     """
     onsets, offsets = np.asarray(onsets, dtype=float), np.asarray(offsets, dtype=float)
     check_times(onsets, offsets, n_scans, tr_s)

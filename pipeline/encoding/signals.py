@@ -21,6 +21,8 @@ def zscore(values):
 def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
     """Trim the first and last scans of a run, and z-score the rest.
 
+    InputError is raised if fewer than two scans are left.
+
     Parameters
     ----------
     signal : array (n_scans, n_columns), regressors or fMRI of one run
@@ -29,10 +31,6 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
     Returns
     -------
     float32 array (n_scans - 2 * trim_scans, n_columns)
-
-    Raises
-    ------
-    InputError : fewer than two scans are left
     """
     check_n_scans(len(signal), trim_scans)
     return zscore(signal[trim_scans : len(signal) - trim_scans])
@@ -47,6 +45,8 @@ def check_n_scans(n_scans, trim_scans=TRIM_SCANS):
 def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
     """Return the regressors of one run of one layer, from its word vectors, trimmed and z-scored.
 
+    InputError is raised if a value is not finite, or fewer than two scans are left.
+
     Parameters
     ----------
     matrix : float32 array or tensor (n_scans, n_words), from ``hrf.make_hrf_matrix``; its device computes the product
@@ -56,10 +56,6 @@ def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
     Returns
     -------
     float32 array (n_scans - 2 * trim_scans, n_features)
-
-    Raises
-    ------
-    InputError : a value is not finite, or fewer than two scans are left
     """
     values = as_numpy(matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device))
     if not np.isfinite(values).all():

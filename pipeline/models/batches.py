@@ -10,7 +10,7 @@ from pipeline.errors import InputError, is_out_of_memory
 def work_in_batches(items, batch_size, work, log):
     """Call a function with consecutive batches of items, and halve the batches where memory runs out.
 
-    Finished batches are not repeated.
+    Finished batches are not repeated. InputError is raised if a batch of one item does not fit in memory.
 
     Parameters
     ----------
@@ -18,10 +18,6 @@ def work_in_batches(items, batch_size, work, log):
     batch_size : int
     work : callable of a batch, a slice of the items; it should keep nothing of a batch on the device
     log : callable of a line for the user, where the batches become smaller
-
-    Raises
-    ------
-    InputError : a batch of one item does not fit in memory
     """
     first = 0
     while first < len(items):
@@ -43,14 +39,13 @@ def work_in_batches(items, batch_size, work, log):
 def explain_model_errors(model, task):
     """Raise an error inside a model as InputError in one line. A lack of memory is raised unchanged.
 
+    InputError is raised if the model failed, or drew random numbers (Reformer), so that its results cannot be
+    reproduced.
+
     Parameters
     ----------
     model : transformers.PreTrainedModel
     task : str, a verb phrase that follows "cannot" in the message
-
-    Raises
-    ------
-    InputError : the model failed, or drew random numbers (Reformer), so that its results cannot be reproduced
     """
     name, before = type(model).__name__, _get_random_states(model)
     try:

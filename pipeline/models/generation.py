@@ -40,8 +40,10 @@ def continue_prompts(
     """Continue prompts with tokens that are drawn from a model's probabilities (ancestral sampling).
 
     Each token has the highest logit / temperature + Gumbel noise, which draws it with the model's probability. In
-    float32, a text does not depend on its batch. Where a model's logits depend on the padding before a text, or on
-    the texts in the batch (RWKV, RecurrentGemma), texts are written one length, or one text, at a time.
+    float32, a text does not depend on its batch. Where a model's logits depend on the padding before a text, or on the
+    texts in the batch (RWKV, RecurrentGemma), texts are written one length, or one text, at a time. InputError is
+    raised if a text may become longer than the model's context, a token has no row in the model, the model cannot
+    write, or its logits are not finite.
 
     Parameters
     ----------
@@ -58,11 +60,6 @@ def continue_prompts(
     Returns
     -------
     list of n_texts str, each prompt with its continuation
-
-    Raises
-    ------
-    InputError : a text may become longer than the model's context, a token has no row in the model, the model cannot
-        write, or its logits are not finite
     """
     starts = tokenization.encode_after_bos(prompts, model, tokenizer)
     longest = max(map(len, starts))

@@ -30,6 +30,8 @@ class Layout(NamedTuple):
 def find_layers(model, token_ids):
     """Find the layers of a model by the states of a few tokens.
 
+    InputError is raised if transformers returns no states for this architecture, or states of different shapes.
+
     Parameters
     ----------
     model : transformers.PreTrainedModel in evaluation mode
@@ -38,10 +40,6 @@ def find_layers(model, token_ids):
     Returns
     -------
     Layout
-
-    Raises
-    ------
-    InputError : Transformers returns no states for this architecture, or states of different shapes
     """
     ids = torch.tensor(token_ids[:N_COMPARED], device=model.device)[None]
     lists = [module for module in model.modules() if isinstance(module, torch.nn.ModuleList)]
@@ -72,16 +70,14 @@ def find_layers(model, token_ids):
 def read_states(model, token_ids, layout, add):
     """Read tokens with a model, and call ``add(layer, states)`` with the states of each layer.
 
+    InputError is raised if the model did not call each layer once, in order.
+
     Parameters
     ----------
     model : transformers.PreTrainedModel
     token_ids : int array (n_tokens,)
     layout : Layout, as ``find_layers`` returns it
     add : callable of the number of a layer, 0 for the embedding, and a tensor (n_tokens, n_units)
-
-    Raises
-    ------
-    InputError : the model did not call each layer once, in order
     """
     ids = torch.tensor(token_ids, device=model.device)[None]
     if layout.blocks is None:

@@ -19,6 +19,9 @@ from pipeline.wording import shorten
 def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=(), log=warnings.warn):
     """Load a causal language model and its tokenizer, and check both.
 
+    InputError is raised if the checkpoint cannot be loaded or is not a causal language model; or its tokenizer returns
+    no offsets, has no BOS in the model's embedding, or cannot follow tokenizer.json.
+
     Parameters
     ----------
     model : str, a name on the Hugging Face hub, or a local folder as ``save_pretrained`` writes it
@@ -36,11 +39,6 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
     checkpoint : dict
         The provenance, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the ``commit`` of the
         hub or the local ``folder``; ``tokenizer`` where AutoTokenizer loads a different tokenizer.
-
-    Raises
-    ------
-    InputError : the checkpoint cannot be loaded or is not a causal language model; or its tokenizer returns no offsets,
-        has no BOS in the model's embedding, or cannot follow tokenizer.json
     """
     logging.getLogger("transformers.models").setLevel(logging.ERROR)  # its warnings on encoders are errors here
     network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
@@ -59,6 +57,9 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
 def load_classifier(name, device="auto", texts=(), log=warnings.warn):
     """Load a classifier of sentences and its tokenizer.
 
+    InputError is raised if the checkpoint cannot be loaded or is not a classifier of sequences; or its tokenizer has no
+    padding token, or cannot follow tokenizer.json.
+
     Parameters
     ----------
     name : str, a name on the Hugging Face hub, or a local folder
@@ -69,11 +70,6 @@ def load_classifier(name, device="auto", texts=(), log=warnings.warn):
     model : transformers.PreTrainedModel in evaluation mode, in float32, on the device
     tokenizer : transformers.PreTrainedTokenizerBase
     checkpoint : dict, the provenance for the record
-
-    Raises
-    ------
-    InputError : the checkpoint cannot be loaded or is not a classifier of sequences; or its tokenizer has no padding
-        token, or cannot follow tokenizer.json
     """
     model, tokenizer, checkpoint = _load(AutoModelForSequenceClassification, name, None, device, "float32")
     if tokenizer.pad_token is None:
@@ -146,13 +142,11 @@ def limit_threads(n_threads):
 def pick_device(name):
     """Return a torch.device, after a test that it computes.
 
+    InputError is raised if the device does not exist or cannot be used.
+
     Parameters
     ----------
     name : str, ``auto`` (CUDA where it is available, else the CPU), or a name of PyTorch: ``cpu``, ``cuda``, ``cuda:1``
-
-    Raises
-    ------
-    InputError : the device does not exist or cannot be used
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

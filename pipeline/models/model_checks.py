@@ -24,11 +24,7 @@ def check_causal(model):
     The model reads two rows of tokens with the same beginning and different ends. The logits of the beginning must be
     equal. Rounding may make them differ: in a mixture of experts, tokens that share an expert are summed together. Then
     the derivative of these logits with respect to the later embeddings decides. It is exactly 0 in a causal model, in
-    any precision.
-
-    Raises
-    ------
-    InputError : the predictions depend on later tokens, or the model cannot read a text
+    any precision. InputError is raised if the predictions depend on later tokens, or the model cannot read a text.
     """
     ids = encode_usual_text(model, N_SAME + 2 * N_CHANGED)
     same, first, second = ids[:N_SAME], ids[N_SAME : N_SAME + N_CHANGED], ids[N_SAME + N_CHANGED :]

@@ -27,6 +27,10 @@ def compute_log_probabilities(
 ):
     """Return the log-probability of each sentence: the sum over its tokens of log P(token | BOS and tokens before).
 
+    InputError is raised if the tokenizer has neither BOS nor EOS; a sentence has no token, a token without a row in the
+    model, or more tokens than the model's context; a sentence does not fit in memory, the model cannot read it, or its
+    log-probability is not finite.
+
     Parameters
     ----------
     sentences : sequence of n_sentences str
@@ -43,12 +47,6 @@ def compute_log_probabilities(
     Returns
     -------
     float64 array (n_sentences,), nats
-
-    Raises
-    ------
-    InputError : the tokenizer has neither BOS nor EOS; a sentence has no token, a token without a row in the model, or
-        more tokens than the model's context; a sentence does not fit in memory, the model cannot read it, or its
-        log-probability is not finite
     """
     token_ids = encode_after_bos(sentences, model, tokenizer)
     context = find_context_length(model)

@@ -58,6 +58,8 @@ def check_special_tokens(model, tokenizer):
 def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
     """Check that every token of a text has a row in the model's embedding.
 
+    InputError is raised if a token has no row, since it was added to the tokenizer, but not to the model.
+
     Parameters
     ----------
     token_ids : sequence of int
@@ -65,10 +67,6 @@ def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
     model : transformers.PreTrainedModel
     tokenizer : transformers.PreTrainedTokenizerBase
     layers : tuple of {"input", "output"}; with ``output`` where tokens are also predicted
-
-    Raises
-    ------
-    InputError : a token has no row, since it was added to the tokenizer, but not to the model
     """
     largest = max(token_ids, default=-1)
     for layer in layers:
@@ -84,6 +82,8 @@ def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
 def encode_after_bos(texts, model, tokenizer):
     """Return the token ids of texts, each after one BOS.
 
+    InputError is raised if the tokenizer has neither BOS nor EOS, or a token has no row in the model.
+
     Parameters
     ----------
     texts : sequence of n_texts str; a text that begins with BOS gets no second BOS
@@ -93,10 +93,6 @@ def encode_after_bos(texts, model, tokenizer):
     Returns
     -------
     list of n_texts lists of int
-
-    Raises
-    ------
-    InputError : the tokenizer has neither BOS nor EOS, or a token has no row in the model
     """
     bos, texts = get_bos_id(tokenizer), list(texts)
     ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
@@ -142,15 +138,13 @@ def find_context_length(model):
 def check_context_length(n_tokens, context, source, remedy):
     """Check that tokens fit in a model's context.
 
+    InputError is raised if there are more tokens than the context has.
+
     Parameters
     ----------
     n_tokens : int, BOS included
     context : int or None, as ``find_context_length`` returns it
     source, remedy : str, the text or option, and the last sentence, of the error
-
-    Raises
-    ------
-    InputError : there are more tokens than the context has
     """
     if context is not None and n_tokens > context:
         raise InputError(f"{source}: expected {context} tokens at most, the model's context, got {n_tokens}. {remedy}")
@@ -159,14 +153,12 @@ def check_context_length(n_tokens, context, source, remedy):
 def check_finite(values, source, remedy=DAMAGED_OR_OVERFLOW):
     """Check that all numbers that a model computed are finite.
 
+    InputError is raised if a number is NaN or infinite.
+
     Parameters
     ----------
     values : array or tensor
     source, remedy : str, the name of the numbers, and the last sentence, of the error
-
-    Raises
-    ------
-    InputError : a number is NaN or infinite
     """
     if not torch.isfinite(torch.as_tensor(values)).all():
         raise InputError(f"{source}: expected finite numbers, got NaN or infinity. {remedy}")

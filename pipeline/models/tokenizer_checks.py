@@ -43,6 +43,8 @@ TEXTS = (
 def check_tokenizer(tokenizer, revision, texts, log):
     """Return the tokenizer that a checkpoint's tokenizer.json describes.
 
+    InputError is raised if tokenizer.json is damaged, or Transformers cannot follow it.
+
     Parameters
     ----------
     tokenizer : transformers.PreTrainedTokenizerBase, as AutoTokenizer loads it
@@ -55,10 +57,6 @@ def check_tokenizer(tokenizer, revision, texts, log):
     tokenizer : transformers.PreTrainedTokenizerBase
         The same tokenizer, where it makes the described tokens or the checkpoint has no tokenizer.json.
     note : str or None, a note for the record where the tokenizer is replaced
-
-    Raises
-    ------
-    InputError : tokenizer.json is damaged, or Transformers cannot follow it
     """
     path = _find_file(tokenizer.name_or_path, "tokenizer.json", revision)
     if path is None or not tokenizer.is_fast:

@@ -43,14 +43,12 @@ def split_sentences(text, prompt, lang="en"):
 def find_acceptable_label(names_of_labels, wanted=None):
     """Return the number of the label for acceptable sentences, an int.
 
+    InputError is raised if no label, or more than one label, matches.
+
     Parameters
     ----------
     names_of_labels : dict from int to str, ``id2label`` of the classifier's config
     wanted : str, optional; the name or number of the label, by default one of ``ACCEPTABLE_NAMES``
-
-    Raises
-    ------
-    InputError : no label, or more than one label, matches
     """
     wanted_names = ACCEPTABLE_NAMES if wanted is None else {wanted.lower()}
     matches = [number for number, name in names_of_labels.items() if name.lower() in wanted_names]
@@ -67,6 +65,8 @@ def judge_sentences(
     sentences, model, tokenizer, label, batch_size=32, progress=None, log=warnings.warn, known=None, keep=None
 ):
     """Return the probability that each sentence is acceptable, according to a classifier.
+
+    InputError is raised if a probability is not finite, or one sentence does not fit in memory.
 
     Parameters
     ----------
@@ -86,10 +86,6 @@ def judge_sentences(
     -------
     probabilities : float64 array (n_sentences,)
     accepted : bool array (n_sentences,), True where acceptable is the most probable label
-
-    Raises
-    ------
-    InputError : a probability is not finite, or one sentence does not fit in memory
     """
     longest = min(tokenizer.model_max_length, find_context_length(model) or MOST_TOKENS)
     by_length = sorted(range(len(sentences)), key=lambda index: -len(sentences[index]))

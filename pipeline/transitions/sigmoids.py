@@ -18,7 +18,8 @@ def sample_sigmoids(x):
     A sigmoid must rise by at least half of its height between the first and the last checkpoint. Otherwise the data do
     not determine its plateaus. The width of its steep part (from a tenth to nine tenths of the rise) is at most twice
     the range of checkpoints. It is at least half the median distance of checkpoints, below which the data do not
-    determine it.
+    determine it. InputError is raised if there are fewer than five checkpoints, or x is not finite or does not
+    increase.
 
     Parameters
     ----------
@@ -29,10 +30,6 @@ def sample_sigmoids(x):
     x0, beta : array (n_shapes,)
     values : array (n_shapes, n_checkpoints), from 0 to 1
     units : array (n_shapes, n_checkpoints), the values, scaled to mean 0 and sum of squares 1
-
-    Raises
-    ------
-    InputError : there are fewer than five checkpoints, or x is not finite or does not increase
     """
     x = np.asarray(x, dtype=float)
     if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():

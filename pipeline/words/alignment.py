@@ -25,7 +25,8 @@ def align(words, text, lang="en"):
 
     Equal words are placed first, by the edit operations between the two sequences of words. The words between them are
     compared letter by letter. So joined, split and misspelt words get their characters, and a wrong word gets the
-    characters of the right word. A word without a counterpart gets an empty span between its neighbours.
+    characters of the right word. A word without a counterpart gets an empty span between its neighbours. InputError is
+    raised if fewer than 95 % of the words are in the text; the message shows where the first missing words are.
 
     Parameters
     ----------
@@ -37,10 +38,6 @@ def align(words, text, lang="en"):
     -------
     spans : int array (n_words, 2)
         Each word is ``text[start:end]``. Starts do not decrease, and no word ends after the start of the next word.
-
-    Raises
-    ------
-    InputError : fewer than 95 % of the words are in the text; the message shows where the first missing words are
     """
     if lang not in LANGUAGES:
         raise InputError(

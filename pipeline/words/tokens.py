@@ -12,7 +12,7 @@ def assign_tokens(spans, offsets, text):
     token ``’histoire`` belongs to the word ``histoire``. The tokens of a word are at its first character or after it,
     and before the next word. So punctuation counts to the word before it. A word without such a token (``homme`` in a
     token ``l'homme``) also gets the token that covers its first character. A word that the text lacks gets the last
-    token before it.
+    token before it. InputError is raised if there are no tokens.
 
     Parameters
     ----------
@@ -23,10 +23,6 @@ def assign_tokens(spans, offsets, text):
     Returns
     -------
     ranges : int array (n_words, 2), first token of each word, and the end of its tokens (exclusive); never empty
-
-    Raises
-    ------
-    InputError : there are no tokens
     """
     if len(offsets) == 0:
         raise InputError("expected text in a run, got an empty text")

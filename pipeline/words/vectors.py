@@ -42,6 +42,10 @@ def split_windows(n_tokens, max_tokens):
 def compute_word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
     """Return the hidden states of a causal language model, averaged over the tokens of each word.
 
+    InputError is raised if ``max_length`` is larger than the model's context, or has no room for a token; the text is
+    empty, or has a token without a row in the model; the model's states cannot be read, or are not finite (float16
+    overflow).
+
     Parameters
     ----------
     model : transformers.PreTrainedModel in evaluation mode; its output layer is not used
@@ -57,11 +61,6 @@ def compute_word_vectors(model, tokenizer, text, spans, max_length=None, progres
     Returns
     -------
     vectors : float32 array (n_layers, n_words, n_units); layer 0 is the embedding
-
-    Raises
-    ------
-    InputError : ``max_length`` is larger than the model's context, or has no room for a token; the text is empty, or
-        has a token without a row in the model; the model's states cannot be read, or are not finite (float16 overflow)
     """
     prefix, token_ids, offsets = _tokenize(tokenizer, text)
     ranges = assign_tokens(spans, offsets, text)
