@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.brain.reliability import select_reliable_voxels
 from pipeline.errors import InputError, explain_errors
-from pipeline.statistics.intervals import count_decimals, describe_tokens, format_with_interval
+from pipeline.statistics.intervals import make_decimal_writer, describe_tokens, format_with_interval
 from pipeline.words.languages import LANGUAGES
 from report.viewer import embed_viewers, encode_base64
 from study.command_line import ArgumentParser, checkpoint_name, run_script
@@ -180,8 +180,8 @@ def describe_checkpoint(row):
     return {
         "revision": row["revision"] + (f" (the same weights as {same})" if same else ""),
         "tokens": f"{describe_tokens(row['tokens'])} training tokens",
-        "left": count_decimals(4)(left),
-        "right": count_decimals(4)(right),
+        "left": make_decimal_writer(4)(left),
+        "right": make_decimal_writer(4)(right),
         "difference": difference,
         "interval": interval,
     }

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import find_last_to_report, has_own_weights
-from pipeline.statistics.intervals import SIGNIFICANCE, count_decimals, describe_tokens, format_with_interval, turn_sign
+from pipeline.statistics.intervals import SIGNIFICANCE, make_decimal_writer, describe_tokens, format_with_interval, turn_sign
 from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
@@ -85,7 +85,7 @@ def _describe_end(name, lang, points):
 def _describe_sides(rows, suffix):
     """Describe left, right and their difference, for a choice of layers."""
     left, right, difference = (rows.loc[f"{side}{suffix}"] for side in ("left", "right", "left_minus_right"))
-    write = count_decimals(3)
+    write = make_decimal_writer(3)
     return (
         f"{write(left['value'])} and the right with {write(right['value'])}, a difference of "
         f"{format_with_interval(difference['value'], difference['low'], difference['high'])}"
@@ -183,7 +183,7 @@ def _sort_by_order(rows, target):
 def _format_lead(lead, is_least):
     """Write a lead above 0; of a lower bound, only the lower end of its interval counts."""
     lead, low, high = lead
-    write = count_decimals(2)
+    write = make_decimal_writer(2)
     return f"at least {write(low)}" if is_least else format_with_interval(lead, low, high, write=write, name="")
 
 
@@ -200,7 +200,7 @@ def _describe_claim(claim, benchmarks):
     elif claim["low"] <= 0:
         verdict = "these checkpoints do not show which of the two the asymmetry goes with"
     formal, functional = (claim[f"{kind}_benchmarks"].split() for kind in ("formal", "functional"))
-    write = count_decimals(2)
+    write = make_decimal_writer(2)
     words = (
         f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({', '.join(formal)}) and "
         f"{write(claim['functional'])} with those of functional competence ({', '.join(functional)}), a difference of "
@@ -241,4 +241,4 @@ def _describe_same_weights(rows):
 def _format_brief(row, measure):
     """Write a measure with its interval, with two decimals."""
     low, high = row[f"{measure}_low"], row[f"{measure}_high"]
-    return format_with_interval(row[measure], low, high, write=count_decimals(2), name="")
+    return format_with_interval(row[measure], low, high, write=make_decimal_writer(2), name="")

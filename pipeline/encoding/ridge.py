@@ -57,7 +57,7 @@ def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
 
     All splits are computed from one inverse C = (K + alpha)^-1 over all samples. For the held-out samples R, block
     inversion gives K_RT (K_TT + alpha)^-1 = -(C_RR)^-1 C_RT, of which only the rows of the predicted samples are
-    needed. (With one sample in R, this is the formula of leave-one-out residuals.). InputError is raised if an alpha is
+    needed. (With one sample in R, this is the formula of leave-one-out residuals.) InputError is raised if an alpha is
     too small for float64.
 
     Parameters
