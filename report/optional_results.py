@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.brain.region_differences import select_largest
-from pipeline.statistics.intervals import make_decimal_writer, format_with_interval
+from pipeline.statistics.intervals import format_with_interval, make_decimal_writer
 from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from report.figures.brain import draw_emergence, draw_regions
@@ -54,7 +54,10 @@ def save_claim(claim, prefix):
         return
     save_table(pd.DataFrame([claim]), f"{prefix}_claim")
     print("alignment with formal competence {formal:.2f}, with functional competence {functional:.2f}".format(**claim))
-    print("difference", format_with_interval(claim["difference"], claim["low"], claim["high"], write=make_decimal_writer(2)))
+    print(
+        "difference",
+        format_with_interval(claim["difference"], claim["low"], claim["high"], write=make_decimal_writer(2)),
+    )
 
 
 def save_atlas(curves, title, prefix):

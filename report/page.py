@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.brain.reliability import select_reliable_voxels
 from pipeline.errors import InputError, explain_errors
-from pipeline.statistics.intervals import make_decimal_writer, describe_tokens, format_with_interval
+from pipeline.statistics.intervals import describe_tokens, format_with_interval, make_decimal_writer
 from pipeline.words.languages import LANGUAGES
 from report.viewer import embed_viewers, encode_base64
 from study.command_line import ArgumentParser, checkpoint_name, run_script

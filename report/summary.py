@@ -4,7 +4,13 @@ import numpy as np
 
 from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import find_last_to_report, has_own_weights
-from pipeline.statistics.intervals import SIGNIFICANCE, make_decimal_writer, describe_tokens, format_with_interval, turn_sign
+from pipeline.statistics.intervals import (
+    SIGNIFICANCE,
+    describe_tokens,
+    format_with_interval,
+    make_decimal_writer,
+    turn_sign,
+)
 from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.statistics.intervals import (
     compute_interval,
-    make_decimal_writer,
     describe_tokens,
     format_with_interval,
+    make_decimal_writer,
     turn_sign,
 )
 
@@ -50,7 +50,9 @@ def test_turning_the_sign_turns_everything_and_twice_is_nothing(values):
 
 
 def test_a_lead_of_another_is_written_with_its_interval_turned():
-    assert format_with_interval(*turn_sign(-0.30, -0.30, -0.10), make_decimal_writer(2), name="") == "0.30 (0.10 to 0.30)"
+    assert (
+        format_with_interval(*turn_sign(-0.30, -0.30, -0.10), make_decimal_writer(2), name="") == "0.30 (0.10 to 0.30)"
+    )
 
 
 @given(st.tuples(numbers, numbers, numbers), st.sets(st.integers(0, 2), min_size=1))
