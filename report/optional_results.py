@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.brain.region_differences import select_largest
-from pipeline.statistics.intervals import format_with_interval, make_decimal_writer
+from pipeline.statistics.intervals import format_with_interval, round_to
 from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from report.figures.brain import draw_emergence, draw_regions
@@ -56,7 +56,7 @@ def save_claim(claim, prefix):
     print("alignment with formal competence {formal:.2f}, with functional competence {functional:.2f}".format(**claim))
     print(
         "difference",
-        format_with_interval(claim["difference"], claim["low"], claim["high"], write=make_decimal_writer(2)),
+        format_with_interval(claim["difference"], claim["low"], claim["high"], write=round_to(2)),
     )
 
 

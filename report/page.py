@@ -23,7 +23,7 @@ import numpy as np
 
 from pipeline.brain.reliability import select_reliable_voxels
 from pipeline.errors import InputError, explain_errors
-from pipeline.statistics.intervals import describe_tokens, format_with_interval, make_decimal_writer
+from pipeline.statistics.intervals import describe_tokens, format_with_interval, round_to
 from pipeline.words.languages import LANGUAGES
 from report.viewer import embed_viewers, encode_base64
 from study.command_line import ArgumentParser, checkpoint_name, run_script
@@ -180,8 +180,8 @@ def describe_checkpoint(row):
     return {
         "revision": row["revision"] + (f" (the same weights as {same})" if same else ""),
         "tokens": f"{describe_tokens(row['tokens'])} training tokens",
-        "left": make_decimal_writer(4)(left),
-        "right": make_decimal_writer(4)(right),
+        "left": round_to(4)(left),
+        "right": round_to(4)(right),
         "difference": difference,
         "interval": interval,
     }

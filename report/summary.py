@@ -8,7 +8,7 @@ from pipeline.statistics.intervals import (
     SIGNIFICANCE,
     describe_tokens,
     format_with_interval,
-    make_decimal_writer,
+    round_to,
     turn_sign,
 )
 from pipeline.transitions.comparison import TARGETS
@@ -91,7 +91,7 @@ def _describe_end(name, lang, points):
 def _describe_sides(rows, suffix):
     """Describe left, right and their difference, for a choice of layers."""
     left, right, difference = (rows.loc[f"{side}{suffix}"] for side in ("left", "right", "left_minus_right"))
-    write = make_decimal_writer(3)
+    write = round_to(3)
     return (
         f"{write(left['value'])} and the right with {write(right['value'])}, a difference of "
         f"{format_with_interval(difference['value'], difference['low'], difference['high'])}"
@@ -189,7 +189,7 @@ def _sort_by_order(rows, target):
 def _format_lead(lead, is_least):
     """Write a lead above 0; of a lower bound, only the lower end of its interval counts."""
     lead, low, high = lead
-    write = make_decimal_writer(2)
+    write = round_to(2)
     return f"at least {write(low)}" if is_least else format_with_interval(lead, low, high, write=write, name="")
 
 
@@ -206,7 +206,7 @@ def _describe_claim(claim, benchmarks):
     elif claim["low"] <= 0:
         verdict = "these checkpoints do not show which of the two the asymmetry goes with"
     formal, functional = (claim[f"{kind}_benchmarks"].split() for kind in ("formal", "functional"))
-    write = make_decimal_writer(2)
+    write = round_to(2)
     words = (
         f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({', '.join(formal)}) and "
         f"{write(claim['functional'])} with those of functional competence ({', '.join(functional)}), a difference of "
@@ -247,4 +247,4 @@ def _describe_same_weights(rows):
 def _format_brief(row, measure):
     """Write a measure with its interval, with two decimals."""
     low, high = row[f"{measure}_low"], row[f"{measure}_high"]
-    return format_with_interval(row[measure], low, high, write=make_decimal_writer(2), name="")
+    return format_with_interval(row[measure], low, high, write=round_to(2), name="")

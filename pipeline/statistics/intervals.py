@@ -60,11 +60,11 @@ def format_with_interval(estimate, low, high, write=None, unit="", name="95 % in
     Parameters
     ----------
     estimate, low, high : float. An estimate beyond its interval, as in a table of an older version, widens it.
-    write : function from float to str, ``make_decimal_writer(4)`` by default. It must not change the order of numbers.
+    write : function from float to str, ``round_to(4)`` by default. It must not change the order of numbers.
     unit : str that follows the estimate
     name : str that precedes the interval
     """
-    write = write or make_decimal_writer(4)
+    write = write or round_to(4)
     if not np.isfinite(estimate):
         return "not known"
     if not np.isfinite([low, high]).all():
@@ -72,7 +72,7 @@ def format_with_interval(estimate, low, high, write=None, unit="", name="95 % in
     return f"{write(estimate)}{unit} ({name}{write(min(low, estimate))} to {write(max(high, estimate))})"
 
 
-def make_decimal_writer(n_digits):
+def round_to(n_digits):
     """Return a function that writes a float with so many digits after the point, and 0 without a sign."""
 
     def write(number):

@@ -112,7 +112,7 @@ def test_a_folder_that_can_only_be_read_is_named(prepared, models):
         pytest.skip(f"folders cannot be mounted here: {run.stderr.strip()}")
     assert run.returncode == 2
     assert run.stderr.count("\n") == 1
-    assert f"cannot be written: {folder} is no folder that you may write to" in run.stderr
+    assert f"cannot be written: {folder} is not a folder that you may write to" in run.stderr
     assert not list(folder.iterdir())
 
 

@@ -256,7 +256,7 @@ def test_default_prompts_are_whole_sentences():
         (["--temperature", "0"], "--temperature 0: it must be above 0"),
         (["--n_samples", "0"], "0 is less than 1"),
         (["--max_new_tokens", "500"], "--max_new_tokens 500: expected 128 tokens at most, the model's context, got "),
-        (["--prompts", "nowhere.txt"], "nowhere.txt: there is no such file, or it is no text in UTF-8"),
+        (["--prompts", "nowhere.txt"], "nowhere.txt: expected a file in UTF-8"),
     ],
 )
 def test_texts_that_cannot_be_written_are_errors_in_one_line(study_folder, call, tiny_checkpoint, options, message):

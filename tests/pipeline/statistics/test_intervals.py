@@ -11,7 +11,7 @@ from pipeline.statistics.intervals import (
     compute_interval,
     describe_tokens,
     format_with_interval,
-    make_decimal_writer,
+    round_to,
     turn_sign,
 )
 
@@ -27,7 +27,7 @@ def printed(words):
 @given(triples, st.integers(0, 6))
 @example((-0.001, -0.002, 0.0), 2)  # must not be written -0.00
 def test_the_written_estimate_lies_in_the_written_interval(values, n_digits):
-    words = format_with_interval(*values, make_decimal_writer(n_digits))
+    words = format_with_interval(*values, round_to(n_digits))
     estimate, low, high = printed(words)
     assert low <= estimate <= high
     assert not re.search(r"-0(\.0+)?( |\)|$)", words)
@@ -50,9 +50,7 @@ def test_turning_the_sign_turns_everything_and_twice_is_nothing(values):
 
 
 def test_a_lead_of_another_is_written_with_its_interval_turned():
-    assert (
-        format_with_interval(*turn_sign(-0.30, -0.30, -0.10), make_decimal_writer(2), name="") == "0.30 (0.10 to 0.30)"
-    )
+    assert format_with_interval(*turn_sign(-0.30, -0.30, -0.10), round_to(2), name="") == "0.30 (0.10 to 0.30)"
 
 
 @given(st.tuples(numbers, numbers, numbers), st.sets(st.integers(0, 2), min_size=1))
