@@ -25,13 +25,13 @@ SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 def test_a_job_that_is_killed_leaves_nothing_half_done_and_goes_on(
     prepared, run, stage, tmp_path, pytestconfig, record_property
 ):
-    """At each step of its work with files, if the test is a long one; else at every ninth."""
+    """At each step of its work with files, if the test is a long one; else at a few (``test_jobs`` takes each)."""
     study_folder, folder = prepared(stage), tmp_path / "killed"
     inputs = contents(study_folder)
     expected, n_steps = undisturbed(run, stage, study_folder)
     assert n_steps > 20
 
-    steps = range(1, n_steps + 1, 1 if pytestconfig.getoption("soak") else 9)
+    steps = range(1, n_steps + 1, 1 if pytestconfig.getoption("soak") else max(9, n_steps // 4))
     for at in steps:
         shutil.copytree(study_folder, folder)
         number = SIGNALS[at % 3]
@@ -67,7 +67,7 @@ def test_old_and_new_outputs_are_never_mixed(prepared, run, stage, tmp_path, pyt
     assert answer["status"] == 0, answer
     new, n_steps = contents(folder / place), answer["n_steps"]
     assert old.keys() == new.keys()
-    steps = range(1, n_steps + 1, 2 if pytestconfig.getoption("soak") else 11)
+    steps = range(1, n_steps + 1, 2 if pytestconfig.getoption("soak") else max(11, n_steps // 4))
     for at in steps:
         shutil.rmtree(folder)
         shutil.copytree(study_folder, folder)

@@ -250,3 +250,22 @@ def test_a_study_without_lm_eval_has_no_scores(study_folder):
     assert describe_lm_eval_files(["me/lm"]) == differences("step8") == []
     (study_folder / "lm_eval_results").mkdir()
     assert resample_normal(lm_eval_results.select_headline_rows(read_lm_eval("me/lm", ["step8"])), ["step8"]) == {}
+
+
+def test_a_file_of_the_command_with_an_adapter_or_a_chat_template(written, monkeypatch, tmp_path):
+    """The same with a file that the installed version has written."""
+    (path,) = (written / "lm_eval_results").glob("*_all_*.json")
+    monkeypatch.setenv("LTBA_DIR", str(tmp_path))
+    run = json.loads(path.read_text())
+    write(tmp_path, "step8.json", run)
+    plain = read_lm_eval("tiny-pythia")
+    run["date"] += 1e6
+    run["config"]["model_args"]["peft"] = "somebody/adapter"
+    for metrics in run["results"].values():
+        metrics["acc,none"] = 0.123
+    write(tmp_path, "again.json", run)
+    pd.testing.assert_frame_equal(read_lm_eval("tiny-pythia"), plain)
+    assert describe_lm_eval_files(["tiny-pythia"]) == []
+    run["config"]["model_args"].pop("peft")
+    write(tmp_path, "again.json", run)
+    assert set(read_lm_eval("tiny-pythia").query("metric == 'acc'")["value"]) == {0.123}

@@ -13,7 +13,7 @@ from pipeline.tasks import lm_eval_results, lm_eval_settings
 from report import states
 from study.files.tables import write_table
 from study.inputs import lm_eval_files
-from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval, read_lm_eval_files
+from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files
 from study.paths import benchmark_path, checkpoint_stem
 from study.records import write_record
 
@@ -283,25 +283,6 @@ def test_how_texts_are_generated_counts_for_tasks_that_generate(three):
     write(three, "again.json", run)
     assert scores(*REVISIONS) == [0.1, 0.2, 0.89]
     assert 'gen_kwargs {"temperature": "1"} at step32' in differences(*REVISIONS)[0]
-
-
-def test_a_file_of_the_command_with_an_adapter_or_a_chat_template(written, monkeypatch, tmp_path):
-    """The same with a file that the installed version has written."""
-    (path,) = (written / "lm_eval_results").glob("*_all_*.json")
-    monkeypatch.setenv("LTBA_DIR", str(tmp_path))
-    run = json.loads(path.read_text())
-    write(tmp_path, "step8.json", run)
-    plain = read_lm_eval("tiny-pythia")
-    run["date"] += 1e6
-    run["config"]["model_args"]["peft"] = "somebody/adapter"
-    for metrics in run["results"].values():
-        metrics["acc,none"] = 0.123
-    write(tmp_path, "again.json", run)
-    pd.testing.assert_frame_equal(read_lm_eval("tiny-pythia"), plain)
-    assert describe_lm_eval_files(["tiny-pythia"]) == []
-    run["config"]["model_args"].pop("peft")
-    write(tmp_path, "again.json", run)
-    assert set(read_lm_eval("tiny-pythia").query("metric == 'acc'")["value"]) == {0.123}
 
 
 def test_a_dtype_that_is_not_recorded_is_that_of_most_others():
