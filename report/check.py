@@ -9,7 +9,7 @@ from nibabel.affines import voxel_sizes
 
 from pipeline.brain.hemispheres import assign_hemispheres, average_sides, find_mirror_voxels
 from pipeline.brain.regions import make_atlas_regions, make_cerebellum, make_spheres
-from pipeline.brain.reliability import select_reliable_voxels
+from pipeline.brain.scores import select_reliable_voxels
 from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import TR_S
 from pipeline.encoding.signals import TRIM_SCANS

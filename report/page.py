@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.brain.reliability import select_reliable_voxels
+from pipeline.brain.scores import select_reliable_voxels
 from pipeline.errors import InputError, explain_errors
 from pipeline.statistics.intervals import describe_tokens, format_with_interval, round_to
 from pipeline.words.languages import LANGUAGES

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.brain.hemispheres import assign_hemispheres, average_sides
-from pipeline.brain.reliability import select_reliable_voxels
-from pipeline.brain.scores import compute_brain_scores
+from pipeline.brain.scores import compute_brain_scores, select_reliable_voxels
 from pipeline.errors import InputError
 from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS

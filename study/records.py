@@ -112,17 +112,13 @@ def find_changed_input(path, inputs, counts_copies=True):
     """Find the first input that has changed since an output was made from it.
 
     Only inputs that are newer than the output are read (see ``is_newer``). An input that does not exist any more has
-    not changed. An input that did not exist when the output was made has changed.
+    not changed. An input that did not exist when the output was made has changed. Returns pathlib.Path or None.
 
     Parameters
     ----------
     path : pathlib.Path, the output
     inputs : iterable of pathlib.Path
     counts_copies : bool, as for ``is_newer``
-
-    Returns
-    -------
-    pathlib.Path or None
     """
     before = read_record(path).get("inputs", {})
     for file in inputs:

@@ -9,6 +9,7 @@ import math
 import os
 import pickle
 import re
+import zipfile
 import zlib
 
 import joblib
@@ -257,3 +258,9 @@ def write_arrays(path, value):
             compressed = gzip.GzipFile("", "wb", compresslevel=4, fileobj=file, mtime=0)
         with compressed:
             joblib.dump(value, compressed)
+
+
+def check_member(member, most_bytes):
+    """Check that a file in a zip archive is small, and compressed by a method that unpacks in pieces (ValueError)."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.file_size > most_bytes:
+        raise ValueError(f"{member.filename} in it has more than {most_bytes:,} bytes, or another compression")

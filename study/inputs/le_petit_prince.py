@@ -8,8 +8,7 @@ from pipeline.errors import InputError, explain_errors
 from pipeline.wording import describe_array, shorten
 from study import paths
 from study.files import images
-from study.files.archives import check_member
-from study.files.safe_joblib import read_arrays
+from study.files.safe_joblib import check_member, read_arrays
 from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
 from study.require import require_input

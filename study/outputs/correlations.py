@@ -4,8 +4,7 @@ import numpy as np
 
 from pipeline.errors import InputError, explain_errors
 from pipeline.wording import describe_array
-from study.files.archives import check_member
-from study.files.safe_joblib import read_arrays
+from study.files.safe_joblib import check_member, read_arrays
 from study.paths import layer_correlations_path, run_correlations_path
 
 MOST_CORRELATIONS = 2**31  # bytes of one checkpoint
@@ -16,10 +15,7 @@ def read_correlations(stem, lang):
 
     The published code writes averages over held-out runs only. Where no ``.npz`` with all held-out runs exists, these
     averages are read, and n_runs is 1. Missing or damaged files, and layers of different sizes, raise InputError.
-
-    Returns
-    -------
-    float array (n_layers, n_runs, n_voxels)
+    Returns float array (n_layers, n_runs, n_voxels).
     """
     path = run_correlations_path(stem, lang)
     if path.exists():

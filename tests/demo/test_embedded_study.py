@@ -10,7 +10,7 @@ import pytest
 from demo import endings, judge, listener, make_study, pairs
 from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, speak
 from pipeline.brain.hemispheres import assign_hemispheres
-from pipeline.brain.reliability import select_reliable_voxels
+from pipeline.brain.scores import select_reliable_voxels
 from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.signals import TRIM_SCANS
 from study.inputs.blimp_zorro import read_blimp, read_zorro

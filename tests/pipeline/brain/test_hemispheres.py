@@ -12,8 +12,7 @@ from brains import BRAIN, CHECKPOINTS, planted, small_brain
 from pipeline.brain.curves import tabulate_asymmetry
 from pipeline.brain.hemispheres import assign_hemispheres, average_sides, find_mirror_voxels, subtract_mirror_voxels
 from pipeline.brain.regions import LANGUAGE_REGIONS, make_atlas_regions, make_cerebellum, make_spheres
-from pipeline.brain.reliability import select_reliable_voxels
-from pipeline.brain.scores import compute_brain_scores, compute_side_curves, resample_sides
+from pipeline.brain.scores import compute_brain_scores, compute_side_curves, resample_sides, select_reliable_voxels
 from pipeline.brain.voxels import compute_positions, fill_volume, find_inside, make_blocks
 from pipeline.errors import InputError
 
