@@ -13,11 +13,13 @@ test: .venv/made
 	ruff check .
 	ruff format --check .
 	mypy
+	codespell
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# Kills at every step, and many races: the long form of tests that make test runs in short.
+# Kills at every step, many races, and the whole embedded study: the long form of tests that make test runs in short.
 soak: .venv/made
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/commands/test_interruption.py
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python -m pytest --soak -n auto --dist load tests/commands/test_interruption.py \
+		tests/commands/test_races.py tests/whole/test_whole_study.py
 
 # Every causal architecture of Transformers against a plain loop, and a list of the results.
 architectures: .venv/made

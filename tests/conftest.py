@@ -43,10 +43,14 @@ def pytest_terminal_summary(terminalreporter):
                     terminalreporter.write_line(outcome)
 
 
-def pytest_collection_modifyitems(items):
-    """What takes longest comes first: where files are tested side by side, the others run beside it."""
+def pytest_collection_modifyitems(config, items):
+    """Run the longest files first, next to the rest; skip what takes a quarter of an hour, unless with --soak."""
     longest = ["test_cluster", "test_readme", "test_whole_study"]
     items.sort(key=lambda item: -longest.index(item.path.stem) if item.path.stem in longest else 1)
+    if not config.getoption("--soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="takes a quarter of an hour: make soak"))
 
 
 @pytest.fixture(scope="session")

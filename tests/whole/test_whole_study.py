@@ -16,7 +16,7 @@ from pipeline.brain.voxels import compute_positions
 from study.inputs.le_petit_prince import read_average_subject, read_mask, read_texts, read_word_timings
 from study.outputs.figures import read_calibration
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
 
 @pytest.fixture(scope="module")
