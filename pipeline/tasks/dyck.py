@@ -55,7 +55,7 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
 def make_balanced_pairs(n_kinds, change, n_pairs, rng):
     """Return n_pairs distinct pairs (good, bad).
 
-    After each pair with an even index comes one with the opposite change between the same neighbours. n_pairs is even,
+    Each pair with an even index precedes a pair with the opposite change between the same neighbours. n_pairs is even,
     n_kinds is 1 to 3, and change is one of CHANGES. The strings have no spaces.
     """
     waiting: dict[tuple, list] = {}  # pairs without an opposite yet, by their local changes
