@@ -56,7 +56,7 @@ def find_acceptable_label(names_of_labels, wanted=None):
         matches = [int(wanted)]
     if len(matches) != 1 or len(names_of_labels) < 2:
         names, expected = ", ".join(names_of_labels.values()), wanted or "acceptable"
-        raise InputError(f"classifier: expected one label {expected!r}, got {names}. Set --acceptable_label.")
+        raise InputError(f"expected one label {expected!r}, got {names}. Set --acceptable_label.")
     return matches[0]
 
 

@@ -53,9 +53,10 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
 
 
 def make_balanced_pairs(n_kinds, change, n_pairs, rng):
-    """Return n_pairs distinct pairs (good, bad), of which each two have opposite changes between the same neighbours.
+    """Return n_pairs distinct pairs (good, bad).
 
-    n_pairs is even, n_kinds is 1 to 3, and change is one of CHANGES. The strings have no spaces.
+    Each pair with an even index precedes a pair with the opposite change between the same neighbours. n_pairs is even,
+    n_kinds is 1 to 3, and change is one of CHANGES. The strings have no spaces.
     """
     waiting: dict[tuple, list] = {}  # pairs without an opposite yet, by their local changes
     seen: set[tuple[str, str]] = set()

@@ -20,7 +20,7 @@ HARMLESS = frozenset(
     ).split()
 )
 UNSET = frozenset(["", "None", "False", "auto", "default"])
-# Arguments whose default has other names.
+# Values that mean the default, of arguments for which UNSET is not right.
 DEFAULTS = {
     "use_fast_tokenizer": {"", "None", "True"},
     "add_bos_token": {"", "None"},

@@ -99,7 +99,7 @@ def judge(job, texts, classifier, args, before):
         for text, prompt in zip(texts["text"], texts["prompt_text"], strict=True)
     ]
     different = sorted({sentence for of_text in sentences for sentence in of_text})
-    model, tokenizer, checkpoint = load_classifier(classifier, args.device, different)
+    model, tokenizer, checkpoint = load_classifier(classifier, args.device, different, log)
     check_same_weights(job.output, before, checkpoint)  # a branch of the hub may have changed just now
     key = [name, weights.identify(checkpoint), different]
     part = hashlib.sha256(repr(key).encode()).hexdigest()

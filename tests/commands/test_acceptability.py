@@ -71,7 +71,7 @@ def test_sentences_are_truncated_where_a_classifier_has_fewer_positions_than_con
     assert probabilities[0] == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_classifier_judges_the_tokens_of_tokenizer_json(judges, tmp_path):
+def test_a_classifier_judges_the_tokens_of_tokenizer_json(study_folder, call, judges, tmp_path):
     shutil.copytree(judges / "one", tmp_path / "judge")
     for name, values in (
         ("tokenizer.json", {"normalizer": {"type": "Lowercase"}}),
@@ -84,6 +84,11 @@ def test_a_classifier_judges_the_tokens_of_tokenizer_json(judges, tmp_path):
     assert tokenizer("THE")["input_ids"] == tokenizer("the")["input_ids"]
     assert len(lines) == 1
     assert checkpoint["tokenizer"].startswith("tokenizer.json")
+    write_text(study_folder / "generated_texts", "me_lm_tokens5B_gen_0_0.txt", "P.", " It is.")
+    options = ["--device", "cpu", "--classifier", tmp_path / "judge"]
+    status, out, err = call("evaluate_linguistic_acceptability", *options)
+    assert status == 0, err
+    assert lines[0] in out  # on standard output, not as a Python warning
 
 
 def write_text(folder, name, prompt, text, model="me_lm", revision="tokens5B"):

@@ -97,6 +97,8 @@ def test_the_part_that_most_have_counts():
     assert table.is_same_part(small, unknown)
     assert not table.is_same_part(small, middle)
     assert not table.is_same_part(small, large)
+    twice = (("a", None), ("a", None))  # a damaged table repeats a paradigm
+    assert table.find_most_common_part([twice, small]) == twice
 
 
 # ---------------------------------------------------------------- the study folder
