@@ -78,7 +78,7 @@ def fit(job, model, lang, alphas, device):
     matrices = make_hrf_matrices(onsets_offsets, paths.onsets_offsets_path(lang), n_scans, lang, device)
     fmri = prepare_fmri(fmri, lang)
     regressors = read_regressors(model, lang, matrices)  # layers of runs
-    return fit_layers(job, regressors, fmri, alphas, device, paths.activations_path(model, lang))
+    return fit_layers(job, regressors, fmri, alphas, device, model, lang)
 
 
 def make_writers(output, correlations, chosen_alphas, model, lang):
@@ -97,8 +97,8 @@ def make_writers(output, correlations, chosen_alphas, model, lang):
     return writers | {output: write_runs}
 
 
-def fit_layers(job, regressors, fmri, alphas, device, path):
-    """Fit each layer that is not cached yet, and print how well it predicts; path is of the activations, for messages.
+def fit_layers(job, regressors, fmri, alphas, device, model, lang):
+    """Fit each layer that is not cached yet, and print how well it predicts.
 
     regressors are float32 arrays (n_scans, n_units) for each layer and run, fmri is (n_scans, n_voxels) for each run.
     Return float32 correlations (n_layers, n_runs, n_voxels) and float64 chosen alphas (n_layers, n_runs).
@@ -106,11 +106,11 @@ def fit_layers(job, regressors, fmri, alphas, device, path):
     folds = hold_out_runs([len(run) for run in fmri])
     targets = as_float32(np.concatenate(fmri), device)  # (n_scans of all runs, n_voxels)
     parts = []
-    with progress.bar(len(regressors), job.output.stem, "layer") as bar:
+    with progress.bar(len(regressors), model, "layer") as bar:
         for layer, features_of_runs in enumerate(regressors):
             part = job.load(f"layer-{layer}")
             if part is None:
-                with add_context(f"{path}: layer {layer}"):
+                with add_context(f"{paths.activations_path(model, lang)}: layer {layer}"):
                     for run, features in enumerate(features_of_runs):
                         if not features.any():
                             raise InputError(f"no unit varies in run {run}")
