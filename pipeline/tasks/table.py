@@ -100,8 +100,8 @@ def find_most_common_part(parts):
     # A part without numbers of pairs equals every part of its paradigms. It counts for these parts, and is chosen only
     # where there are none.
     candidates = {part for part in known if count_pairs(part) is not None}
-    with_numbers = {tuple(dict(part)) for part in candidates}
-    candidates |= {part for part in known if tuple(dict(part)) not in with_numbers}
+    with_numbers = {_list_paradigms(part) for part in candidates}
+    candidates |= {part for part in known if _list_paradigms(part) not in with_numbers}
 
     def rank(candidate):
         return sum(is_same_part(candidate, part) for part in known), len(candidate), count_pairs(candidate) or 0
@@ -111,7 +111,7 @@ def find_most_common_part(parts):
 
 def is_same_part(part, reference):
     """Return whether two parts have the same paradigms, and the same numbers of pairs where both are known."""
-    return [paradigm for paradigm, _ in part] == [paradigm for paradigm, _ in reference] and all(
+    return _list_paradigms(part) == _list_paradigms(reference) and all(
         n == m or None in (n, m) for (_, n), (_, m) in zip(part, reference, strict=True)
     )
 
@@ -120,3 +120,8 @@ def count_pairs(part):
     """Return the number of pairs of all paradigms, None where one is not known."""
     numbers = [n for _, n in part]
     return None if None in numbers else sum(numbers)
+
+
+def _list_paradigms(part):
+    """Return the paradigms of a part, a tuple; a damaged table can have a paradigm twice."""
+    return tuple(paradigm for paradigm, _ in part)
