@@ -102,8 +102,8 @@ def request(stage):
 
 def list_outputs(stage):
     """Return the files that a stage writes for all checkpoints."""
-    patterns = {"fit": FITS, "texts": TEXTS, "acceptability": ACCEPTABILITY, "lm_eval": LM_EVAL}
-    pattern = patterns.get(stage, BENCHMARK)
+    patterns = {"activations": ACTIVATIONS, "fit": FITS, "texts": TEXTS, "acceptability": ACCEPTABILITY}
+    pattern = (patterns | {"lm_eval": LM_EVAL}).get(stage, BENCHMARK)
     return expand(pattern, stem=STEMS, lang=config["languages"], benchmark=stage, task=config["lm_eval"])
 
 

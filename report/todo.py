@@ -32,7 +32,8 @@ def list_commands(stage, table, lang):
     if stage == "acceptability":
         return list_acceptability_commands(table)
     commands, waiting, without_model = [], [], []
-    for row in table.to_dict("records"):
+    rows = table.astype(object).where(table.notna(), None)  # pandas has NaN for None in a column of text
+    for row in rows.to_dict("records"):
         if is_finished(stage, row):
             continue
         if stage == "fit" and not is_ready_for_fit(row):

@@ -123,4 +123,5 @@ def count_pairs(part):
 
 
 def _list_paradigms(part):
+    """Return the paradigms of a part, a tuple; a damaged table can have a paradigm twice."""
     return tuple(paradigm for paradigm, _ in part)

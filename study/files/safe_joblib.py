@@ -73,9 +73,7 @@ def read_array_lists(path):
     with _open_unpickler(path) as unpickler:
         value = yield from unpickler.iterate_lists()
         if not isinstance(value, list) or not value or any(item is not None for item in value):
-            raise InputError(
-                f"{path}: expected a list over runs of lists of arrays, got another content. Make it again."
-            )
+            raise InputError(f"{path}: expected a list over runs of lists of arrays, got other content. Make it again.")
 
 
 @contextlib.contextmanager

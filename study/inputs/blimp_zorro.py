@@ -37,7 +37,8 @@ def _parse_blimp_line(place, line):
         raise InputError(f"{place}: expected a record of BLiMP, got {error!r}. Get the file again.") from error
     if not all(isinstance(value, str) and value.strip() for value in values):
         raise InputError(
-            f"{place}: expected two sentences, a phenomenon and a field, got an empty text. Get the file again."
+            f"{place}: expected two sentences, a phenomenon and a field, got one that is empty or not a text. "
+            "Get the file again."
         )
     phenomenon, field, good, bad = values
     if half := find_lone_surrogate(good + bad):

@@ -61,7 +61,7 @@ def read_word_timings(lang):
     is_wrong = ~np.isfinite(onsets + offsets) | (onsets < 0) | (offsets < onsets)
     if is_wrong.any():
         raise InputError(
-            f"{path}: line {rows.index[is_wrong][0]}: expected an onset of 0 s or later and an offset after it, got "
+            f"{path}: line {rows.index[is_wrong][0]}: expected an onset of 0 s or later and an offset no earlier, got "
             f"{onsets[is_wrong][0]} and {offsets[is_wrong][0]} s. Get it again."
         )
     _check_onsets_increase(path, rows.index, sections, onsets)

@@ -43,6 +43,8 @@ def read_results(path):
                 f"{path}: expected at most {MOST_BYTES:,} bytes, got more. Results of lm_eval are smaller."
             )
         content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except InputError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"broken JSON ({error})"
         raise InputError(

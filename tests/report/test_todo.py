@@ -34,6 +34,22 @@ def test_what_is_to_be_run_can_be_run(fitting_study, to_do, call, model):
     assert to_do("dyck")[1] == f"python evaluate_llm_dyck.py --model {model} --revision step8\n"
 
 
+def test_a_checkpoint_without_a_model_or_a_revision_among_others(study_folder):
+    """In a column with text, pandas has NaN for None."""
+    for stem, checkpoint in (
+        ("me_lm_step1", {"model": "me/lm", "revision": "step1"}),
+        ("me_lm", {"model": "me/lm", "revision": None}),
+        ("someone_else_step3", None),
+    ):
+        path = benchmark_path(stem, "zorro")
+        write_table(path, pd.DataFrame({"paradigm": ["a"], "accuracy": [1]}))
+        write_record(path, {}, [], 0, checkpoint)
+    commands, waiting, without_model = todo.list_commands("dyck", states.tabulate_states("en"), "en")
+    script = "python evaluate_llm_dyck.py --model me/lm"
+    assert sorted(commands) == [script, f"{script} --revision step1"]
+    assert (waiting, without_model) == ([], ["someone_else_step3"])
+
+
 def test_what_is_to_be_run_has_the_options_of_the_others(study_folder):
     """Of records without a command line of the script, as those of other programs."""
     for revision in ("step1", "step2", "step4"):

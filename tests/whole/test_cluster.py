@@ -115,6 +115,15 @@ def test_the_families_of_the_paper_are_ready(tmp_path, family):
         assert find_training_tokens(checkpoint_stem(asked["model"]), revision) > 0
 
 
+def test_activations_alone_are_a_stage(tmp_path):
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"revisions": ["step0-tokens0"], "stages": ["activations"]}))
+    for name in ("lpp_en_text.zip", "lppEN_word_information.csv"):
+        (tmp_path / name).touch()
+    planned = printed(snakemake(tmp_path, "--dry-run", "--printshellcmds"))
+    assert planned.count("extract_llm_activations.py") == 1
+    assert "fit_average_subject.py" not in planned
+
+
 def test_what_cannot_be_run_is_told(tmp_path):
     told = printed(snakemake(tmp_path, "-n", configuration=None), 1)
     assert "--configfile: model: expected a name on the hub or a folder, got None. config/olmo2-7b.yaml" in told

@@ -102,6 +102,13 @@ def test_every_layout_is_read(study_folder, layout, version):
     assert row == {**row, "revision": "step8", "task": "hellaswag", "value": 0.6, "stderr": 0.04, "n_shots": 0}
 
 
+def test_a_file_that_is_too_large_is_not_called_broken(study_folder, monkeypatch):
+    write(study_folder, "large.json", content())
+    monkeypatch.setattr(lm_eval_files, "MOST_BYTES", 10)
+    _, (sentence,), _ = read_lm_eval_files()
+    assert "large.json: expected at most 10 bytes, got more" in sentence and "broken" not in sentence
+
+
 def test_a_linked_folder_is_read_once(study_folder, tmp_path):
     path = write(study_folder, "runs/step8.json", content())
     path.parent.rename(tmp_path / "runs")

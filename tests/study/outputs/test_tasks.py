@@ -91,6 +91,7 @@ def test_the_part_that_most_have_counts():
         ([small, small, unknown, large, large], small),  # of the same paradigms, which supports it
         ([small, middle, unknown], middle),
         ([unknown, unknown, large], unknown),
+        ([unknown, unknown, (("a", 5), ("a", 5))], unknown),  # a damaged table with a paradigm twice is another part
     ]:
         assert table.find_most_common_part(parts) == expected
         assert table.find_most_common_part(parts[::-1]) == expected
