@@ -17,7 +17,7 @@ from demo.language import CATEGORIES
 from pipeline.brain.regions import LANGUAGE_REGIONS
 from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.hrf import make_hrf_matrix
-from pipeline.encoding.signals import TRIM_SCANS, zscore
+from pipeline.encoding.signals import TRIM_SCANS, check_n_scans, zscore
 
 VOXEL_MM = 10
 # Shares of a driven voxel's variance. Both hemispheres of the null listener have the left's share.
@@ -109,6 +109,7 @@ def make_signals(runs, training_runs, onsets, offsets, n_scans, rng):
     embeddings = rng.standard_normal((len(different), WORD_DIMENSIONS))
     lengths = [len(word) for word in different]
     embeddings = zscore(np.column_stack([embeddings, lengths]))
+    check_n_scans(n_scans)
     to_scans = make_hrf_matrix(onsets, offsets, n_scans)
 
     def convolve(run):

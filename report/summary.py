@@ -83,7 +83,7 @@ def _describe_end(name, lang, points):
         )
     return (
         f"{words}{_describe_sides(last, '_nested')}, with layers chosen on other runs. At each voxel's best layer on "
-        "the scored runs, as published, which biases both hemispheres upwards, the left was predicted with "
+        "the scored runs, as published, which biases both hemispheres further upwards, the left was predicted with "
         f"{published}."
     )
 

@@ -13,6 +13,7 @@ from pipeline.brain.hemispheres import assign_hemispheres
 from pipeline.brain.scores import select_reliable_voxels
 from pipeline.brain.voxels import compute_positions
 from pipeline.encoding.signals import TRIM_SCANS
+from pipeline.errors import InputError
 from study.inputs.blimp_zorro import read_blimp, read_zorro
 
 # ---------------------------------------------------------------- the language
@@ -163,6 +164,14 @@ def test_voxels_are_made_of_what_they_are_said_to_be_made_of(signals):
         # Mirror images share words and grammar: .15 + sqrt(.30 x .09), or .15 + .30.
         assert np.mean(both) == pytest.approx(0.15 + np.sqrt(0.30 * 0.09), abs=0.06)
         assert np.mean(both_null) == pytest.approx(0.45, abs=0.06)
+
+
+def test_a_story_too_short_for_the_fit_is_refused():
+    onsets, offsets = make_study.make_timings(60)
+    run = make_study.list_words(make_study.tell(60, random.Random(0)))
+    times = {"onsets": onsets, "offsets": offsets, "n_scans": 17, "rng": np.random.default_rng(0)}
+    with pytest.raises(InputError, match="17 scans are too few"):
+        listener.make_signals([run], [run], **times)
 
 
 def test_scrambling_keeps_the_spectrum_and_nothing_else():

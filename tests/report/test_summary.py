@@ -57,6 +57,7 @@ def test_what_is_found_is_said_with_its_numbers():
     # Layers chosen on other runs first, the published maximum over layers after them.
     first, published = words.index("correlation of 0.200 and the right with 0.100"), words.index("0.400 and the right")
     assert first < words.index("with layers chosen on other runs") < words.index("as published") < published
+    assert "which biases both hemispheres further upwards" in words  # layers chosen on other runs have some bias, too
     assert f"{rows.loc['blimp', 'alignment']:.2f} (" in words
     assert "No transition can be shown in dyck." in words
     assert "Left minus right rises with" in words
