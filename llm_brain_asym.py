@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--config", metavar="FILE", help="with --todo: definition of a study, as config/olmo2-7b.yaml")
     args = parser.parse_args()
     if args.config and not args.todo:
-        parser.error("--config: expected --todo with it, got none")
+        parser.error("--config: expected --todo STAGE with it, for example --todo fit, got none")
     if "lm_eval" in (args.todo or []) and not args.config:
         parser.error("--todo lm_eval: expected --config, which names the tasks, got none")
 

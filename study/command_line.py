@@ -66,7 +66,9 @@ def add_checkpoint_arguments(parser):
 def add_device_arguments(parser):
     """Add the options of every script that computes on a device."""
     threads_help = "cores of the CPU to use, where several jobs share them (default: all)"
-    parser.add_argument("--device", default="auto", help="auto (CUDA if there is one), cpu, cuda, cuda:1 ...")
+    parser.add_argument(
+        "--device", default="auto", help="auto (CUDA if it is available), cpu, cuda, cuda:1 ... (default: %(default)s)"
+    )
     parser.add_argument("--threads", type=whole_number, help=threads_help)
 
 

@@ -167,6 +167,6 @@ def make_lm_eval_command(config, stem, task):
 def _split_options(config, stage):
     """Return the configured options of a stage, a list of str, with absolute paths of what is in the study folder."""
     folder = study_folder().absolute()
-    words = [os.path.expanduser(word) for word in shlex.split(os.path.expandvars(config["options"][stage] or ""))]
+    words = [os.path.expanduser(word) for word in shlex.split(os.path.expandvars(config["options"].get(stage) or ""))]
     is_path = [word != "" and not word.startswith("-") and (folder / word).exists() for word in words]
     return [str(folder / word) if is_there else word for word, is_there in zip(words, is_path, strict=True)]
