@@ -38,7 +38,15 @@ STUDIES = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) 
 FIRST = STUDIES["olmo2-7b"]["revisions"][0]
 OUTPUTS = {"activations": "llms_activations", "fit": "llms_brain_correlations", "blimp": "blimp_results"}
 # What other programs take: Snakemake, hf, Jupyter, parallel, lm_eval.
-FOREIGN_OPTIONS = {"--slurm-status-command", "--set-resources", "--unlock", "--include_path", "--config", "--executor"}
+FOREIGN_OPTIONS = {
+    "--help",
+    "--slurm-status-command",
+    "--set-resources",
+    "--unlock",
+    "--include_path",
+    "--config",
+    "--executor",
+}
 TASK = """\
 task: {task}
 dataset_path: json
