@@ -40,7 +40,7 @@ from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import make_regressors, trim_and_zscore
 from pipeline.errors import InputError
-from pipeline.models.loading import limit_threads, load_checkpoint
+from pipeline.models.loading import load_checkpoint
 from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 from pipeline.tasks.minimal_pairs import score_pairs
@@ -55,6 +55,7 @@ from study.checkpoints import find_training_tokens
 from study.command_line import ArgumentParser, run_script, whole_number
 from study.files.tables import write_table
 from study.paths import calibration_path, describe_study_folder, study_folder
+from study.stages.loading import limit_threads
 
 N_RUNS, WORDS_PER_RUN = 9, 600
 ALPHAS = np.logspace(0, 7, 16)  # as in the embedded study

@@ -41,10 +41,11 @@ from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.hrf import TR_S, make_hrf_matrix
 from pipeline.encoding.ridge import TARGETS_AT_ONCE
 from pipeline.encoding.signals import TRIM_SCANS, make_regressors, trim_and_zscore, zscore
-from pipeline.models.loading import limit_threads, pick_device
+from pipeline.models.loading import pick_device
 from speed.side_by_side import call_in_turn, describe_machine, print_table, print_times, read_resident_bytes
 from study.files.safe_joblib import write_arrays
 from study.paths import activations_path, average_subject_path, onsets_offsets_path
+from study.stages.loading import limit_threads
 
 SCANS_OF_RUNS = (282, 298, 340, 303, 265, 343, 325, 292, 368)
 WORDS_PER_SCAN = 5.5

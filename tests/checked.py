@@ -11,8 +11,6 @@ from study.paths import (
     average_subject_path,
 )
 
-STEM = "tiny-pythia_step8"
-
 
 def write_mask(folder, shape=(3, 2, 4), x=-10.0, size=10.0):
     affine = np.diag([size, size, size, 1.0])

@@ -6,9 +6,6 @@ import pytest
 
 from pipeline.encoding.cross_validation import cross_validate
 
-STEM = "tiny-pythia_step8"
-
-
 STEP1 = {"revision": "step1", "dtype": "float32"}
 
 

@@ -1,14 +1,12 @@
 """Load checkpoints of language models and classifiers, and choose their device."""
 
 import logging
-import os
 import sys
 import warnings
 from pathlib import Path
 
 import torch
 import transformers
-from threadpoolctl import threadpool_limits
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from pipeline.errors import InputError, add_context, explain_errors
@@ -129,14 +127,6 @@ def _check_folder(folder, model):
     revisions = sorted(path.parent.name for path in Path(model).glob("*/config.json"))
     remedy = f"--revision may be {shorten(revisions)}." if revisions else "Use another model."
     raise InputError(f"{folder} holds no checkpoint: expected a config.json, got none. {remedy}")
-
-
-def limit_threads(n_threads):
-    """Limit the threads of the CPU. None sets no limit."""
-    if n_threads is not None:
-        torch.set_num_threads(n_threads)
-        threadpool_limits(n_threads)  # NumPy's and SciPy's
-        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # the tokenizers' threads
 
 
 def pick_device(name):

@@ -6,7 +6,7 @@ import pandas as pd
 
 from pipeline.errors import InputError, add_context
 from pipeline.models import weights
-from pipeline.models.loading import limit_threads, load_classifier
+from pipeline.models.loading import load_classifier
 from pipeline.tasks import acceptability
 from study import progress
 from study.cache import every_few_seconds, remove_cache
@@ -18,6 +18,7 @@ from study.outputs.texts import read_acceptability, read_generated_texts
 from study.paths import acceptability_path, checkpoint_stem, generated_texts_folder
 from study.progress import log
 from study.records import read_record
+from study.stages.loading import limit_threads
 
 
 def judge_texts(args):

@@ -1,10 +1,10 @@
 """Extract the word vectors of one checkpoint for a story."""
 
 import contextlib
+import functools
 import os
 
 from pipeline.errors import InputError, add_context
-from pipeline.models.loading import limit_threads
 from pipeline.words.vectors import compute_word_vectors
 from study import progress
 from study.files.atomic import lock
@@ -13,7 +13,7 @@ from study.inputs.le_petit_prince import count_timing_rows
 from study.inputs.story import check_same_timings, has_timings, place_words, read_story
 from study.jobs import Job
 from study.paths import activations_path, checkpoint_stem, onsets_offsets_path, text_path, word_timings_path
-from study.stages.loading import load_for_job
+from study.stages.loading import limit_threads, load_for_job
 
 
 def extract_activations(args):
@@ -46,16 +46,18 @@ def compute_vectors(job, model, tokenizer, texts, spans_of_runs, args):
     vectors_of_runs = []
     with progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar:
         for run, (text, spans) in enumerate(zip(texts, spans_of_runs, strict=True), start=1):
-            part = job.load(f"run-{run}")
-            if part is not None:
-                bar.update(len(spans))
-            else:
-                with add_context(f"{args.model} {args.revision or ''}, run {run} of the story"):
-                    vectors = compute_word_vectors(model, tokenizer, text, spans, args.max_length, bar.update)
-                part = {"vectors": vectors}
-                job.save(f"run-{run}", **part)
+            source = f"{args.model} {args.revision or ''}, run {run} of the story"
+            compute = functools.partial(compute_run, source, model, tokenizer, text, spans, args.max_length, bar.update)
+            part = job.cached(f"run-{run}", compute)
             vectors_of_runs.append(part["vectors"])
+            bar.update(sum(vectors.shape[1] for vectors in vectors_of_runs) - bar.n)  # of a run from the cache
     return vectors_of_runs
+
+
+def compute_run(source, *arguments):
+    """Return the word vectors of a run, a dict of an array; source names the run in errors."""
+    with add_context(source):
+        return {"vectors": compute_word_vectors(*arguments)}
 
 
 def write_timings(onsets_offsets, lang, overwrite, folder):

@@ -1,5 +1,6 @@
 """Fit the encoding models of all layers of one checkpoint to the average listener."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -9,7 +10,7 @@ from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.errors import InputError, add_context
-from pipeline.models.loading import limit_threads, pick_device
+from pipeline.models.loading import pick_device
 from study import paths, progress
 from study.files.atomic import write_whole
 from study.files.safe_joblib import write_arrays
@@ -18,6 +19,7 @@ from study.inputs.story import make_hrf_matrices, make_layer_regressors, prepare
 from study.jobs import Job
 from study.outputs.activations import read_activations, read_onsets_offsets
 from study.records import read_record
+from study.stages.loading import limit_threads
 
 
 def fit_average_subject(model, args):
@@ -108,21 +110,24 @@ def fit_layers(job, regressors, fmri, alphas, device, model, lang):
     parts = []
     with progress.bar(len(regressors), model, "layer") as bar:
         for layer, features_of_runs in enumerate(regressors):
-            part = job.load(f"layer-{layer}")
-            if part is None:
-                with add_context(f"{paths.activations_path(model, lang)}: layer {layer}"):
-                    for run, features in enumerate(features_of_runs):
-                        if not features.any():
-                            raise InputError(f"no unit varies in run {run}")
-                    features = np.concatenate(features_of_runs)
-                    correlations, chosen = cross_validate(features, targets, folds, alphas, device=device)
-                part = {"correlations": correlations, "alphas": chosen}
-                job.save(f"layer-{layer}", **part)
+            source = f"{paths.activations_path(model, lang)}: layer {layer}"
+            fit = functools.partial(fit_layer, features_of_runs, targets, folds, alphas, device, source)
+            part = job.cached(f"layer-{layer}", fit)
             parts.append(part)
             means = part["correlations"].mean(axis=0)  # (n_voxels,)
             bar.update()
             bar.write(f"layer {layer}: correlation {np.nanmean(means):.4f}, at most {np.nanmax(means):.4f}")
     return np.stack([part["correlations"] for part in parts]), np.stack([part["alphas"] for part in parts])
+
+
+def fit_layer(features_of_runs, targets, folds, alphas, device, source):
+    """Return correlations (n_runs, n_voxels) and chosen alphas (n_runs,) of a layer; source names it in errors."""
+    with add_context(source):
+        for run, features in enumerate(features_of_runs):
+            if not features.any():
+                raise InputError(f"no unit varies in run {run}")
+        correlations, chosen = cross_validate(np.concatenate(features_of_runs), targets, folds, alphas, device=device)
+    return {"correlations": correlations, "alphas": chosen}
 
 
 def read_regressors(model, lang, matrices):

@@ -1,4 +1,9 @@
-"""Load the checkpoint of a command for its job."""
+"""Load the checkpoint of a command for its job, and limit the threads of the process."""
+
+import os
+
+import torch
+from threadpoolctl import threadpool_limits
 
 from pipeline.models.loading import load_checkpoint
 from study.checkpoint_records import check_same_weights
@@ -21,3 +26,11 @@ def load_for_job(job, args, texts=(), folder=None):
             check_same_weights(path, read_record(path).get("checkpoint"), checkpoint)
     job.empty_unless_same(checkpoint)
     return model, tokenizer
+
+
+def limit_threads(n_threads):
+    """Limit the threads of the CPU. None sets no limit."""
+    if n_threads is not None:
+        torch.set_num_threads(n_threads)
+        threadpool_limits(n_threads)  # NumPy's and SciPy's
+        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # the tokenizers' threads

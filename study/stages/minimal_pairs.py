@@ -1,6 +1,5 @@
 """Evaluate a checkpoint on a benchmark of minimal pairs."""
 
-from pipeline.models.loading import limit_threads
 from pipeline.tasks.minimal_pairs import average_by_phenomenon, compute_accuracies, score_pairs, select_first_pairs
 from pipeline.tasks.table import describe_part
 from study import progress
@@ -9,7 +8,7 @@ from study.files.tables import write_table
 from study.jobs import Job
 from study.outputs import task_tables
 from study.paths import benchmark_pairs_path, benchmark_path, checkpoint_stem
-from study.stages.loading import load_for_job
+from study.stages.loading import limit_threads, load_for_job
 
 PAIR_COLUMNS = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
 

@@ -4,14 +4,13 @@ import time
 
 from pipeline.models.batches import work_in_batches
 from pipeline.models.generation import continue_prompts, make_text_seed
-from pipeline.models.loading import limit_threads
 from study import progress
 from study.cache import is_left_behind
 from study.files.atomic import write_whole
 from study.jobs import Job, is_finished
 from study.outputs.texts import PROMPTS, read_prompts
 from study.paths import checkpoint_stem, generated_text_path, generated_texts_folder
-from study.stages.loading import load_for_job
+from study.stages.loading import limit_threads, load_for_job
 
 
 def generate_texts(args):

@@ -6,8 +6,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from checked import STEM, edit_run, edit_timings, labels_at, make_folder, replace_member, write_atlas, write_mask
-from helpers import all_files
+from checked import edit_run, edit_timings, labels_at, make_folder, replace_member, write_atlas, write_mask
+from helpers import STEM, all_files
 
 from study.files.safe_joblib import read_arrays, write_arrays
 from study.paths import (

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import add_blimp
+from helpers import STEM, add_blimp
 
 from report import overview, states
 from study.checkpoints import find_fitted_checkpoints
@@ -26,8 +26,6 @@ from study.paths import (
     run_correlations_path,
 )
 from study.records import record_path
-
-STEM = "tiny-pythia_step8"
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import os
 import shlex
 
 import pytest
-from todo_studies import STEM, STEP1, run_line, stop_fit
+from helpers import STEM
+from todo_studies import STEP1, run_line, stop_fit
 
 from pipeline.models.generation import continue_prompts
 from study.cache import open_cache
