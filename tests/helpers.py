@@ -1,6 +1,7 @@
 """What several tests need: texts, small models, small studies, commands as forks."""
 
 import contextlib
+import importlib
 import json
 import os
 import re
@@ -185,3 +186,24 @@ def zygote(*options):
     yield run
     process.stdin.close()
     process.wait()
+
+
+class Stopped(BaseException):
+    """Stands for a signal: no code of the project catches it."""
+
+
+@contextlib.contextmanager
+def counting_calls(monkeypatch, name, most=None):
+    """Count the calls of a function, by its dotted name: a list with True for each; Stopped at the call after most."""
+    module, _, function = name.rpartition(".")
+    does, calls = getattr(importlib.import_module(module), function), []
+
+    def counted(*arguments, **options):
+        if len(calls) == most:
+            raise Stopped
+        calls.append(True)
+        return does(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(name, counted)
+        yield calls

@@ -1,6 +1,5 @@
 """Scripts that are killed at every step they take with a file, equal jobs at the same time, full disks."""
 
-import importlib
 import os
 import shutil
 import signal
@@ -10,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from helpers import ROOT
+from helpers import ROOT, Stopped, counting_calls
 from interrupted import STAGES, check_whole, command, contents, is_hidden, undisturbed
 
 from pipeline.models.loading import load_checkpoint, load_classifier
@@ -106,31 +105,16 @@ UNITS = {
 }
 
 
-class Killed(BaseException):
-    """Nobody catches it."""
-
-
 @pytest.mark.parametrize("stage", UNITS)
 def test_finished_parts_are_not_made_again(prepared, models, call, stage, monkeypatch):
     prepared(stage)
     script, *options = command(stage, models)
     name, n_units = UNITS[stage]
-    module, _, function = name.rpartition(".")
-    does, n_done, most = getattr(importlib.import_module(module), function), 0, 2
-
-    def counted(*arguments, **options):
-        nonlocal n_done
-        if n_done == most:
-            raise Killed
-        n_done += 1
-        return does(*arguments, **options)
-
-    monkeypatch.setattr(name, counted)
-    with pytest.raises(Killed):
+    with counting_calls(monkeypatch, name, most=2), pytest.raises(Stopped):
         call(script.removesuffix(".py"), *options)
-    n_done, most = 0, None
-    assert call(script.removesuffix(".py"), *options)[0] == 0
-    assert n_done == n_units - 2
+    with counting_calls(monkeypatch, name) as calls:
+        assert call(script.removesuffix(".py"), *options)[0] == 0
+    assert len(calls) == n_units - 2
 
 
 @pytest.mark.parametrize("n_known", [0, 8, 24, 40])

@@ -5,11 +5,9 @@ import shlex
 
 import pandas as pd
 import pytest
-from helpers import add_blimp
-from todo_studies import STEP1, run_line, stop_fit
+from helpers import Stopped, add_blimp, counting_calls
+from todo_studies import STEP1, run_line
 
-from pipeline.encoding.cross_validation import cross_validate
-from pipeline.words.vectors import compute_word_vectors
 from report import states, todo
 from study.files.tables import write_table
 from study.paths import (
@@ -140,18 +138,16 @@ def test_begun_work_goes_on_with_its_own_options_and_others_get_them(fitting_stu
     for revision in ("step8", "step16"):
         assert call("extract_llm_activations", "--model", model, "--revision", revision, "--device", "cpu")[0] == 0
     begun = ["--model", model, "--revision=step8", "--alphas", 1, 4, 4, "--device", "cpu"]
-    stop_fit(call, monkeypatch, 3, *begun)
+    with counting_calls(monkeypatch, "study.stages.fit.cross_validate", most=3), pytest.raises(Stopped):
+        call("fit_average_subject", *begun)
     status, printed, error = to_do("fit")
     assert (status, error) == (0, "")
     first, second = printed.splitlines()
     assert first == f"python fit_average_subject.py --model {model} --revision=step8 --alphas 1 4 4 --device cpu"
     assert second == ("python fit_average_subject.py --model tiny-pythia_step16 --lang en --alphas 1 4 4 --device cpu")
-    counted, does = [], cross_validate
-    monkeypatch.setattr(
-        "study.stages.fit.cross_validate", lambda *given, **options: counted.append(1) or does(*given, **options)
-    )
-    status, printed, _ = run_line(call, first)
-    assert (status, len(counted)) == (0, 1)  # of four layers, three were there
+    with counting_calls(monkeypatch, "study.stages.fit.cross_validate") as calls:
+        status, printed, _ = run_line(call, first)
+    assert (status, len(calls)) == (0, 1)  # of four layers, three were there
     assert "starts over" not in printed
     assert to_do("fit")[1] == f"{second}\n"  # now as a finished one has it
     assert run_line(call, second)[0] == 0
@@ -163,28 +159,13 @@ def test_a_begun_extraction_goes_on_although_the_model_is_called_otherwise_elsew
     monkeypatch.chdir(model.parent)
     add_blimp(fitting_study)
     assert call("evaluate_llm_blimp", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
-    vectors, n_done = compute_word_vectors, 0
-
-    def stopped(*arguments):
-        nonlocal n_done
-        if n_done == 2:
-            raise KeyboardInterrupt
-        n_done += 1
-        return vectors(*arguments)
-
+    name = "study.stages.extraction.compute_word_vectors"
     options = ["--model", model.name, "--revision", "step8", "--device", "cpu", "--max_length", 100]
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("study.stages.extraction.compute_word_vectors", stopped)
+    with counting_calls(monkeypatch, name, most=2), pytest.raises(Stopped):
         call("extract_llm_activations", *options)
     printed = to_do("activations")[1]
     assert printed == f"python extract_llm_activations.py {shlex.join(map(str, options))}\n"
-
-    def counted(*arguments):
-        nonlocal n_done
-        n_done += 1
-        return vectors(*arguments)
-
-    monkeypatch.setattr("study.stages.extraction.compute_word_vectors", counted)
-    status, printed, _ = run_line(call, printed)
-    assert (status, n_done) == (0, 4)  # of four runs, two were there
+    with counting_calls(monkeypatch, name) as calls:
+        status, printed, _ = run_line(call, printed)
+    assert (status, len(calls)) == (0, 2)  # of four runs, two were there
     assert "starts over" not in printed

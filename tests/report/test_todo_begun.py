@@ -4,10 +4,9 @@ import os
 import shlex
 
 import pytest
-from helpers import STEM
-from todo_studies import STEP1, run_line, stop_fit
+from helpers import STEM, Stopped, counting_calls
+from todo_studies import STEP1, run_line
 
-from pipeline.models.generation import continue_prompts
 from study.cache import open_cache
 from study.files.atomic import hidden_path
 from study.files.safe_joblib import read_arrays, write_arrays
@@ -27,8 +26,11 @@ from study.paths import (
 
 def test_what_begins_anew_says_what_differs(fitting_study, call, model, monkeypatch):
     assert call("extract_llm_activations", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
-    stop_fit(call, monkeypatch, 2, "--model", STEM, "--alphas", 1, 4, 4)
-    stop_fit(call, monkeypatch, 0, "--model", STEM, "--alphas", 1, 4, 4)  # the same: nothing is removed
+    with counting_calls(monkeypatch, "study.stages.fit.cross_validate", most=2), pytest.raises(Stopped):
+        call("fit_average_subject", "--model", STEM, "--alphas", 1, 4, 4)
+    # The same: nothing is removed.
+    with counting_calls(monkeypatch, "study.stages.fit.cross_validate", most=0), pytest.raises(Stopped):
+        call("fit_average_subject", "--model", STEM, "--alphas", 1, 4, 4)
     folder = hidden_path(run_correlations_path(STEM, "en"), "parts")
     assert sorted(path.name for path in folder.glob("*.npz")) == ["layer-0.npz", "layer-1.npz"]
     path = average_subject_path("en", 1)
@@ -84,17 +86,8 @@ def test_begun_texts_are_known_and_go_on(study_folder, to_do, call, model, monke
     (study_folder / "my.txt").write_text("The prince asked.\n")
     options = ["--model", model, "--revision", "step8", "--prompts", study_folder / "my.txt", "--n_samples", 3]
     options += ["--batch_size", 1, "--max_new_tokens", 5]
-    does, n_texts = continue_prompts, 0
-
-    def stopped(*arguments):
-        nonlocal n_texts
-        if n_texts == 2:
-            raise KeyboardInterrupt
-        n_texts += 1
-        return does(*arguments)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("study.stages.texts.continue_prompts", stopped)
+    name = "study.stages.texts.continue_prompts"
+    with counting_calls(monkeypatch, name, most=2), pytest.raises(Stopped):
         call("generate_texts", *options)
     assert "2 so far" in call("llm_brain_asym")[1]
     printed = to_do("texts")[1]
@@ -197,7 +190,7 @@ def test_a_configuration_lists_tasks_of_lm_eval_without_results(study_folder, co
     status, _, error = call("llm_brain_asym", "--todo", "lm_eval")
     assert (status, "--todo lm_eval: expected --config" in error) == (2, True)
     status, _, error = call("llm_brain_asym", "--config", study_folder / "study.yaml")
-    assert (status, "--config: expected --todo with it" in error) == (2, True)
+    assert (status, "--config: expected --todo STAGE with it" in error) == (2, True)
 
 
 def test_activations_that_are_outdated_come_before_the_fit(fitting_study, call, to_do, model):
