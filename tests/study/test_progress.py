@@ -9,21 +9,14 @@ import sys
 import termios
 import time
 
-import pytest
 from helpers import ROOT
 
 from study import progress
 
 
-@pytest.fixture
-def log(monkeypatch):
-    """Standard error as a log, not a terminal."""
+def test_a_log_gets_a_line_now_and_then(monkeypatch):
     log = io.StringIO()
     monkeypatch.setattr(sys, "stderr", log)
-    return log
-
-
-def test_a_log_gets_a_line_now_and_then(log, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.01)
     with progress.bar(40, "me_lm", "word") as bar:
         for _ in range(40):
@@ -36,7 +29,9 @@ def test_a_log_gets_a_line_now_and_then(log, monkeypatch):
     assert lines[-1].startswith("me_lm: 100 %")
 
 
-def test_a_log_gets_the_last_line_once(log, monkeypatch):
+def test_a_log_gets_the_last_line_once(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.001)
     with progress.bar(3, "me_lm", "word") as bar:
         for _ in range(3):
@@ -45,7 +40,9 @@ def test_a_log_gets_the_last_line_once(log, monkeypatch):
     assert log.getvalue().count("100 %") == 1
 
 
-def test_what_is_quick_says_nothing_in_a_log(log):
+def test_what_is_quick_says_nothing_in_a_log(monkeypatch):
+    log = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", log)
     with progress.bar(2, "me_lm", "word") as bar:
         bar.update(2)
     assert log.getvalue() == ""
