@@ -9,9 +9,8 @@ from pipeline.models import weights
 from pipeline.models.loading import load_classifier
 from pipeline.tasks import acceptability
 from study import progress
-from study.cache import every_few_seconds, remove_cache
+from study.cache import every_few_seconds
 from study.checkpoint_records import check_same_weights, describe_other_model, is_same_checkpoint
-from study.files.atomic import lock
 from study.files.tables import write_table
 from study.jobs import Job, is_finished
 from study.outputs.texts import read_acceptability, read_generated_texts
@@ -32,16 +31,12 @@ def judge_texts(args):
 def judge_model(texts, output, args):
     """Judge the texts of one model that have no row in its table yet, and write the table."""
     parameters = {"acceptable_label": args.acceptable_label, "lang": args.lang}
-    with lock(output, log):
-        *_, n_new = find_missing(texts, output, parameters, args)
-        if n_new == 0:
-            remove_cache(output)
-            print(f"{output} is there already")
-            return
     inputs = list(texts["path"])
     with Job(output, parameters, modules=[__name__], inputs=inputs, skips_finished=False) as job:
-        # Another job may have judged some texts in the meantime.
         tables, checkpoints, missing_texts, n_new = find_missing(texts, output, parameters, args)
+        if n_new == 0:
+            print(f"{output} is there already")
+            return
         for classifier, missing in missing_texts.items():
             if len(missing):
                 name = checkpoint_stem(classifier)
