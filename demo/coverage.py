@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from study.command_line import ArgumentParser, run_script
-from study.files.atomic import write_whole
-from study.outputs.figures import read_calibration
+from study.files.atomic import write_text
+from study.files.tables import read_values
+from study.paths import calibration_path
 
 PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
 LEVEL = 0.95  # of the intervals
@@ -32,9 +33,13 @@ def main():
     parser.add_argument("--output", type=Path, default=PAGE, help="the page (default: docs/coverage.md)")
     args = parser.parse_args()
     page = render_page(read_calibration())
-    with write_whole(args.output) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(args.output, page)
     print(f"coverage of the intervals in {args.output}")
+
+
+def read_calibration():
+    """Read the simulated studies of demo/calibration.py."""
+    return read_values(calibration_path(), text=["study"])
 
 
 def render_page(results):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 from pipeline.errors import InputError
-from study.files.atomic import hidden_path, write_whole
+from study.files.atomic import hidden_path, write_text, write_whole
 
 SAVE_SECONDS = 2  # of finished work that may be lost where it comes in many small pieces
 LONGEST_VALUES = 120  # characters of two values that a message repeats
@@ -49,8 +49,7 @@ def open_cache(path, made_with, made_from, log, command=None):
             log(f"{path} starts over: its cached parts were made with {', '.join(_differences(before, now))}")
         _remove(folder)
         folder.mkdir()
-        with write_whole(folder / NOTE) as temporary:
-            temporary.write_text(json.dumps(now | {"command": command}, sort_keys=True))
+        write_text(folder / NOTE, json.dumps(now | {"command": command}, sort_keys=True))
     for unfinished in folder.glob(".*"):  # left by a job that was killed
         unfinished.unlink()
     try:
@@ -116,8 +115,7 @@ def empty_unless_same(folder, checkpoint, log, is_same):
         log(f"{folder} starts over: its parts were made from another checkpoint")
         for path in _cached_files(folder):
             path.unlink()
-    with write_whole(note) as temporary:
-        temporary.write_text(json.dumps(checkpoint, sort_keys=True))
+    write_text(note, json.dumps(checkpoint, sort_keys=True))
 
 
 def is_left_behind(path):

@@ -63,3 +63,9 @@ def write_whole(path):
             raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a text in UTF-8, as ``write_whole`` writes a file; line ends stay as they are."""
+    with write_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")

@@ -7,9 +7,9 @@ import pandas as pd
 
 from pipeline.brain.voxels import fill_volume
 from study.files import images
-from study.files.atomic import write_whole
+from study.files.atomic import write_text, write_whole
 from study.files.tables import read_values, write_table
-from study.paths import calibration_path, figure_path
+from study.paths import figure_path
 
 
 def save_table(table, name, suffix=".csv"):
@@ -21,11 +21,6 @@ def remove_figure(name):
     """Remove what an earlier run of the notebook left as ``fig/{name}.*`` and is not made any more."""
     for suffix in ("csv", "pdf", "png", "nii.gz"):
         figure_path(f"{name}.{suffix}").unlink(missing_ok=True)
-
-
-def read_calibration():
-    """Read the simulated studies of demo/calibration.py."""
-    return read_values(calibration_path(), text=["study"])
 
 
 def read_families():
@@ -41,8 +36,7 @@ def read_families():
 
 def save_text(text, name):
     """Save words as ``fig/{name}.txt``."""
-    with write_whole(figure_path(f"{name}.txt")) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_text(figure_path(f"{name}.txt"), text + "\n")
 
 
 def save_map(values, mask_image, name):

@@ -1,12 +1,13 @@
 """Generate texts with one checkpoint."""
 
 import time
+from functools import partial
 
 from pipeline.models.batches import work_in_batches
 from pipeline.models.generation import continue_prompts, make_text_seed
 from study import progress
 from study.cache import is_left_behind
-from study.files.atomic import write_whole
+from study.files.atomic import write_text
 from study.jobs import Job, is_finished
 from study.outputs.texts import PROMPTS, read_prompts
 from study.paths import checkpoint_stem, generated_text_path, generated_texts_folder
@@ -72,20 +73,10 @@ def write_texts(job, missing, args, model, tokenizer):
                 model, tokenizer, list(prompts), seeds, args.max_new_tokens, args.temperature, bar.update, bar.write
             )
             for path, text, options in zip(paths, texts, parameters, strict=True):
-                job.finish({path: make_text_writer(text)}, seed=args.seed, parameters=options, started=started)
+                job.finish({path: partial(write_text, text=text)}, seed=args.seed, parameters=options, started=started)
                 marker_path(job, path).touch()
             n_written += len(texts)
             # Texts that ended before their last token are done as well.
             bar.update(n_written * args.max_new_tokens - bar.n)
 
         work_in_batches(missing, args.batch_size, write_batch, bar.write)
-
-
-def make_text_writer(text):
-    """Return a function that writes a text to a path."""
-
-    def write(path):
-        with write_whole(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
-
-    return write

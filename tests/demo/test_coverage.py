@@ -8,7 +8,6 @@ from simulated_studies import check
 from demo import calibration as simulation
 from demo import coverage, listener, simulated_benchmarks
 from pipeline.brain.voxels import compute_positions
-from study.outputs.figures import read_calibration
 
 COLUMNS = ["listener", "study", "curve", "quantity", "tokens", "value", "low", "high"]
 
@@ -61,7 +60,7 @@ def test_a_shift_is_by_whole_checkpoints_and_leaves_the_untrained_one():
 
 
 def test_the_saved_studies_are_as_the_page_of_coverage_describes_them():
-    results = read_calibration()
+    results = coverage.read_calibration()
     assert results.groupby("listener")["study"].nunique().to_dict() == {"asymmetric": 151, "symmetric": 151}
     check(results, n_errors=3)
     measures = coverage.compare_measures(results).set_index("measure")
@@ -75,7 +74,7 @@ def test_the_saved_studies_are_as_the_page_of_coverage_describes_them():
 
 
 def test_measures_that_are_gone_do_not_count():
-    results = read_calibration()
+    results = coverage.read_calibration()
     gone = results.assign(quantity="scaled_distance")
     table = coverage.compute_coverage(results)
     assert set(table["quantity"]) <= set(coverage.QUANTITIES)

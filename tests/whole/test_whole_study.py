@@ -14,7 +14,6 @@ from demo import coverage
 from demo.language import spell
 from pipeline.brain.voxels import compute_positions
 from study.inputs.le_petit_prince import read_average_subject, read_mask, read_texts, read_word_timings
-from study.outputs.figures import read_calibration
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak]
 
@@ -183,7 +182,9 @@ def test_new_simulated_studies_say_the_same(whole_study):
     check(results, n_errors=4)
     # The truth does not depend on which studies were drawn, save for the noise of their mean.
     keys = ["listener", "curve", "quantity"]
-    saved, new = (coverage.compute_coverage(table).set_index(keys)["truth"] for table in (read_calibration(), results))
+    saved, new = (
+        coverage.compute_coverage(table).set_index(keys)["truth"] for table in (coverage.read_calibration(), results)
+    )
     for quantity, distance in [("value", 0.012), ("x0", 0.1)]:
         place = "asymmetric", "left_minus_right", quantity
         assert new[place] == pytest.approx(saved[place], abs=distance)
