@@ -35,6 +35,10 @@ LPP = "https://github.com/l-bg/llms_brain_lateralization"
 FOREIGN_FILE = "compute_average_subject_fmri.py"  # of that repository
 ARCHITECTURES = {"olmo2-7b": "olmo2", "pythia-2.8b": "gpt_neox"}
 STUDIES = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) for name in ARCHITECTURES}
+# The commands run with five checkpoints, the fewest for a transition, the first and the last among them.
+SHORT_STUDIES = {
+    name: study | {"revisions": [*study["revisions"][:8:2], study["revisions"][-1]]} for name, study in STUDIES.items()
+}
 FIRST = STUDIES["olmo2-7b"]["revisions"][0]
 OUTPUTS = {"activations": "llms_activations", "fit": "llms_brain_correlations", "blimp": "blimp_results"}
 # What other programs take: Snakemake, hf, Jupyter, parallel, lm_eval.
@@ -156,7 +160,7 @@ def test_tree_of_readme_exists():
 
 def make_hub(cache, classifier):
     """A cache of the Hugging Face hub with a small model for every revision of two families."""
-    for name, study in STUDIES.items():
+    for name, study in SHORT_STUDIES.items():
         model, revisions, architecture = study["model"], study["revisions"], ARCHITECTURES[name]
         tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False, architecture=architecture)
         for number, revision in enumerate(revisions):
@@ -181,7 +185,7 @@ def hub_snapshot(cache, model, revision, number):
 
 def make_hub_api(net, cache):
     """What the hub's API lists of every revision: files, with a checksum where they are large."""
-    for model, revisions in ((study["model"], study["revisions"]) for study in STUDIES.values()):
+    for model, revisions in ((study["model"], study["revisions"]) for study in SHORT_STUDIES.values()):
         for revision in revisions:
             folder = cache / "hub" / f"models--{model.replace('/', '--')}"
             snapshot = folder / "snapshots" / (folder / "refs" / revision).read_text()
@@ -238,7 +242,10 @@ def make_clone(clone, home):
     for path in ROOT.iterdir():
         if path.suffix in (".py", ".ipynb", ".txt") or path.name in ("Makefile", "Snakefile"):
             shutil.copy2(path, clone)
-    for name in ("config", "profiles", "pipeline", "study", "report", "demo", ".venv-snakemake"):
+    shutil.copytree(ROOT / "config", clone / "config")
+    for name, study in SHORT_STUDIES.items():
+        (clone / "config" / f"{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    for name in ("profiles", "pipeline", "study", "report", "demo", ".venv-snakemake"):
         if (ROOT / name).exists():
             (clone / name).symlink_to(ROOT / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)
@@ -304,7 +311,7 @@ def test_every_command_runs_as_written(home, environment):
         if outputs := outputs_to_remove(block):
             script.append(f"rm -f {' '.join(outputs)}")
         if "::: $revisions" in block:  # another way to do what a loop has done for all of them
-            first_two = " ".join(STUDIES["olmo2-7b"]["revisions"][:2])
+            first_two = " ".join(SHORT_STUDIES["olmo2-7b"]["revisions"][:2])
             block = f'all=$revisions; revisions="{first_two}"\n{block}revisions=$all'
         script += [f"echo '== {block.splitlines()[0][:60]}' >&2", block]
     run = subprocess.run(
@@ -322,7 +329,7 @@ def is_drawing(block):
 
 
 def check_study(home, printed, has_snakemake):
-    folder, name, revisions = home / "lpp", "allenai_OLMo-2-1124-7B", STUDIES["olmo2-7b"]["revisions"]
+    folder, name, revisions = home / "lpp", "allenai_OLMo-2-1124-7B", SHORT_STUDIES["olmo2-7b"]["revisions"]
     assert "bash demo/run.sh embedded_study" in printed
     for lang in ("en", "fr"):
         curves = pd.read_csv(folder / "fig" / f"{name}_{lang}_curves.csv")
