@@ -130,7 +130,10 @@ def compute_benchmark_curves(model, checkpoints, benchmarks):
     notes : list of str, a sentence for each benchmark with a point that has no interval
     """
     items = read_benchmark_items(model, checkpoints)
-    curves = {benchmark: resample_means(values, groups) for benchmark, (values, groups) in items.items()}
+    curves = {
+        benchmark: resample_means(values, paradigms, groups=groups)
+        for benchmark, (values, paradigms, groups) in items.items()
+    }
     lm_eval = read_lm_eval(model, checkpoints["revision"])
     curves |= resample_normal(select_headline_rows(lm_eval), checkpoints["revision"])
     curves = add_scores_alone(curves, benchmarks)
