@@ -34,7 +34,7 @@ for benchmark in blimp zorro arithmetic dyck; do
 done
 echo "== a task by lm_eval"
 for_every_checkpoint bash -c 'lm_eval --model hf --model_args pretrained='"$model"'/REVISION,dtype=float32 \
-    --tasks small_endings --include_path '"$folder"'/lm_eval_tasks --device cpu --batch_size 64 \
+    --tasks small_endings --include_path '"$folder"'/lm_eval_tasks --device cpu --batch_size 64 --log_samples \
     --output_path '"$folder"'/lm_eval_results/small_lm_REVISION_small_endings.json \
     && echo "REVISION by lm_eval in '"$folder"'/lm_eval_results"'
 

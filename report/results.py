@@ -20,6 +20,7 @@ from study.checkpoints import find_fitted_checkpoints
 from study.config import find_model, read_config
 from study.inputs.le_petit_prince import read_atlas
 from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval
+from study.inputs.lm_eval_samples import read_lm_eval_items
 from study.outputs.comparability import find_differences, find_gaps
 from study.outputs.correlations import read_all_correlations
 from study.outputs.same_weights import mark_same_weights
@@ -127,14 +128,26 @@ def compute_benchmark_curves(model, checkpoints, benchmarks):
     -------
     curves : dict from benchmark to (curve, resamples), arrays (n_checkpoints,) and (n_resamples, n_checkpoints)
     unbounded : collection of str, benchmarks whose scores may lie beyond 0 and 1
-    notes : list of str, a sentence for each benchmark with a point that has no interval
+    notes : list of str, a sentence for each benchmark with a point that has no interval, and for each task of lm_eval
+        whose items are not known
     """
     items = read_benchmark_items(model, checkpoints)
-    curves = {benchmark: resample_means(values, groups) for benchmark, (values, groups) in items.items()}
-    lm_eval = read_lm_eval(model, checkpoints["revision"])
-    curves |= resample_normal(select_headline_rows(lm_eval), checkpoints["revision"])
-    curves = add_scores_alone(curves, benchmarks)
-    return curves, find_tasks_without_bounds(lm_eval), describe_scores_alone(curves, checkpoints["revision"])
+    curves = {
+        benchmark: resample_means(values, paradigms, groups=groups)
+        for benchmark, (values, paradigms, groups) in items.items()
+    }
+    lm_eval, revisions = read_lm_eval(model, checkpoints["revision"]), checkpoints["revision"]
+    lm_eval_curves, notes = _resample_lm_eval(select_headline_rows(lm_eval), revisions)
+    curves = add_scores_alone(curves | lm_eval_curves, benchmarks)
+    return curves, find_tasks_without_bounds(lm_eval), describe_scores_alone(curves, revisions) + notes
+
+
+def _resample_lm_eval(results, revisions):
+    """Return the curve of every task, resampled by items where they are known, and notes on the rest."""
+    items, notes = read_lm_eval_items(results, revisions)
+    curves = resample_normal(results, revisions)
+    curves |= {task: resample_means(values, np.zeros(values.shape[1])) for task, values in items.items()}
+    return curves, notes
 
 
 def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded=()):

@@ -1,6 +1,7 @@
 """Find the checkpoints of a study and their training tokens."""
 
 import glob
+import math
 import re
 
 import numpy as np
@@ -12,7 +13,9 @@ from study import paths
 from study.files.tables import parse_numbers, read_csv
 from study.records import read_record
 
-PYTHIA_TOKENS_PER_STEP = 2_097_152
+# By a pattern of the model's name.
+TOKENS_PER_STEP = {r"olmo-?2.*7b": 4_194_304, r"pythia": 2_097_152}
+UNITS = {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
 def get_name_on_record(stem, checkpoint):
@@ -34,10 +37,11 @@ def find_training_tokens(model, revision):
     Returns
     -------
     float or None
-        The first of these that exists: a row of ``training_tokens.csv`` (see ``read_tokens_table``); the number in
-        the revision (``stage1-step150-tokens1B`` is 1e9); for a model with pythia in its name, the number of
-        steps (``step1000``) times 2,097,152. A second stage, as OLMo-2's, counts its tokens from 0, so that its
-        revision gives None. A damaged table, or one with several numbers for the checkpoint, raises InputError.
+        The first of these that exists: a row of ``training_tokens.csv`` (see ``read_tokens_table``); the number of
+        steps in the revision times the tokens of a step, where these are known (OLMo-2 7B and Pythia), and where
+        the revision has no number of tokens or the same when rounded up (``stage1-step150-tokens1B`` is 0.63e9); the
+        number of tokens in the revision. A second stage, as OLMo-2's, counts its tokens from 0, so that its revision
+        gives None. A damaged table, or one with several numbers for the checkpoint, raises InputError.
     """
     rows = read_tokens_table()
     rows = rows[(rows["model"] == model) & (rows["revision"] == revision)]
@@ -45,11 +49,20 @@ def find_training_tokens(model, revision):
         return _parse_tokens(rows)
     if re.match(r"stage[2-9]", revision):
         return None
-    if match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision):
-        return float(match[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}[match[2]]
-    if "pythia" in model.lower() and (match := re.fullmatch(r"step(\d+)", revision)):
-        return float(int(match[1]) * PYTHIA_TOKENS_PER_STEP)
-    return None
+    by_step = _count_by_step(model, revision)
+    if not (match := re.search(r"(?:^|-)tokens(\d+(?:\.\d+)?)([KMBT]?)$", revision)):
+        return by_step
+    number, unit = float(match[1]), UNITS[match[2]]
+    # OLMo-2's names are rounded up: 150 steps are 0.63e9 tokens, and called tokens1B.
+    is_same = by_step is not None and math.ceil(by_step / unit) == number
+    return by_step if is_same else number * unit
+
+
+def _count_by_step(model, revision):
+    """Return the steps of a revision times the tokens of a step, None where either is not known."""
+    match = re.fullmatch(r"(?:stage1-)?step(\d+)(?:-tokens.*)?", revision)
+    sizes = [size for pattern, size in TOKENS_PER_STEP.items() if re.search(pattern, model.lower())]
+    return float(int(match[1]) * sizes[0]) if match and sizes else None
 
 
 def read_tokens_table():

@@ -1,6 +1,7 @@
-"""Draw bootstrap resamples of curves: groups of items, and estimates with a standard error."""
+"""Draw bootstrap resamples of curves: items within strata, and estimates with a standard error."""
 
 import numpy as np
+import pandas as pd
 
 from pipeline.statistics.curve import Curve
 
@@ -22,43 +23,63 @@ def draw_counts(rng, n_draws, weights, n_resamples):
     return rng.multinomial(n_draws, weights / weights.sum(), size=n_resamples)
 
 
-def resample_means(values, groups, n_resamples=1000, seed=0):
-    """Resample the items of a benchmark within each group, and average over items, then over groups.
+def resample_means(values, strata, n_resamples=1000, seed=0, groups=None):
+    """Resample the items of a benchmark within each stratum, and average over all items.
 
     Every resample draws the same items at every checkpoint, so that differences along the curve have honest
-    intervals. Where items are right or wrong, resamples of each group may also contain half a right item and
-    half a wrong item (Jeffreys' prior). Otherwise a model with all items right would get an interval of width 0.
+    intervals. Items that were made together form a group, and are drawn together: a stratified cluster bootstrap. The
+    answers to such items depend on each other, so that items drawn singly would have too wide or too narrow intervals.
+
+    Where items are right or wrong, resamples of each stratum may also contain half a right group and half a wrong group
+    (Jeffreys' prior, where each item is a group of its own). Otherwise a model with all items right, or with half of
+    each group right, would get an interval of width 0.
 
     Parameters
     ----------
     values : array (n_checkpoints, n_items), 1 for a right pair and 0 for a wrong pair, or the acceptability of a text.
         NaN does not count.
-    groups : array (n_items,), the paradigm of each pair, or the prompt of each text. Every group has the same weight.
+    strata : array (n_items,), the paradigm of each pair. Every stratum is weighted by its number of items.
     n_resamples, seed : int
+    groups : array (n_items,), optional
+        The name of each item's group, which counts within its stratum. By default, each item is a group of its own.
 
     Returns
     -------
-    Curve, NaN where all items of a group are NaN
+    Curve, NaN where all items of a stratum are NaN
     """
-    rng, groups, values = np.random.default_rng(seed), np.asarray(groups), np.asarray(values, dtype=float)
-    means = [_resample_group(values[:, groups == group], n_resamples, rng) for group in dict.fromkeys(groups)]
-    means = np.mean(means, axis=0)
+    rng, strata, values = np.random.default_rng(seed), np.asarray(strata), np.asarray(values, dtype=float)
+    groups = np.arange(len(strata)) if groups is None else np.asarray(groups)
+    means, sizes = [], []
+    for stratum in dict.fromkeys(strata):
+        is_member = strata == stratum
+        numbers, _ = pd.factorize(groups[is_member])  # in the order of the items
+        means.append(_resample_stratum(values[:, is_member], numbers, n_resamples, rng))
+        sizes.append(is_member.sum())
+    means = np.average(means, axis=0, weights=sizes)
     return Curve(means[0], means[1:])
 
 
-def _resample_group(values, n_resamples, rng):
-    """Return the mean of a group's items, then its resamples: (1 + n_resamples, n_checkpoints)."""
-    n_items = values.shape[1]
-    known, weights = np.isfinite(values), np.ones(n_items)
+def _resample_stratum(values, groups, n_resamples, rng):
+    """Return the mean of a stratum's items, then its resamples: (1 + n_resamples, n_checkpoints).
+
+    ``groups`` is the number of each item's group, from 0.
+    """
+    known, n_groups = np.isfinite(values), groups.max() + 1
+    sums, sizes = (_add_by_group(each, groups) for each in (np.where(known, values, 0.0), known))
+    weights = np.ones(n_groups)
     if np.isin(values[known], (0, 1)).all():
-        is_measured = known.any(axis=1, keepdims=True)
-        wrong, right = np.where(is_measured, 0.0, np.nan), np.where(is_measured, 1.0, np.nan)
-        values, weights = np.hstack([values, wrong, right]), np.append(weights, [0.5, 0.5])
-        known = np.isfinite(values)
-    measured = np.arange(len(weights)) < n_items  # every item once
-    counts = np.vstack([measured, draw_counts(rng, n_items, weights, n_resamples=n_resamples)]).astype(float)
-    sums, numbers = counts @ np.where(known, values, 0.0).T, counts @ known.T
-    return np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
+        largest = sizes.max(axis=1, keepdims=True)  # 0 at a checkpoint without values
+        sums, sizes = np.hstack([sums, 0 * largest, largest]), np.hstack([sizes, largest, largest])
+        weights = np.append(weights, [0.5, 0.5])
+    measured = np.arange(len(weights)) < n_groups  # every group once
+    counts = np.vstack([measured, draw_counts(rng, n_groups, weights, n_resamples=n_resamples)]).astype(float)
+    sums, sizes = counts @ sums.T, counts @ sizes.T
+    return np.divide(sums, sizes, out=np.full(sums.shape, np.nan), where=sizes > 0)
+
+
+def _add_by_group(values, groups):
+    """Return the sum of the values of each group: (n_checkpoints, n_groups)."""
+    return np.stack([np.bincount(groups, weights=row) for row in values])
 
 
 def resample_normal(results, revisions, n_resamples=1000, seed=0):

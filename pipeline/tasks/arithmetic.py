@@ -24,7 +24,8 @@ def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
 
     Returns
     -------
-    pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad
+    pandas.DataFrame with columns paradigm, phenomenon, pair, group, good, bad
+        The two problems of a match have the same group, a number from 0 within each paradigm.
     """
     rows = []
     for operation, sign in OPERATIONS.items():
@@ -35,8 +36,8 @@ def make_arithmetic_pairs(seed, n_pairs=N_PAIRS):
             pairs = [pair for match in matches for pair in (match, match[::-1])]
             for number, ((a, b, answer), (_, _, foil)) in enumerate(pairs):
                 good, bad = f"{a} {sign} {b} = {answer}", f"{a} {sign} {b} = {foil}"
-                rows.append((paradigm, operation, number, good, bad))
-    return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "good", "bad"])
+                rows.append((paradigm, operation, number, number // 2, good, bad))
+    return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "group", "good", "bad"])
 
 
 def make_problems(operation, digits):

@@ -39,7 +39,8 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
 
     Returns
     -------
-    pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad
+    pandas.DataFrame with columns paradigm, phenomenon, pair, group, good, bad
+        Two pairs with opposite changes have the same group, a number from 0 within each paradigm.
     """
     rows = []
     for n_kinds in range(1, len(BRACKETS) + 1):
@@ -48,8 +49,8 @@ def make_dyck_pairs(seed, n_pairs=N_PAIRS):
             paradigm = f"{phenomenon}_{change}"
             pairs = make_balanced_pairs(n_kinds, change, n_pairs, random.Random(f"{seed} {paradigm}"))
             for number, (good, bad) in enumerate(pairs):
-                rows.append((paradigm, phenomenon, number, " ".join(good), " ".join(bad)))
-    return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "good", "bad"])
+                rows.append((paradigm, phenomenon, number, number // 2, " ".join(good), " ".join(bad)))
+    return pd.DataFrame(rows, columns=["paradigm", "phenomenon", "pair", "group", "good", "bad"])
 
 
 def make_balanced_pairs(n_kinds, change, n_pairs, rng):

@@ -30,7 +30,7 @@ def choose_curves(results):
 
     Returns
     -------
-    curves : pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
+    curves : pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots, file
         A row per task, checkpoint and metric, of the newest run with this metric. Runs with ``--limit`` are excluded.
     sentences : list of str
         For each task, the excluded runs, their checkpoints and their settings; and differences in version.
@@ -44,7 +44,7 @@ def choose_curves(results):
         chosen = select_newest(rows[rows["settings"] == settings])
         kept.append(chosen)
         sentences += _describe_excluded(task, rows, settings, chosen)
-    columns = ["revision", "task", "metric", "value", "stderr", "n_shots"]
+    columns = ["revision", "task", "metric", "value", "stderr", "n_shots", "file"]
     curves = pd.concat(kept, ignore_index=True) if kept else results[:0]
     return curves[columns].reset_index(drop=True), sentences
 

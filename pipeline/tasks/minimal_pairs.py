@@ -1,4 +1,8 @@
-"""Score minimal pairs, and average accuracies over paradigms."""
+"""Score minimal pairs, and average accuracies over paradigms.
+
+Each paradigm is weighted by its number of pairs. This is the plain mean where all paradigms have equally many pairs, as
+in BLiMP, Zorro and Dyck. In arithmetic, a plain mean would be almost as noisy as its three small paradigms.
+"""
 
 import warnings
 
@@ -75,8 +79,25 @@ def compute_accuracies(pairs):
     return pairs.groupby("paradigm", sort=False).agg(**columns).reset_index()
 
 
+def average_accuracies(accuracies, part):
+    """Return the mean accuracy over paradigms, a float, with each paradigm weighted by its number of pairs.
+
+    Parameters
+    ----------
+    accuracies : pandas.Series of float, indexed by paradigm
+    part : tuple of (paradigm, number of pairs), as ``pipeline.tasks.table`` defines it
+        Where a number is not known, all paradigms have equal weights.
+    """
+    numbers = dict(part)
+    if None in numbers.values():
+        return float(accuracies.mean())
+    return float(np.average(accuracies, weights=[numbers[paradigm] for paradigm in accuracies.index]))
+
+
 def average_by_phenomenon(table):
     """Return the mean accuracy over the paradigms of each phenomenon, and over all paradigms.
+
+    Each paradigm is weighted by its number of pairs.
 
     Parameters
     ----------
@@ -85,10 +106,12 @@ def average_by_phenomenon(table):
     Returns
     -------
     pandas.DataFrame with columns phenomenon, paradigms, n_pairs, n_ties, accuracy
-        The last row, ``all``, is the unweighted mean over paradigms.
+        The last row, ``all``, is the mean over all paradigms.
     """
     columns = {"paradigms": ("paradigm", "size"), "n_pairs": ("n_pairs", "sum"), "n_ties": ("n_ties", "sum")}
-    columns["accuracy"] = ("accuracy", "mean")
-    rows = table.groupby("phenomenon", sort=False).agg(**columns).reset_index()
-    overall = table.assign(phenomenon="all").groupby("phenomenon").agg(**columns).reset_index()
-    return pd.concat([rows, overall], ignore_index=True)
+    columns["n_right"] = ("n_right", "sum")
+    table = table.assign(n_right=table["accuracy"] * table["n_pairs"])
+    parts = [table, table.assign(phenomenon="all")]
+    rows = pd.concat([part.groupby("phenomenon", sort=False).agg(**columns).reset_index() for part in parts])
+    accuracy = rows.pop("n_right") / rows["n_pairs"]
+    return rows.assign(accuracy=accuracy).reset_index(drop=True)

@@ -19,6 +19,8 @@ class Benchmark(NamedTuple):
     pairs_per_paradigm: int
     is_exact: bool = True  # whether n_pairs is the same for every seed
     smaller_paradigms: tuple[str, ...] = ()  # with fewer pairs than the others
+    pairs_per_group: int = 1  # made together, with successive numbers from 0: a table without groups is read by them
+    chance: float = 0.5  # share of right answers of a model that guesses
 
 
 # There are fewer problems with numbers of one digit. How many of them make pairs depends on the seed.
@@ -32,8 +34,8 @@ BOTH_FUNCTIONAL = {"en": FUNCTIONAL, "fr": FUNCTIONAL}
 BENCHMARKS = {
     "blimp": Benchmark({"en": FORMAL}, "evaluate_llm_blimp.py", 64, 67, 67_000, 1_000),
     "zorro": Benchmark({"en": FORMAL}, "evaluate_llm_zorro.py", 64, 23, 46_000, 2_000),
-    "arithmetic": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_arithmetic.py", 128, 9, 6_200, 1_000, False, ONE_DIGIT),
-    "dyck": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_dyck.py", 32, 7, 7_000, 1_000),
+    "arithmetic": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_arithmetic.py", 128, 9, 6_200, 1_000, False, ONE_DIGIT, 2),
+    "dyck": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_dyck.py", 32, 7, 7_000, 1_000, pairs_per_group=2),
 }
 
 # Curves of the paper that are not made of minimal pairs: acceptability of generated texts, and tasks of lm_eval.
@@ -47,11 +49,30 @@ OTHER_KINDS = {
     "french_bench_hellaswag": {"fr": FUNCTIONAL},
 }
 
+# One over the number of answers. ARC has four answers to nearly all of its questions, and three or five to some.
+OTHER_CHANCES = {
+    "french_bench_grammar": 0.25,
+    "arc_easy": 0.25,
+    "arc_challenge": 0.25,
+    "hellaswag": 0.25,
+    "french_bench_arc_challenge": 0.25,
+    "french_bench_hellaswag": 0.25,
+}
+
 
 def classify_benchmark(curve, lang):
     """Return the competence in a language that a curve measures: ``formal``, ``functional`` or ``other``."""
     kinds = BENCHMARKS[curve].kinds if curve in BENCHMARKS else OTHER_KINDS.get(curve, {})
     return kinds.get(lang, "other")
+
+
+def find_chance(curve):
+    """Return the score (float) of a model that guesses, None where it is not known, as for generated texts.
+
+    ``curve`` is the name of a benchmark, of a field of BLiMP (``blimp_syntax``), or of a task of lm_eval.
+    """
+    benchmark = "blimp" if curve.startswith("blimp_") else curve
+    return BENCHMARKS[benchmark].chance if benchmark in BENCHMARKS else OTHER_CHANCES.get(curve)
 
 
 def is_whole(benchmark, part):

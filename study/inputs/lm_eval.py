@@ -22,7 +22,7 @@ def read_lm_eval(model, revisions=None, files=None):
 
     Returns
     -------
-    pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots
+    pandas.DataFrame with columns revision, task, metric, value, stderr, n_shots, file
         As ``lm_eval_results.choose_curves`` chooses them: for each task, the settings of most checkpoints. The
         revision is a branch of the hub (``main`` by default), the sub-folder of a local model, or the empty str for
         a local model itself.

@@ -28,23 +28,39 @@ def read_accuracies(path):
     return pd.Series(values, index=rows["paradigm"], name="accuracy")
 
 
-def read_right(path):
+def read_right(path, pairs_per_group=1):
     """Read for each pair whether the model prefers the good sentence. A damaged table raises InputError.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    pairs_per_group : int
+        The number of successive pairs of a paradigm, from pair 0, that were made together. It counts for a table
+        without the column ``group``, as earlier versions wrote it. With 1, each pair is a group of its own.
 
     Returns
     -------
     pandas.Series of float
         1 where the good sentence has the higher log-probability, 0 where it has not or they are equal. The index is
-        (paradigm, pair), as strings. ``attrs["sentences"]`` is a checksum of the sentences, or None.
+        (paradigm, pair, group), as strings. ``attrs["sentences"]`` is a checksum of the sentences, or None.
     """
     columns = ["paradigm", "pair", "logprob_good", "logprob_bad"]
-    rows = read_csv(path, columns, optional=SENTENCES, free_text=SENTENCES)
+    rows = read_csv(path, columns, optional=[*SENTENCES, "group"], free_text=SENTENCES)
     if rows.empty:
         raise InputError(f"{path}: expected a row per pair, got none. Make it again with --overwrite.")
     good, bad = (parse_numbers(rows[side], path) for side in ("logprob_good", "logprob_bad"))
-    right = pd.Series(good > bad, index=[rows["paradigm"], rows["pair"]], dtype=float)
+    groups = rows["group"] if "group" in rows else _make_groups(rows["pair"], pairs_per_group, path)
+    right = pd.Series(good > bad, index=[rows["paradigm"], rows["pair"], groups], dtype=float)
     right.attrs["sentences"] = _checksum_of_sentences(rows)
     return right
+
+
+def _make_groups(numbers, pairs_per_group, path):
+    """Return the group of each pair from its number, a series of str."""
+    if pairs_per_group == 1:
+        return numbers.rename("group")
+    groups = parse_numbers(numbers, path) // pairs_per_group
+    return pd.Series([f"{group:.0f}" for group in groups], index=numbers.index, name="group")
 
 
 def _checksum_of_sentences(rows):
@@ -64,13 +80,23 @@ def read_part(path, pairs_path):
     if path.is_file():
         rows = read_csv(path, ["paradigm"], optional=["n_pairs"])
         if "n_pairs" in rows:
-            sizes = parse_numbers(rows["n_pairs"], path).astype(int).tolist()
+            sizes = parse_numbers(rows["n_pairs"], path)
+            if (is_wrong := ~(sizes >= 1)).any():
+                line, cell = rows.index[is_wrong][0], rows["n_pairs"][is_wrong].iloc[0]
+                raise InputError(f"{path}: line {line}: expected 1 pair or more, got {cell}. Get or make it again.")
+            sizes = sizes.astype(int).tolist()
             return tuple(sorted(zip(rows["paradigm"], sizes, strict=True)))
         if not pairs_path.is_file():
             return tuple((paradigm, None) for paradigm in sorted(rows["paradigm"]))
     if pairs_path.is_file():
         return count_by_paradigm(read_csv(pairs_path, ["paradigm"], free_text=SENTENCES)["paradigm"])
     return None
+
+
+def read_fields(path):
+    """Read the field of each paradigm, a dict; it is empty where the table lacks the column, as in older versions."""
+    rows = read_csv(path, ["paradigm"], optional=["field"])
+    return dict(zip(rows["paradigm"], rows["field"], strict=True)) if "field" in rows else {}
 
 
 def count_by_paradigm(paradigms):
@@ -88,7 +114,7 @@ def join_pairs(rights):
     Returns
     -------
     values : float array (n_checkpoints, n_pairs), NaN for a checkpoint without pairs
-    paradigms : array (n_pairs,)
+    paradigms, groups : arrays (n_pairs,) of str
     """
     first_path, first = next(right for right in rights if right is not None)
     values = np.full((len(rights), len(first)), np.nan)
@@ -99,7 +125,7 @@ def join_pairs(rights):
         if not series.index.equals(first.index):
             if first.index.has_duplicates or sorted(series.index) != sorted(first.index):
                 raise InputError(
-                    f"{path}: expected the pairs of {first_path.name} by paradigm and number, got others. "
+                    f"{path}: expected the pairs of {first_path.name} by paradigm, number and group, got others. "
                     "Make one of them again with --overwrite."
                 )
             series = series.reindex(first.index)  # the same pairs in another order
@@ -110,4 +136,4 @@ def join_pairs(rights):
                 "Make one of them again with --overwrite."
             )
         values[row] = series.to_numpy()
-    return values, first.index.get_level_values(0).to_numpy()
+    return values, *(first.index.get_level_values(name).to_numpy() for name in ("paradigm", "group"))

@@ -1,11 +1,13 @@
 """Read the scores of all benchmarks, and the items from which they are computed."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.tasks import lm_eval_results
+from pipeline.tasks.minimal_pairs import average_accuracies
 from pipeline.tasks.table import BENCHMARKS, describe_part, describe_size, find_most_common_part, is_same_part
 from study.inputs.lm_eval import read_lm_eval
 from study.outputs import task_tables
@@ -25,9 +27,9 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
     Returns
     -------
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
-        Accuracies are means over paradigms. Acceptability is the mean probability over texts and classifiers. NaN
-        where a checkpoint has not been evaluated, or was evaluated on another part of the benchmark than most.
-        A damaged table raises InputError.
+        Accuracies are means over paradigms, weighted by their numbers of pairs. Acceptability is the mean probability
+        over texts and classifiers. NaN where a checkpoint has not been evaluated, or was evaluated on another part of
+        the benchmark than most. A damaged table raises InputError.
     """
     columns = {}
     for benchmark in BENCHMARKS:
@@ -36,7 +38,7 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
             parts, usual = read_parts(benchmark, checkpoints["stem"])
             is_used = [path.is_file() and is_same_part(part, usual) for path, part in zip(paths, parts, strict=True)]
             columns[benchmark] = [
-                task_tables.read_accuracies(path).mean() if is_read else np.nan
+                average_accuracies(task_tables.read_accuracies(path), usual) if is_read else np.nan
                 for path, is_read in zip(paths, is_used, strict=True)
             ]
     table = pd.DataFrame(columns, index=checkpoints["revision"])
@@ -94,11 +96,13 @@ def read_benchmark_items(model, checkpoints):
 
     Returns
     -------
-    dict from benchmark to (values, groups)
+    dict from benchmark to (values, paradigms, groups)
         values, array (n_checkpoints, n_items): 1 or 0 for each pair (see ``task_tables.read_right``), or the mean
         acceptability of each text over classifiers. NaN where a checkpoint has not been evaluated, or was evaluated
-        on another part of the benchmark than most. groups, array (n_items,): the paradigm of each pair. All texts are
-        one group. A damaged table raises InputError.
+        on another part of the benchmark than most. paradigms, array (n_items,): the paradigm of each pair; all texts
+        have the same. groups, array (n_items,): pairs of a paradigm that were made together have the same; None for
+        texts. The fields of BLiMP, such as ``blimp_syntax``, are benchmarks of their own where there are several. A
+        damaged table raises InputError.
     """
     items = {}
     for benchmark in BENCHMARKS:
@@ -107,17 +111,37 @@ def read_benchmark_items(model, checkpoints):
         for row, stem in enumerate(checkpoints["stem"]):
             path = benchmark_pairs_path(stem, benchmark)
             if path.is_file() and is_same_part(parts[row], usual):
-                right = task_tables.read_right(path)
+                right = task_tables.read_right(path, BENCHMARKS[benchmark].pairs_per_group)
                 # Where accuracies and pairs do not fit together, --check reports both tables.
                 if is_same_part(task_tables.count_by_paradigm(right.index.get_level_values(0)), usual):
                     rights[row] = path, right
         if any(right is not None for right in rights):
             items[benchmark] = task_tables.join_pairs(rights)
+    if "blimp" in items:
+        items |= _select_fields(items["blimp"], checkpoints["stem"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         values = _average_texts(read_acceptability(path), checkpoints)
         # Prompts are not separate groups: a model that has learnt little may write no sentence after one of them.
-        items["acceptability"] = values, np.zeros(values.shape[1])
+        items["acceptability"] = values, np.zeros(values.shape[1]), None
     return items
+
+
+def _select_fields(blimp, stems):
+    """Select the items of each field of BLiMP, a dict; empty where fields are not known, or there is only one."""
+    values, paradigms, groups = blimp
+    paths = [benchmark_path(stem, "blimp") for stem in stems]
+    tables = [task_tables.read_fields(path) for path in paths if path.is_file()]
+    fields = np.array([_find_field(paradigm, tables) for paradigm in paradigms])
+    names = sorted(set(fields) - {""})
+    if len(names) < 2:
+        return {}
+    members = {f"blimp_{re.sub(r'[^0-9A-Za-z]+', '_', name)}": fields == name for name in names}
+    return {name: (values[:, kept], paradigms[kept], groups[kept]) for name, kept in members.items()}
+
+
+def _find_field(paradigm, tables):
+    """Return the field of a paradigm in the first table that has it, or the empty str."""
+    return next((fields[paradigm] for fields in tables if fields.get(paradigm)), "")
 
 
 def _average_texts(rows, checkpoints):

@@ -10,15 +10,15 @@ from study.outputs import task_tables
 from study.paths import benchmark_pairs_path, benchmark_path, checkpoint_stem
 from study.stages.loading import limit_threads, load_for_job
 
-PAIR_COLUMNS = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+PAIR_COLUMNS = ["paradigm", "pair", "group", "good", "bad", "logprob_good", "logprob_bad"]  # group if any
 
 
 def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameters):
     """Score the pairs of a benchmark, and write its accuracies and log-probabilities.
 
-    ``make_pairs(**parameters)`` returns a pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad. args are
-    from ``make_benchmark_parser``, and ``inputs()`` returns the files that the pairs are read from. Parameters are
-    other options that change the numbers, as the seed; they are recorded.
+    ``make_pairs(**parameters)`` returns a pandas.DataFrame with columns paradigm, phenomenon, pair, good, bad (and
+    group). args are from ``make_benchmark_parser``, and ``inputs()`` returns the files that the pairs are read from.
+    Parameters are other options that change the numbers, as the seed; they are recorded.
     """
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
@@ -48,7 +48,7 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
         table = compute_accuracies(pairs)
         pairs_output = benchmark_pairs_path(stem, benchmark, args.output_folder)
         writers = {
-            pairs_output: lambda path: write_table(path, pairs[PAIR_COLUMNS]),
+            pairs_output: lambda path: write_table(path, pairs.filter(PAIR_COLUMNS)),
             output: lambda path: write_table(path, table),
         }
         job.finish(writers, seed=parameters.get("seed"))

@@ -15,7 +15,7 @@ from hostile_files import Reduced
 from study_files import ACTIVATIONS, Call
 
 from pipeline.errors import InputError
-from study.checkpoints import find_fitted_checkpoints, find_training_tokens
+from study.checkpoints import find_fitted_checkpoints
 from study.files.safe_joblib import read_array_lists, read_arrays, write_arrays
 from study.files.tables import write_table
 from study.inputs.le_petit_prince import read_atlas, read_word_timings
@@ -37,7 +37,6 @@ from study.paths import (
     run_correlations_path,
     study_folder,
     text_path,
-    tokens_table_path,
     word_timings_path,
 )
 from study.records import write_record
@@ -76,31 +75,6 @@ def test_a_local_model_goes_by_the_name_of_its_folder(tmp_path):
 def test_without_ltba_dir_the_study_is_beside_the_script(monkeypatch):
     monkeypatch.delenv("LTBA_DIR", raising=False)
     assert (study_folder() / "llm_brain_asym.py").is_file()
-
-
-@pytest.mark.parametrize(
-    ("model", "revision", "tokens"),
-    [
-        ("allenai_OLMo-2-1124-7B", "stage1-step150-tokens1B", 1e9),
-        ("allenai_OLMo-2-1124-7B", "stage1-step928646-tokens3896B", 3896e9),
-        ("allenai_OLMo-2-1124-7B", "stage2-ingredient1-step1000-tokens5B", None),  # counted anew, after stage 1
-        ("EleutherAI_pythia-6.9b", "step1000", 1000 * 2097152),
-        ("EleutherAI_pythia-6.9b", "step0", 0),
-        ("small_lm", "step2-tokens2048", 2048),
-        ("x", "tokens1.5T", 1.5e12),
-        ("other-lm", "step1000", None),  # who knows how many tokens a step
-        ("allenai_OLMo-2-1124-7B", "main", None),
-    ],
-)
-def test_training_tokens(study_folder, model, revision, tokens):
-    assert find_training_tokens(model, revision) == tokens
-
-
-def test_training_tokens_of_other_names_are_in_a_table(study_folder):
-    tokens_table_path().write_text("model,revision,tokens\nme/other-lm,step1000,5e6\nme/other-lm,main,1e9\n")
-    assert find_training_tokens("me_other-lm", "step1000") == 5e6
-    assert find_training_tokens("me_other-lm", "main") == 1e9
-    assert find_training_tokens("me_another-lm", "main") is None
 
 
 def test_checkpoints_are_found_in_the_order_of_their_training(study_folder):

@@ -86,7 +86,11 @@ def test_commands_are_fenced_and_nothing_else_looks_like_one():
 def test_checkpoints_are_those_of_the_paper():
     steps = [16, 32, 128, 512, 1000, 3000, 7000, 19000, 52000, 143000]
     billions = [1, 3, 5, 13, 30, 80, 214, 558, 1477, 3896]
-    expected = {"pythia-2.8b": [step * 2_097_152 for step in steps], "olmo2-7b": [n * 1e9 for n in billions]}
+    olmo2_tokens = [
+        *(629_145_600, 2_516_582_400, 4_194_304_000, 12_582_912_000, 29_360_128_000, 79_691_776_000),
+        *(213_909_504_000, 557_842_432_000, 1_476_395_008_000, 3_895_023_632_384),
+    ]
+    expected = {"pythia-2.8b": [step * 2_097_152 for step in steps], "olmo2-7b": olmo2_tokens}
     for name, study in STUDIES.items():
         model = checkpoint_stem(study["model"])
         assert [find_training_tokens(model, revision) for revision in study["revisions"]] == expected[name]

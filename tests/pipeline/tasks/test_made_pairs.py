@@ -57,6 +57,27 @@ def dyck_pairs():
     return dyck.make_dyck_pairs(12345)
 
 
+def test_the_two_problems_of_a_match_are_one_group(arithmetic_pairs):
+    for _, pairs in arithmetic_pairs.groupby(["paradigm", "group"]):
+        first, second = pairs.to_dict("records")
+        assert first["good"].split(" = ")[1] == second["bad"].split(" = ")[1]
+        assert first["bad"].split(" = ")[1] == second["good"].split(" = ")[1]
+
+
+def test_two_pairs_with_opposite_changes_are_one_group(dyck_pairs):
+    for _, pairs in dyck_pairs.groupby(["paradigm", "group"]):
+        first, second = ([row[side].replace(" ", "") for side in ("good", "bad")] for row in pairs.to_dict("records"))
+        assert dyck.make_local_changes(*first) == dyck.make_local_changes(*second[::-1])
+
+
+@pytest.mark.parametrize("make", [arithmetic.make_arithmetic_pairs, dyck.make_dyck_pairs])
+@pytest.mark.parametrize("n_pairs", [2, 20])
+def test_groups_are_numbered_within_paradigms_as_tables_without_groups_are_read(make, n_pairs):
+    pairs = make(3, n_pairs)
+    assert pairs["group"].tolist() == (pairs["pair"] // 2).tolist()
+    assert (pairs.groupby(["paradigm", "group"]).size() == 2).all()
+
+
 def is_dyck(string):
     """Return whether nothing remains of a string after all closed pairs are removed repeatedly."""
     string = string.replace(" ", "")
@@ -147,7 +168,8 @@ def test_bigrams_do_not_separate_good_from_bad(dyck_pairs, seed):
 )
 def test_the_same_seed_makes_the_same_pairs(make, checksum):
     """If this checksum changes, the benchmark has changed, and older results cannot be compared."""
-    assert hashlib.sha256(make(12345).to_csv(index=False).encode()).hexdigest()[:16] == checksum
+    pairs = make(12345).drop(columns="group")  # which the first versions did not have
+    assert hashlib.sha256(pairs.to_csv(index=False).encode()).hexdigest()[:16] == checksum
     assert not make(1).equals(make(12345))
 
 
@@ -168,7 +190,8 @@ def test_the_scripts_write_tables_and_records(study_folder, call, tiny_checkpoin
     columns = ["paradigm", "phenomenon", "n_pairs", "n_ties", "accuracy"]
     assert list(table.columns) == columns + ["field"] * (benchmark == "blimp")
     pairs = pd.read_csv(path.with_name(f"tiny-pythia_step8_{benchmark}_pairs.csv.gz"))
-    assert list(pairs.columns) == ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+    group = ["group"] if benchmark in ("arithmetic", "dyck") else []
+    assert list(pairs.columns) == ["paradigm", "pair", *group, "good", "bad", "logprob_good", "logprob_bad"]
     accuracies = (pairs["logprob_good"] > pairs["logprob_bad"]).groupby(pairs["paradigm"], sort=False).mean()
     assert accuracies.to_dict() == table.set_index("paradigm")["accuracy"].to_dict()
     record = json.loads(record_path(path).read_text())

@@ -14,7 +14,7 @@ from made_pairs import RECORD
 
 from pipeline.errors import InputError
 from pipeline.models.sentence_scores import compute_log_probabilities
-from pipeline.tasks.minimal_pairs import average_by_phenomenon, compute_accuracies, score_pairs
+from pipeline.tasks.minimal_pairs import average_accuracies, average_by_phenomenon, compute_accuracies, score_pairs
 from study.inputs.blimp_zorro import read_blimp, read_zorro
 
 SENTENCES = ["The people are lonely.", "The people is lonely.", "a", " a", "“Où est-il ?” — cœur …", "the the the " * 9]
@@ -138,8 +138,25 @@ def test_ties_are_counted_and_never_right():
     }
     overall = average_by_phenomenon(table)
     assert overall["phenomenon"].tolist() == ["x", "y", "all"]
-    assert overall["accuracy"].tolist() == [0.5, 0.0, 0.25]
+    assert overall["accuracy"].tolist() == [0.5, 0.0, 1 / 3]  # one of three pairs
     assert overall["n_pairs"].tolist() == [2, 1, 3]
+
+
+def test_paradigms_weigh_by_their_pairs_and_equally_where_these_are_not_known():
+    table = pd.DataFrame(
+        [("a", "x", 10, 1, 0.5), ("b", "x", 30, 0, 0.9), ("c", "y", 20, 2, 1.0)],
+        columns=["paradigm", "phenomenon", "n_pairs", "n_ties", "accuracy"],
+    )
+    rows = average_by_phenomenon(table)
+    assert rows.columns.tolist() == ["phenomenon", "paradigms", "n_pairs", "n_ties", "accuracy"]
+    assert rows.drop(columns="accuracy").to_numpy().tolist() == [["x", 2, 40, 1], ["y", 1, 20, 2], ["all", 3, 60, 3]]
+    assert rows["accuracy"].tolist() == pytest.approx([(5 + 27) / 40, 1.0, (5 + 27 + 20) / 60])
+    accuracies = table.set_index("paradigm")["accuracy"]
+    assert average_accuracies(accuracies, (("a", 10), ("b", 30), ("c", 20))) == pytest.approx(52 / 60)
+    assert average_accuracies(accuracies, (("a", None), ("b", None), ("c", None))) == pytest.approx(0.8)
+    # Paradigms of one size, as those of BLiMP, Zorro and Dyck, have the plain mean.
+    assert average_accuracies(accuracies, (("a", 7), ("b", 7), ("c", 7))) == pytest.approx(accuracies.mean())
+    assert average_by_phenomenon(table.assign(n_pairs=7))["accuracy"].tolist() == pytest.approx([0.7, 1.0, 0.8])
 
 
 def test_blimp_as_it_is_published(published, monkeypatch):

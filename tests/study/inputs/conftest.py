@@ -32,7 +32,8 @@ def written(tmp_path_factory, tiny_checkpoint):
         command = [
             str(Path(sys.executable).with_name("lm_eval")), "--model", "hf", "--model_args",
             f"pretrained={tiny_checkpoint / 'step8'},dtype=float32", "--tasks", tasks_named, "--include_path",
-            str(tasks), "--device", "cpu", "--batch_size", "4", "--output_path", str(folder / output), *options,
+            str(tasks), "--device", "cpu", "--batch_size", "4", "--output_path", str(folder / output), "--log_samples",
+            *options,
         ]  # fmt: skip
         environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -16,6 +16,7 @@ from pipeline.tasks import lm_eval_results, lm_eval_settings
 from study.files.tables import write_table
 from study.inputs import lm_eval_files
 from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval, read_lm_eval_files
+from study.inputs.lm_eval_samples import read_lm_eval_items
 from study.outputs.tasks import read_benchmarks
 from study.paths import benchmark_path
 
@@ -62,6 +63,19 @@ def test_tasks_metrics_and_errors_are_read_and_the_newest_run_counts(written, mo
     assert np.isnan(resamples[:, 1]).all()
     assert resamples[:, 0].mean() == pytest.approx(p, abs=0.01)
     assert resamples[:, 0].std() == pytest.approx(np.sqrt(p * (1 - p) / 19), rel=0.1)
+
+
+def test_items_of_the_command_have_the_score_of_the_command(written, monkeypatch):
+    """For a run with an output file, and for a newer run with an output folder."""
+    monkeypatch.setenv("LTBA_DIR", str(written))
+    assert len(list((written / "lm_eval_results").rglob("samples_*.jsonl"))) == 7
+    headline = lm_eval_results.select_headline_rows(read_lm_eval("tiny-pythia"))
+    items, (note,) = read_lm_eval_items(headline, ["step8"])
+    assert note.startswith("local_group: ")  # a group has no items of its own
+    for task, value in headline.set_index("task")["value"].drop("local_group").items():
+        assert items[task].shape[0] == 1
+        assert set(items[task].ravel()) <= {0, 1}
+        assert items[task].mean() == pytest.approx(value, abs=1e-9)
 
 
 def as_older(run, date=True):

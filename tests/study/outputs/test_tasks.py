@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import add_blimp
+from task_results import checkpoints_of, mean_accuracy, pairs_of, write_results
 
 from pipeline.errors import InputError
 from pipeline.tasks import dyck, table
 from pipeline.tasks.arithmetic import DIGITS, OPERATIONS
-from pipeline.tasks.minimal_pairs import compute_accuracies, select_first_pairs
+from pipeline.tasks.minimal_pairs import select_first_pairs
 from pipeline.tasks.table import BENCHMARKS
 from study.files.tables import write_table
 from study.inputs.blimp_zorro import read_blimp, read_zorro
@@ -105,36 +106,6 @@ def test_the_part_that_most_have_counts():
 # ---------------------------------------------------------------- the study folder
 
 
-def pairs_of(paradigms, n_pairs, seed, shift=0):
-    """Pairs with random scores."""
-    rng = np.random.default_rng(seed)
-    rows = [
-        (paradigm, pair + shift, "a", "b", *rng.normal(size=2)) for paradigm in paradigms for pair in range(n_pairs)
-    ]
-    columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
-    return pd.DataFrame(rows, columns=columns).assign(phenomenon="p")
-
-
-def write_results(revision, pairs, benchmark="blimp", drop=(), what=("accuracies", "pairs")):
-    stem = f"lm_{revision}"
-    if "accuracies" in what:
-        write_table(benchmark_path(stem, benchmark), compute_accuracies(pairs).drop(columns=list(drop)))
-    if "pairs" in what:
-        write_table(benchmark_pairs_path(stem, benchmark), pairs.drop(columns="phenomenon"))
-
-
-def checkpoints_of(*revisions):
-    return pd.DataFrame({"stem": [f"lm_{revision}" for revision in revisions], "revision": list(revisions)})
-
-
-def mean_accuracy(pairs):
-    """The mean over paradigms of the share of right pairs, counted one by one."""
-    by_paradigm = {}
-    for row in pairs.to_dict("records"):
-        by_paradigm.setdefault(row["paradigm"], []).append(row["logprob_good"] > row["logprob_bad"])
-    return sum(sum(right) / len(right) for right in by_paradigm.values()) / len(by_paradigm)
-
-
 def test_checkpoints_with_another_part_are_left_out_and_named(study_folder):
     usual = {revision: pairs_of("abcd", 20, seed) for seed, revision in enumerate(["s1", "s2", "s4"])}
     for revision, pairs in usual.items():
@@ -145,9 +116,9 @@ def test_checkpoints_with_another_part_are_left_out_and_named(study_folder):
     scores = read_benchmarks("lm", checkpoints)["blimp"].tolist()
     assert scores[:3] == pytest.approx([mean_accuracy(pairs) for pairs in usual.values()])
     assert np.isnan(scores[3:]).all()
-    values, groups = read_benchmark_items("lm", checkpoints)["blimp"]
+    values, paradigms, _ = read_benchmark_items("lm", checkpoints)["blimp"]
     assert values.shape == (6, 80)
-    assert groups.tolist() == list("a" * 20 + "b" * 20 + "c" * 20 + "d" * 20)
+    assert paradigms.tolist() == list("a" * 20 + "b" * 20 + "c" * 20 + "d" * 20)
     for row, pairs in enumerate(usual.values()):
         assert values[row].tolist() == (pairs["logprob_good"] > pairs["logprob_bad"]).tolist()
     assert np.isnan(values[3:]).all()
@@ -180,7 +151,7 @@ def test_tables_of_others_without_numbers_of_pairs_are_read(study_folder):
     scores = read_benchmarks("lm", checkpoints)["blimp"].tolist()
     assert scores[:3] == pytest.approx([mean_accuracy(pairs) for pairs in usual.values()])
     assert np.isnan(scores[3])
-    values, _ = read_benchmark_items("lm", checkpoints)["blimp"]
+    values, _, _ = read_benchmark_items("lm", checkpoints)["blimp"]
     assert np.isnan(values).all(axis=1).tolist() == [True, False, False, True]
     assert len(find_differences("lm", checkpoints, "en")) == 1
 
@@ -189,8 +160,8 @@ def test_the_same_pairs_in_another_order_are_the_same(study_folder):
     first, second = pairs_of("ab", 5, 0), pairs_of("ab", 5, 1)
     write_results("s1", first)
     write_results("s2", second.sample(frac=1, random_state=0))
-    values, groups = read_benchmark_items("lm", checkpoints_of("s1", "s2"))["blimp"]
-    assert groups.tolist() == ["a"] * 5 + ["b"] * 5
+    values, paradigms, _ = read_benchmark_items("lm", checkpoints_of("s1", "s2"))["blimp"]
+    assert paradigms.tolist() == ["a"] * 5 + ["b"] * 5
     assert values[1].tolist() == (second["logprob_good"] > second["logprob_bad"]).tolist()
 
 
