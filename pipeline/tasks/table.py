@@ -54,6 +54,11 @@ def classify_benchmark(curve, lang):
     return kinds.get(lang, "other")
 
 
+def find_chance(curve):
+    """Return the score (float) of a model that guesses, None where it is not known."""
+    return 0.5 if curve in BENCHMARKS else None
+
+
 def is_whole(benchmark, part):
     """Return whether a part has all paradigms of a benchmark (a key of BENCHMARKS), and all pairs of each.
 
