@@ -54,8 +54,8 @@ def _are_drawn(resamples):
 def compute_simultaneous_band(estimate, resamples):
     """Compute the 95 % band of a whole curve from its resamples.
 
-    In 95 % of studies, the band encloses the true curve at all checkpoints. A pointwise interval encloses the true curve
-    at its own checkpoint only. This is the sup-t band, estimate -+ q sd (Montiel Olea & Plagborg-Møller 2019). sd is
+    In 95 % of studies, the band encloses the true curve at all checkpoints. A pointwise interval encloses it at its own
+    checkpoint only. This is the sup-t band, estimate -+ q sd (Montiel Olea & Plagborg-Møller 2019). sd is
     the standard deviation of the resamples at a checkpoint. q is the 95 % quantile, over resamples, of the largest
     |resample - estimate| / sd of all checkpoints. The band is symmetric. Where resamples are skewed, it is widened to
     the pointwise interval.

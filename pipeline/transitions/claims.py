@@ -123,9 +123,11 @@ def tabulate_claims(table, alignments):
     Returns
     -------
     pandas.DataFrame with a row per variant of ``list_variants``: variant, then what ``compare_kinds`` returns. reason
-        is why a variant has no claim. The table is empty where no claim can be made for all benchmarks.
+        is why a variant has no claim. The table is empty where a kind has no benchmark, and where no transition is
+        detected in left minus right.
     """
-    if compare_kinds(table, alignments) is None:
+    claim = compare_kinds(table, alignments)
+    if claim is None or claim["reason"] == NO_ASYMMETRY:
         return pd.DataFrame()
     rows = []
     for variant, changes in list_variants(table).items():

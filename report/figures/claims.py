@@ -39,8 +39,9 @@ def _draw_variant(axes, row, height):
     known, worst = ([row[f"{prefix}{name}"] for name in names] for prefix in ("", "unfavourable_"))
     has_unknown = isinstance(row["undetected_benchmarks"], str) and row["undetected_benchmarks"] != ""
     if has_unknown and np.isfinite(worst[0]):
-        drawing.draw_estimate(axes, worst, height - 0.22, drawing.LIGHT_DIFFERENCE, "o", is_bound=(False, False))
-        axes.plot(worst[0], height - 0.22, "o", color=drawing.LIGHT_DIFFERENCE, markerfacecolor="white")
+        place = height - 0.22 * np.isfinite(known[0])
+        drawing.draw_estimate(axes, worst, place, drawing.LIGHT_DIFFERENCE, "o")
+        axes.plot(worst[0], place, "o", color=drawing.LIGHT_DIFFERENCE, markerfacecolor="white")
     if np.isfinite(known[0]):
         drawing.draw_estimate(axes, known, height, drawing.DIFFERENCE_COLOUR, "o")
     elif not has_unknown or not np.isfinite(worst[0]):

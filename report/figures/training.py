@@ -46,16 +46,15 @@ def draw_asymmetry(points, title):
     """
     figure, axes = drawing.make_panel(drawing.format_title(title, points))
     axes.axhline(0, color="0.6", linewidth=0.8)
-    if (points["curve"] == "left_minus_right_nested").any():
-        label = "layer chosen on other runs"
-        _draw_simultaneous_band(axes, points, "left_minus_right_nested")
-        drawing.draw_curve(axes, points, "left_minus_right_nested", drawing.DIFFERENCE_COLOUR, "o", label=label)
+    has_nested = (points["curve"] == "left_minus_right_nested").any()
+    curve = "left_minus_right_nested" if has_nested else "left_minus_right"
+    label = "layer chosen on other runs" if has_nested else "left − right"
+    drawing.draw_curve(axes, points, curve, drawing.DIFFERENCE_COLOUR, "o", label=label)
+    if has_nested:
         style = {"colour": drawing.LIGHT_DIFFERENCE, "mark": "D", "alpha": 0, "zorder": 1.5}
         drawing.draw_curve(axes, points, "left_minus_right", label="best layer", **style)
-    else:
-        _draw_simultaneous_band(axes, points, "left_minus_right")
-        drawing.draw_curve(axes, points, "left_minus_right", drawing.DIFFERENCE_COLOUR, "o")
     axes.fill_between([], [], [], color=drawing.DIFFERENCE_COLOUR, alpha=0.22, linewidth=0, label="95 %, pointwise")
+    _draw_simultaneous_band(axes, points, curve)
     axes.legend(fontsize="x-small")
     axes.set_ylabel("left − right brain score (r)")
     drawing.draw_token_axis(axes, points["tokens"])
