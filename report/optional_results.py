@@ -9,16 +9,17 @@ import pandas as pd
 
 from pipeline.brain.region_differences import select_largest
 from pipeline.statistics.intervals import format_with_interval, round_to
-from pipeline.transitions.comparison import TARGETS
+from pipeline.transitions.comparison import BRAIN_CURVES
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from report.figures.brain import draw_emergence, draw_regions
+from report.figures.claims import draw_claims
 from report.figures.training import draw_acceptability, draw_benchmarks, draw_comparison, draw_transitions
 from study.outputs.figures import read_families, remove_figure, save_figure, save_map, save_table
 
 
 def save_benchmarks(points, table, title, prefix):
     """Save the figure of all benchmarks, ``{prefix}_benchmarks``; for points and table see ``draw_benchmarks``."""
-    if table["curve"].isin(TARGETS).all():
+    if table["curve"].isin(BRAIN_CURVES).all():
         remove_figure(f"{prefix}_benchmarks")
         print("no benchmark has been run for these checkpoints")
     else:
@@ -53,11 +54,42 @@ def save_claim(claim, prefix):
         )
         return
     save_table(pd.DataFrame([claim]), f"{prefix}_claim")
+    if claim["reason"]:
+        print(f"no claim is made: {claim['reason']}")
+        return
     print("alignment with formal competence {formal:.2f}, with functional competence {functional:.2f}".format(**claim))
-    print(
-        "difference",
-        format_with_interval(claim["difference"], claim["low"], claim["high"], write=round_to(2)),
-    )
+    print("difference", _format_difference(claim))
+    if claim["undetected_benchmarks"]:
+        names = claim["undetected_benchmarks"].replace(" ", ", ")
+        print(f"with {names} at the most unfavourable value", _format_difference(claim, "unfavourable_"))
+
+
+def _format_difference(row, prefix=""):
+    """Write a difference of alignments with its interval; the columns of the row begin with a prefix."""
+    values = [row[f"{prefix}{name}"] for name in ("difference", "low", "high")]
+    return format_with_interval(*values, write=round_to(2))
+
+
+def save_claims(claims, title, prefix):
+    """Save the table of ``tabulate_claims`` and its figure, ``{prefix}_claims``."""
+    remove_figure(f"{prefix}_claims")
+    if claims.empty:
+        print("the claim cannot be made, so that it cannot move")
+        return
+    save_table(claims, f"{prefix}_claims")
+    if claims["unfavourable_difference"].notna().any():
+        save_figure(draw_claims(claims, title), f"{prefix}_claims")
+
+
+def save_specificity(specificity, prefix):
+    """Save and print the table of ``compare_targets``, ``{prefix}_specificity``."""
+    remove_figure(f"{prefix}_specificity")
+    if specificity.empty:
+        print("no formal benchmark can be compared with left minus right and with the mean brain score")
+        return
+    save_table(specificity, f"{prefix}_specificity")
+    for row in specificity.to_dict("records"):
+        print(f"alignment of left minus right with {row['curve']}, minus that of the mean:", _format_difference(row))
 
 
 def save_atlas(curves, title, prefix):

@@ -12,7 +12,8 @@ from pipeline.statistics.checkpoints import select_tokens_for_fits
 from pipeline.statistics.resampling import resample_means, resample_normal
 from pipeline.statistics.score_curves import add_scores_alone, describe_scores_alone
 from pipeline.tasks.lm_eval_results import find_tasks_without_bounds, select_headline_rows
-from pipeline.transitions.comparison import TARGETS, compare_curves
+from pipeline.transitions.claims import compare_targets
+from pipeline.transitions.comparison import compare_curves, select_brain_curves
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.transitions.tables import tabulate_points
 from report.summary import explain_too_few_checkpoints
@@ -154,14 +155,26 @@ def compare_with_asymmetry(checkpoints, sides, benchmark_curves, lang, unbounded
     """Compare every benchmark with left minus right, at the checkpoints that have weights of their own.
 
     Return what ``pipeline.transitions.comparison.compare_curves`` returns of the benchmark curves, and a list of notes:
-    a sentence where there are too few checkpoints for a fit over training. checkpoints are as ``read_fits`` returns
-    them, sides as ``pipeline.brain.curves.compute_brain_curves`` does.
+    a sentence where there are too few checkpoints for a fit over training. The table also has rows of the hemispheres
+    and of their mean. checkpoints are as ``read_fits`` returns them, sides as
+    ``pipeline.brain.curves.compute_brain_curves`` does.
     """
     tokens = select_tokens_for_fits(checkpoints)
     n_trained = int((tokens > 0).sum())
     notes = [explain_too_few_checkpoints(n_trained)] if n_trained < FEWEST_CHECKPOINTS else []
-    targets = {name: sides[name] for name in TARGETS if name in sides}
-    return *compare_curves(tokens, targets | benchmark_curves, lang, unbounded=unbounded), notes
+    curves = select_brain_curves(sides) | benchmark_curves
+    return *compare_curves(tokens, curves, lang, unbounded=unbounded), notes
+
+
+def compare_with_mean(checkpoints, sides, benchmark_curves, table, alignments, *, lang, unbounded=()):
+    """Compare how close left minus right and the mean brain score are to each formal benchmark.
+
+    Return the pandas.DataFrame of ``pipeline.transitions.claims.compare_targets``. table and alignments are those of
+    ``compare_with_asymmetry``, as are the other arguments.
+    """
+    curves = select_brain_curves(sides) | benchmark_curves
+    tokens = select_tokens_for_fits(checkpoints)
+    return compare_targets(tokens, curves, table, alignments, lang=lang, unbounded=unbounded)
 
 
 def tabulate_acceptability(model, checkpoints, table):

@@ -11,12 +11,13 @@ from pipeline.statistics.intervals import (
     round_to,
     turn_sign,
 )
-from pipeline.transitions.comparison import TARGETS
+from pipeline.transitions.comparison import BRAIN_CURVES, TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
+from report.claim_sentences import describe_claim, describe_specificity, describe_undetected
 
 
-def describe_results(name, lang, points, table, claim, regions, missing=(), differing=()):
+def describe_results(name, lang, points, table, claim, regions, specificity=None, missing=(), differing=()):
     """Describe the results of a study.
 
     Parameters
@@ -24,8 +25,9 @@ def describe_results(name, lang, points, table, claim, regions, missing=(), diff
     name, lang : str
     points : pandas.DataFrame, from ``transitions.tables.tabulate_points`` for ``brain.curves.compute_brain_curves``
     table : pandas.DataFrame, from ``transitions.comparison.compare_curves``
-    claim : dict or None, from ``transitions.comparison.compare_kinds``
+    claim : dict or None, from ``transitions.claims.compare_kinds``
     regions : pandas.DataFrame, from ``brain.region_differences.compute_region_curves``
+    specificity : pandas.DataFrame or None, from ``transitions.claims.compare_targets``
     missing : list of str, a sentence for every gap in the results
     differing : list of str, a sentence for every difference between checkpoints, apart from their training
 
@@ -35,14 +37,15 @@ def describe_results(name, lang, points, table, claim, regions, missing=(), diff
     """
     rows = table.set_index("curve").to_dict("index")
     target = next(curve for curve in TARGETS if curve in rows)
-    benchmarks = {curve: row for curve, row in rows.items() if curve not in TARGETS}
+    benchmarks = {curve: row for curve, row in rows.items() if curve not in BRAIN_CURVES}
     has_interval = points["low"][points["curve"] == target].notna().any()
     sentences = [
         _describe_end(name, lang, points),
         _describe_start(points, target),
         _describe_asymmetry(rows[target], has_interval),
         *_describe_benchmarks(benchmarks, rows[target]),
-        _describe_claim(claim, benchmarks),
+        describe_claim(claim),
+        describe_specificity(specificity),
         _describe_regions(regions),
         _describe_same_weights(points[points["curve"] == target]),
         f"Missing: {'; '.join(missing)}." if missing else "",
@@ -147,9 +150,7 @@ def _describe_benchmarks(rows, target):
         ranked = sorted(aligned.items(), key=lambda item: -item[1]["alignment"])
         alignments = [f"{_format_brief(row, 'alignment')} with {name}" for name, row in ranked]
         yield f"Its alignment is {', '.join(alignments)}."
-    flat = [name for name, row in rows.items() if row["is_flat"] is True]
-    if flat:
-        yield f"No transition can be shown in {' and '.join(flat)}."
+    yield from describe_undetected(rows)
     for name, row in rows.items():
         if row["at_limit"] or row["at_start"]:
             yield f"In {name}, the transition {_describe_limits(row)}."
@@ -191,30 +192,6 @@ def _format_lead(lead, is_least):
     lead, low, high = lead
     write = round_to(2)
     return f"at least {write(low)}" if is_least else format_with_interval(lead, low, high, write=write, name="")
-
-
-def _describe_claim(claim, benchmarks):
-    """Describe the comparison of formal with functional competence."""
-    if claim is None:
-        return (
-            "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "
-            "with intervals, at five trained checkpoints or more."
-        )
-    verdict = "the asymmetry goes with formal competence rather than with functional competence"
-    if claim["high"] < 0:
-        verdict = "the asymmetry goes with functional competence rather than with formal competence"
-    elif claim["low"] <= 0:
-        verdict = "these checkpoints do not show which of the two the asymmetry goes with"
-    formal, functional = (claim[f"{kind}_benchmarks"].split() for kind in ("formal", "functional"))
-    write = round_to(2)
-    words = (
-        f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({', '.join(formal)}) and "
-        f"{write(claim['functional'])} with those of functional competence ({', '.join(functional)}), a difference of "
-        f"{format_with_interval(claim['difference'], claim['low'], claim['high'], write=write)}: {verdict}."
-    )
-    if all(benchmarks[name]["is_flat"] is True for name in functional):
-        words += " The functional benchmarks are all flat: no transition could be shown, though one may exist."
-    return words
 
 
 def _describe_regions(regions):

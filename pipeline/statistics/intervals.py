@@ -1,7 +1,10 @@
 """Compute 95 % intervals, and write estimates with their intervals.
 
-Every interval contains its estimate, in a table and in a sentence.
+Every interval contains its estimate, in a table and in a sentence. An interval holds for its estimate alone: the band
+that the intervals of a curve form is pointwise. ``compute_simultaneous_band`` computes a band for a whole curve.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,17 +30,86 @@ def compute_interval(estimate, resamples):
     Returns
     -------
     low, high : float array (...), NaN where the estimate is not finite, or where more than one in twenty of its
-        resamples is not finite. The finite resamples are then a biased sample.
+        resamples is not finite. The finite resamples are then a biased sample. NaN also where all resamples are
+        equal: nothing was drawn there, as for a single text, and an interval of width 0 would claim certainty.
     """
     estimate, resamples = np.asarray(estimate, dtype=float), np.asarray(resamples, dtype=float)
+    is_known = np.isfinite(estimate) & _are_drawn(resamples)
     is_finite = np.isfinite(resamples)
-    is_known = np.isfinite(estimate) & (is_finite.mean(axis=0) >= 1 - MOST_MISSING)
     ends = np.full((2, *estimate.shape), np.nan)
     if is_known.any():
         kept = np.where(is_finite, resamples, np.nan)[:, is_known]
         low, high = np.nanpercentile(kept, PERCENTILES, axis=0)
         ends[:, is_known] = np.minimum(low, estimate[is_known]), np.maximum(high, estimate[is_known])
     return ends[0], ends[1]
+
+
+def _are_drawn(resamples):
+    """Return where resamples (n_resamples, ...) differ, and enough of them are finite: a bool array (...)."""
+    is_finite = np.isfinite(resamples)
+    lowest, highest = np.where(is_finite, resamples, np.inf), np.where(is_finite, resamples, -np.inf)
+    return (is_finite.mean(axis=0) >= 1 - MOST_MISSING) & (lowest.min(axis=0) < highest.max(axis=0))
+
+
+def compute_simultaneous_band(estimate, resamples):
+    """Compute the 95 % band of a whole curve from its resamples.
+
+    In 95 % of studies, the band encloses the true curve at all checkpoints. A pointwise interval encloses it at its own
+    checkpoint only. This is the sup-t band, estimate -+ q sd (Montiel Olea & Plagborg-Møller 2019). sd is
+    the standard deviation of the resamples at a checkpoint. q is the 95 % quantile, over resamples, of the largest
+    |resample - estimate| / sd of all checkpoints. The band is symmetric. Where resamples are skewed, it is widened to
+    the pointwise interval.
+
+    Parameters
+    ----------
+    estimate : array (n_checkpoints,)
+    resamples : array (n_resamples, n_checkpoints)
+
+    Returns
+    -------
+    low, high : float array (n_checkpoints,), NaN where ``compute_interval`` is NaN. Such checkpoints do not count.
+    """
+    estimate, resamples = np.asarray(estimate, dtype=float), np.asarray(resamples, dtype=float)
+    low, high = (np.array(end) for end in compute_interval(estimate, resamples))
+    is_known = np.isfinite(low)
+    if is_known.any():
+        centre, kept = estimate[is_known], resamples[:, is_known]
+        kept = kept[np.isfinite(kept).any(axis=1)]
+        error = np.nanstd(kept, axis=0)
+        half = np.quantile(np.nanmax(np.abs(kept - centre) / error, axis=1), CONFIDENCE) * error
+        low[is_known] = np.minimum(low[is_known], centre - half)
+        high[is_known] = np.maximum(high[is_known], centre + half)
+    return low, high
+
+
+class Bounds(NamedTuple):
+    """Hold resamples (n_resamples,) of a value that is known only within bounds: the least and the most that it may be.
+
+    Where a resample is known, both are equal. A difference takes the least of its first value and the most of its
+    second value for its own least, so that what is unknown counts against either conclusion.
+    """
+
+    least: np.ndarray
+    most: np.ndarray
+
+    def subtract(self, subtracted):
+        """Return the Bounds of the difference to other Bounds, whose resamples are drawn jointly."""
+        return Bounds(self.least - subtracted.most, self.most - subtracted.least)
+
+    def compute_interval(self, estimate):
+        """Return low and high of the 95 % interval, floats: low of the least, high of the most; NaN for a NaN estimate.
+
+        The interval is widened to the estimate where it does not enclose it.
+        """
+        if not np.isfinite(estimate):
+            return np.nan, np.nan
+        low, high = np.percentile(self.least, PERCENTILES[0]), np.percentile(self.most, PERCENTILES[1])
+        return float(min(low, estimate)), float(max(high, estimate))
+
+
+def average_bounds(bounds):
+    """Return the Bounds of the mean of values, given as a list of their Bounds."""
+    return Bounds(*np.mean(bounds, axis=0))
 
 
 def make_columns(name, estimate, resamples):

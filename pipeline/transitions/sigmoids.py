@@ -31,7 +31,13 @@ def sample_sigmoids(x):
     values : array (n_shapes, n_checkpoints), from 0 to 1
     units : array (n_shapes, n_checkpoints), the values, scaled to mean 0 and sum of squares 1
     """
-    x = np.asarray(x, dtype=float)
+    return _sample_sigmoids(tuple(np.asarray(x, dtype=float).tolist()))
+
+
+@functools.lru_cache(maxsize=16)
+def _sample_sigmoids(x):
+    """Return what ``sample_sigmoids`` returns, for a tuple of float: many fits share their checkpoints."""
+    x = np.array(x)
     if len(x) < FEWEST_CHECKPOINTS or not (np.diff(x) > 0).all() or not np.isfinite(x).all():
         raise InputError(
             f"tokens: expected at least {FEWEST_CHECKPOINTS} trained checkpoints of increasing tokens, got {len(x)}"
@@ -43,7 +49,10 @@ def sample_sigmoids(x):
     is_determined = values[:, -1] - values[:, 0] >= 0.5
     x0, beta, values = x0[is_determined], beta[is_determined], values[is_determined]
     centred = values - values.mean(axis=1, keepdims=True)
-    return x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    grid = x0, beta, values, centred / np.linalg.norm(centred, axis=1, keepdims=True)
+    for array in grid:
+        array.flags.writeable = False  # all callers share them
+    return grid
 
 
 def fit_sigmoids(x, curves, bounds=None):

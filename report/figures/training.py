@@ -9,7 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
 
-from pipeline.transitions.comparison import TARGETS
+from pipeline.statistics.checkpoints import has_own_weights
+from pipeline.transitions.comparison import BRAIN_CURVES, MEAN_SCORE
 from report.figures import drawing
 
 
@@ -38,23 +39,34 @@ def draw_brain_scores(points, title):
 
 @rc_context(drawing.STYLE)
 def draw_asymmetry(points, title):
-    """Draw left minus right over training, with its 95 % interval, for both choices of layers.
+    """Draw left minus right over training, with its 95 % bands, for both choices of layers.
 
-    ``points`` has the curves left_minus_right and, where runs are known, left_minus_right_nested.
+    The dark band is pointwise: it holds at each checkpoint by itself. The light band is simultaneous: it holds for the
+    whole curve. ``points`` has the curves left_minus_right and, where runs are known, left_minus_right_nested.
     """
     figure, axes = drawing.make_panel(drawing.format_title(title, points))
     axes.axhline(0, color="0.6", linewidth=0.8)
-    if (points["curve"] == "left_minus_right_nested").any():
-        label = "layer chosen on other runs"
-        drawing.draw_curve(axes, points, "left_minus_right_nested", drawing.DIFFERENCE_COLOUR, "o", label=label)
+    has_nested = (points["curve"] == "left_minus_right_nested").any()
+    curve = "left_minus_right_nested" if has_nested else "left_minus_right"
+    label = "layer chosen on other runs" if has_nested else "left − right"
+    drawing.draw_curve(axes, points, curve, drawing.DIFFERENCE_COLOUR, "o", label=label)
+    if has_nested:
         style = {"colour": drawing.LIGHT_DIFFERENCE, "mark": "D", "alpha": 0, "zorder": 1.5}
         drawing.draw_curve(axes, points, "left_minus_right", label="best layer", **style)
-        axes.legend(fontsize="x-small")
-    else:
-        drawing.draw_curve(axes, points, "left_minus_right", drawing.DIFFERENCE_COLOUR, "o")
+    axes.fill_between([], [], [], color=drawing.DIFFERENCE_COLOUR, alpha=0.22, linewidth=0, label="95 %, pointwise")
+    _draw_simultaneous_band(axes, points, curve)
+    axes.legend(fontsize="x-small")
     axes.set_ylabel("left − right brain score (r)")
     drawing.draw_token_axis(axes, points["tokens"])
     return figure
+
+
+def _draw_simultaneous_band(axes, points, curve):
+    """Draw the simultaneous band of a curve at the checkpoints with weights of their own, where it is known."""
+    rows = points[(points["curve"] == curve) & has_own_weights(points)].sort_values("tokens")
+    ends = rows["low_simultaneous"], rows["high_simultaneous"]
+    style = {"color": drawing.DIFFERENCE_COLOUR, "alpha": 0.08, "linewidth": 0, "label": "95 %, whole curve"}
+    axes.fill_between(rows["tokens"], *ends, **style)
 
 
 @rc_context(drawing.STYLE)
@@ -66,7 +78,7 @@ def draw_benchmarks(points, table, title):
     without scaling. ``points`` has columns scaled, scaled_low and scaled_high, and the curves of the table.
     """
     target = table["curve"].iloc[0]
-    benchmarks = table[~table["curve"].isin(TARGETS)].to_dict("records")
+    benchmarks = table[~table["curve"].isin(BRAIN_CURVES)].to_dict("records")
     figure, panels = drawing.make_grid(len(benchmarks), 3, 1.7, drawing.format_title(title, points))
     is_fitted_before = None
     for number, (axes, row) in enumerate(zip(panels, benchmarks, strict=False)):
@@ -103,7 +115,7 @@ def _draw_benchmark(axes, points, row, target, is_fitted):
 def _write_remark(row):
     """Write a remark for the title of a panel."""
     if row["is_flat"] is True:
-        return f": no transition shown\n(p = {row['p_flat']:.2g})"
+        return f": no transition shown\n(p = {row['p_flat']:.2g}, rise at most {row['rise_bound']:.2g})"
     if row["is_flat"] is not False:
         return ": not fitted"
     if row["at_limit"]:
@@ -135,7 +147,7 @@ def draw_transitions(table, title):
     """Draw when each curve rises and how sharply, and how each benchmark goes with left minus right.
 
     Where no transition is shown, words replace the midpoint. A midpoint that is a bound is hollow, with an arrow to the
-    side on which the true midpoint may lie.
+    side on which the true midpoint may lie. A dotted line is an unknown alignment.
     """
     measures = {
         "x0": "midpoint x0\n(log10 training tokens)",
@@ -166,18 +178,35 @@ def draw_transitions(table, title):
 
 def _draw_measure(axes, row, measure, height, target):
     """Draw a value of the table with its interval, and an arrow where it is a bound."""
-    is_asymmetry = row["curve"] in TARGETS
-    colour = drawing.DIFFERENCE_COLOUR if row["curve"] == target["curve"] else drawing.LIGHT_DIFFERENCE
-    colour = colour if is_asymmetry else drawing.KIND_COLOURS[row["kind"]]
-    mark = "o" if is_asymmetry else drawing.KIND_MARKS[row["kind"]]
+    is_brain = row["curve"] in BRAIN_CURVES
+    colour = _choose_brain_colour(row["curve"], target["curve"]) if is_brain else drawing.KIND_COLOURS[row["kind"]]
+    mark = "o" if is_brain else drawing.KIND_MARKS[row["kind"]]
     if not np.isfinite(row[measure]):
+        if measure == "alignment" and np.isfinite(row["alignment_low"]):
+            ends = [row["alignment_low"], row["alignment_high"]]
+            axes.plot(ends, [height, height], ":", color=colour)
         if measure == "x0":
-            words = "no transition shown" if row["is_flat"] is True else "not fitted"
+            words = _describe_missing_midpoint(row)
             place = {"transform": axes.get_yaxis_transform(), "ha": "center", "va": "center"}
             axes.text(0.5, height, words, fontsize="small", **place)
         return
     values = [row[name] for name in (measure, f"{measure}_low", f"{measure}_high")]
     drawing.draw_estimate(axes, values, height, colour, mark, _find_open_sides(row, measure, target))
+
+
+def _choose_brain_colour(curve, target):
+    """Return the colour of a curve of the brain."""
+    colours = {target: drawing.DIFFERENCE_COLOUR}
+    colours |= dict.fromkeys(("left_nested", "left"), drawing.LEFT_COLOUR)
+    colours |= dict.fromkeys(("right_nested", "right"), drawing.RIGHT_COLOUR)
+    return colours.get(curve, drawing.LIGHT_DIFFERENCE)
+
+
+def _describe_missing_midpoint(row):
+    """Write why a curve has no midpoint."""
+    if row["is_flat"] is not True:
+        return "not fitted"
+    return f"rise below {row['rise_bound']:.2g}" if row["is_equivalent_to_flat"] is True else "no transition shown"
 
 
 def _find_open_sides(row, measure, target):
@@ -191,9 +220,11 @@ def _find_open_sides(row, measure, target):
 
 def name_curve(curve, target):
     """Write the name of a curve for readers of a figure."""
-    if curve not in TARGETS:
-        return curve
-    return "left − right" if curve == target else "left − right, best layer"
+    if curve == target:
+        return "left − right"
+    names = {"left_minus_right": "left − right, best layer", MEAN_SCORE: "mean of left and right"}
+    names |= {"left_nested": "left", "right_nested": "right"}
+    return names.get(curve, curve)
 
 
 @rc_context(drawing.STYLE)
@@ -206,7 +237,7 @@ def draw_comparison(curves, tables):
     """
     figure, panels = drawing.make_grid(2, 2, 2.6, drawing.format_title("", curves))
     families = list(curves["family"].unique())
-    names = [name for name in tables["curve"].unique() if name not in TARGETS]
+    names = [name for name in tables["curve"].unique() if name not in BRAIN_CURVES]
     for number, family in enumerate(families):
         colour, mark = drawing.choose_colour_and_mark(number)
         points, suffix = drawing.select_difference(curves[curves["family"] == family], family)

@@ -1,0 +1,115 @@
+"""Write the claims of a study in words: undetected transitions, formal against functional competence, specificity."""
+
+import numpy as np
+
+from pipeline.statistics.intervals import format_with_interval, round_to
+
+FORMAL_VERDICT = "the asymmetry goes with formal competence rather than with functional competence"
+FUNCTIONAL_VERDICT = "the asymmetry goes with functional competence rather than with formal competence"
+NO_VERDICT = "these checkpoints do not show which of the two the asymmetry goes with"
+
+
+def describe_undetected(rows):
+    """Yield sentences on benchmarks without a detected transition.
+
+    Parameters
+    ----------
+    rows : dict from benchmark to dict, the rows of the table of ``compare_curves``
+    """
+    flat = {name: row for name, row in rows.items() if row["is_flat"] is True}
+    if flat:
+        yield f"No transition can be shown in {' and '.join(flat)}."
+    small = [f"{name} by at most {row['rise_bound']:.2g}" for name, row in flat.items() if is_small(row)]
+    if small:
+        yield (
+            f"Shown to rise or fall by less than a tenth of the range of scores: {', '.join(small)}. "
+            "A benchmark with so small a rise counts as not aligned."
+        )
+    unknown = [f"{name} by up to {row['rise_bound']:.2g}" for name, row in flat.items() if not is_small(row)]
+    if unknown:
+        yield f"Of unknown alignment, since they may still rise or fall: {', '.join(unknown)}."
+
+
+def is_small(row):
+    """Return whether a benchmark is shown to rise by less than a tenth of its range."""
+    return row["is_equivalent_to_flat"] is True
+
+
+def describe_claim(claim):
+    """Describe the comparison of formal with functional competence.
+
+    The verdict is that of the unfavourable version. The low end of a two-sided 95 % interval decides, so that a verdict
+    for formal competence is a one-sided test at 2.5 %.
+
+    Parameters
+    ----------
+    claim : dict or None, as ``pipeline.transitions.claims.compare_kinds`` returns it
+
+    Returns
+    -------
+    str, one or more sentences
+    """
+    if claim is None:
+        return (
+            "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "
+            "with intervals, at five trained checkpoints or more."
+        )
+    unfavourable = _describe_unfavourable(claim)
+    if claim["reason"]:
+        return f"Formal and functional competence are not compared: {claim['reason']}.{unfavourable}"
+    formal, functional = (claim[f"{kind}_benchmarks"].replace(" ", ", ") for kind in ("formal", "functional"))
+    write = round_to(2)
+    words = (
+        f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({formal}) and "
+        f"{write(claim['functional'])} with those of functional competence ({functional}), a difference of "
+        f"{_format_difference(claim)}: {_judge(claim)}."
+    )
+    return words + unfavourable
+
+
+def _describe_unfavourable(claim):
+    """Describe the claim with unknown alignments at their most unfavourable values, the empty str without any."""
+    names = claim["undetected_benchmarks"].replace(" ", ", ")
+    if not names or not np.isfinite(claim["unfavourable_difference"]):
+        return ""
+    difference, verdict = _format_difference(claim, "unfavourable_"), _judge(claim, "unfavourable_")
+    words = f" With the unknown alignment of {names} at its most unfavourable value, the difference is {difference}"
+    if claim["reason"]:
+        return f"{words}."
+    return f"{words}: {'the verdict stays' if verdict == _judge(claim) else verdict}."
+
+
+def _judge(claim, prefix=""):
+    """Return the verdict on a difference, whose columns begin with a prefix."""
+    if claim[f"{prefix}low"] > 0:
+        return FORMAL_VERDICT
+    return FUNCTIONAL_VERDICT if claim[f"{prefix}high"] < 0 else NO_VERDICT
+
+
+def _format_difference(row, prefix=""):
+    """Write a difference with its interval, whose columns begin with a prefix."""
+    return format_with_interval(*(row[f"{prefix}{name}"] for name in ("difference", "low", "high")), write=round_to(2))
+
+
+def describe_specificity(specificity):
+    """Describe whether left minus right is closer to each formal benchmark than the mean brain score is.
+
+    specificity is the pandas.DataFrame of ``pipeline.transitions.claims.compare_targets``, or None. Returns a str,
+    empty without a benchmark.
+    """
+    if specificity is None or specificity.empty:
+        return ""
+    groups: dict[str, list[str]] = {
+        "Left minus right is closer than the mean brain score to": [],
+        "The mean brain score is closer than left minus right to": [],
+        "Left minus right is not shown to be closer than the mean brain score to": [],
+        "It is not known whether left minus right or the mean brain score is closer to": [],
+    }
+    closer, farther, undecided, unknown = groups.values()
+    for row in specificity.to_dict("records"):
+        if not np.isfinite(row["difference"]):
+            unknown.append(row["curve"])
+            continue
+        words = f"{row['curve']} (difference in alignment {_format_difference(row)})"
+        (closer if row["low"] > 0 else farther if row["high"] < 0 else undecided).append(words)
+    return " ".join(f"{words} {', '.join(names)}." for words, names in groups.items() if names)
