@@ -11,7 +11,10 @@ from pipeline.transitions.comparison import TARGETS
 from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 
-COLUMNS = "curve revision tokens value low high n_checkpoints p_flat is_flat rises is_supported".split()
+COLUMNS = "curve revision tokens value low high n_checkpoints p_flat is_flat rises has_same_direction".split()
+# Controls that use the ISC, with more power than log(left/right), as far as the ISC measures reliability.
+WITH_ISC = ("ceiling_left_minus_right", "ceiling_hemisphere_left_minus_right", "matched_left_minus_right")
+NOT_ASYMMETRIES = ("mean", "surprisal")
 TITLES = {
     "log_left_right": "log(left/right)",
     "relative_asymmetry": "(left − right)/(left + right)",
@@ -36,8 +39,8 @@ def tabulate_controls(checkpoints, sides, controls):
     pandas.DataFrame with a row for left minus right (first), and for each control. curve; revision, tokens, value, low
         and high at the last checkpoint with weights of its own. n_checkpoints in the fit, p_flat against a flat curve,
         is_flat, and rises (whether the transition goes up; None for a flat curve): NaN or None with fewer than 5
-        checkpoints. is_supported: whether the control has a transition in the direction of that of left minus right;
-        None where either is not fitted, or left minus right is flat.
+        checkpoints. has_same_direction: whether the control has a transition in the direction of left minus right. None
+        where either is not fitted, left minus right is flat, or the curve is not an asymmetry (NOT_ASYMMETRIES).
     """
     target = next(name for name in TARGETS if name in sides)
     tokens = select_tokens_for_fits(checkpoints)
@@ -50,8 +53,8 @@ def tabulate_controls(checkpoints, sides, controls):
         row |= {"value": curve.values[last], "low": low[last], "high": high[last]}
         rows.append(row | _test_transition(tokens, curve))
     for row in rows:
-        is_known = rows[0]["is_flat"] is False and row["is_flat"] is not None
-        row["is_supported"] = row["rises"] == rows[0]["rises"] if is_known else None
+        is_known = rows[0]["is_flat"] is False and row["is_flat"] is not None and row["curve"] not in NOT_ASYMMETRIES
+        row["has_same_direction"] = row["rises"] == rows[0]["rises"] if is_known else None
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -101,17 +104,18 @@ def judge_reliability(table):
 
 
 def _list_rows(table):
-    """Return left minus right and the controls of reliability, as dicts; is_flat and is_supported True, False, None."""
+    """Return left minus right and the controls of reliability, as dicts, in which None stands for what is not known."""
     names = [table["curve"].iloc[0], *RELIABILITY_CONTROLS]
     rows = table[table["curve"].isin(names)].to_dict("records")
     for row in rows:
-        row |= {key: None if pd.isna(row[key]) else bool(row[key]) for key in ("is_flat", "rises", "is_supported")}
+        for key in ("is_flat", "rises", "has_same_direction"):
+            row[key] = None if pd.isna(row[key]) else bool(row[key])
     return rows
 
 
 def _is_opposite(row):
     """Return whether a control has a transition in the direction opposite to that of left minus right."""
-    return row["is_supported"] is False and row["is_flat"] is False
+    return row["has_same_direction"] is False and row["is_flat"] is False
 
 
 def describe_reliability(table):
@@ -123,7 +127,9 @@ def describe_reliability(table):
 
     Returns
     -------
-    str, one sentence with the verdict of ``judge_reliability``, then one for the other controls
+    str, one sentence with the verdict of ``judge_reliability``, then sentences on the other controls. Where
+        log(left/right) has no transition, but a control with the ISC has, reliability "may explain" the asymmetry:
+        log(left/right) has less power (see docs/methods.md).
     """
     verdict, rows = judge_reliability(table), _list_rows(table)
     difference, controls = rows[0], {row["curve"]: row for row in rows[1:]}
@@ -141,10 +147,12 @@ def describe_reliability(table):
     ratio, side = controls["log_left_right"], "left" if difference["rises"] else "right"
     last = format_with_interval(*(ratio[column] for column in ("value", "low", "high")), write=round_to(3))
     if verdict == "reliability":
+        claim = f"More reliable responses on the {side} explain the transition of left minus right as well"
+        if any(row["has_same_direction"] for name, row in controls.items() if name in WITH_ISC):
+            claim = f"More reliable responses on the {side} may explain the transition of left minus right"
         words = (
-            f"More reliable responses on the {side} explain the transition of left minus right as well: "
-            f"log(left/right), which they alone do not move, shows no transition ({_format_p(ratio)}; {last} at the "
-            "last checkpoint)."
+            f"{claim}: log(left/right), which they alone do not move, shows no transition ({_format_p(ratio)}; {last} "
+            "at the last checkpoint)."
         )
     elif verdict == "disagree":
         opposite = [TITLES[row["curve"]] for row in rows if _is_opposite(row)]
@@ -166,7 +174,7 @@ def _describe_others(controls, verdict):
     if verdict == "disagree":
         rest = {name: row for name, row in controls.items() if not _is_opposite(row)}
     sentences = []
-    also = [TITLES[name] for name, row in rest.items() if row["is_supported"]]
+    also = [TITLES[name] for name, row in rest.items() if row["has_same_direction"]]
     flat = [f"{TITLES[name]} ({_format_p(row)})" for name, row in rest.items() if row["is_flat"]]
     unknown = [TITLES[name] for name, row in rest.items() if row["is_flat"] is None]
     if also:

@@ -62,7 +62,7 @@ def compute_control_curves(scores, left, right, blocks, isc, mask_image, *, isc_
         is_known = lefts.any() and rights.any()
         return compute_side_curves(numbers, lefts, rights, **resampling) if is_known else unknown
 
-    with_ceiling = left & has_ceiling & is_drawn, right & has_ceiling & is_drawn
+    with_ceiling = left & has_ceiling, right & has_ceiling
     by_voxel = compute_sides(values / ceilings, *with_ceiling)
     above = compute_sides(values, *with_ceiling)  # the same voxels, undivided
     below = compute_sides(np.broadcast_to(ceilings, (1, *values.shape[1:])), *with_ceiling)

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib import rc_context
 
 from pipeline.transitions.comparison import TARGETS
+from report.controls import NOT_ASYMMETRIES
 from report.figures import drawing
 
 TITLES = {
@@ -38,7 +39,7 @@ def draw_controls(points, controls, title):
     """
     is_known = points.groupby("curve")["value"].count() > 0
     rows = [row for row in controls.to_dict("records") if is_known.get(row["curve"], False)]
-    rows.sort(key=lambda row: row["curve"] in ("mean", "surprisal"))  # not differences: last
+    rows.sort(key=lambda row: row["curve"] in NOT_ASYMMETRIES)  # not differences: last
     figure, panels = drawing.make_grid(len(rows), 3, 1.9, drawing.format_title(title, points))
     for axes, row in zip(panels, rows, strict=False):
         name = row["curve"]
