@@ -111,21 +111,21 @@ def test_voxels_without_isc_have_no_ceiling():
         compute_ceilings(isc, "pairs")
 
 
-N_SUBJECTS, N_PAIRS, N_SCANS, TRUE_RATIO = 24, 60, 150, 0.92
+N_SUBJECTS, N_PAIRS, N_SCANS, TRUE_RATIO = 24, 100, 150, 0.92
 
 
 @functools.cache
 def simulate_listeners(n_signals):
     """Scores of a model in the average of all listeners, and both kinds of ISC; voxels of the right come second.
 
-    Every voxel follows some signals of the brain. The model predicts a tenth of each voxel's signal variance. The right
+    Every voxel follows some signals of the brain. The model predicts half of each voxel's signal variance. The right
     has more noise in each listener, so that the ceiling of its average is 0.92 times that of the left.
     """
     rng = np.random.default_rng(0)
     n_scans = 9 * N_SCANS
     signals = zscore(rng.standard_normal((n_scans, n_signals)) @ rng.standard_normal((n_signals, N_PAIRS)))
-    signals = np.hstack([signals, signals])
-    model = zscore(0.1**0.5 * signals + 0.9**0.5 * zscore(rng.standard_normal(signals.shape)))
+    model = zscore(0.5**0.5 * signals + 0.5**0.5 * zscore(rng.standard_normal(signals.shape)))
+    signals, model = np.hstack([signals, signals]), np.hstack([model, model])
     reliability = np.repeat([2 / 3, 2 / 3 * TRUE_RATIO**2], N_PAIRS)  # of the average of all; of half: 1/2 on the left
     noise_of_one = np.sqrt(N_SUBJECTS * (1 - reliability) / reliability)
     halves = [
