@@ -10,6 +10,8 @@ import sys
 
 import pandas as pd
 
+from pipeline.brain.controls import RELIABILITY_CONTROLS
+from pipeline.brain.curves import CONTROL_COLUMNS
 from study.files.tables import read_values
 from study.paths import figure_path, study_folder
 
@@ -25,6 +27,9 @@ def main():
     curve, null_curve = read_values(place), read_values(null_place)
     # Printed are the published maximum over layers, and left minus right with layers chosen on other runs.
     not_shown = ["revision", "left_nested", "right_nested", "low_nested", "high_nested", "same_weights_as"]
+    controls = [*CONTROL_COLUMNS, *RELIABILITY_CONTROLS]  # of these, only log(left/right) is printed
+    not_shown += [f"{name}{end}" for name in controls for end in ("", "_low", "_high")]
+    not_shown.remove("log_left_right")
     table = curve.assign(null_listener=null_curve["left_minus_right"]).astype({"tokens": int})
     print(table.drop(columns=not_shown, errors="ignore").to_string(index=False, float_format="{:.4f}".format))
     print()

@@ -26,4 +26,4 @@ def planted(difference=0.05, noise=0.02, seed=0):
     left, right = assign_hemispheres(BRAIN)
     scores = rng.normal(0.3, noise, (2, 9, len(left)))
     scores[1] += difference * left
-    return scores, left, right, make_blocks(BRAIN)
+    return scores, left, right, make_blocks(BRAIN, edge_mm=20)

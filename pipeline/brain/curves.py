@@ -18,6 +18,15 @@ from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 
 SIDES = ("left", "right", "left_minus_right")
+CONTROL_COLUMNS = (
+    "mean",
+    "log_left_right",
+    "relative_asymmetry",
+    "ceiling_left_minus_right",
+    "matched_left_minus_right",
+    "unique_left_minus_right",
+    "surprisal",
+)
 
 
 def compute_scores(correlations):
@@ -59,20 +68,23 @@ def compute_brain_curves(scores, left, right, blocks, n_resamples=1000):
     return curves
 
 
-def tabulate_asymmetry(checkpoints, curves):
-    """Tabulate both sides and their difference over training.
+def tabulate_asymmetry(checkpoints, curves, controls=None):
+    """Tabulate both sides and their difference over training, with their controls.
 
     Parameters
     ----------
     checkpoints : pandas.DataFrame with columns revision and tokens, and same_weights_as where it is known
     curves : dict, as ``compute_brain_curves`` returns it
+    controls : dict from name to Curve, such as ``controls.compute_control_curves`` returns it, with further curves
+        where they are known. None adds no columns.
 
     Returns
     -------
     pandas.DataFrame with a row per checkpoint: revision and tokens. left, right, left_minus_right, low and high at the
         best layer, as published. The same five with "_nested" where runs are known, with layers chosen on other runs.
-        Then same_weights_as. low and high are the 95 % interval of left minus right, NaN where only averages over runs
-        are known.
+        Then NAME, NAME_low and NAME_high for each of CONTROL_COLUMNS, NaN for a curve that is not in controls, and for
+        every further curve in controls. Then same_weights_as. low and high are the 95 % interval of left minus right,
+        NaN where only averages over runs are known.
     """
     columns: dict[str, np.ndarray] = {}
     for suffix in ("", "_nested"):
@@ -80,4 +92,10 @@ def tabulate_asymmetry(checkpoints, curves):
             columns |= {f"{name}{suffix}": curves[f"{name}{suffix}"].values for name in SIDES}
             low, high = compute_interval(*curves[f"left_minus_right{suffix}"])
             columns |= {f"low{suffix}": low, f"high{suffix}": high}
+    if controls is not None:
+        unknown = Curve(np.full(len(checkpoints), np.nan), np.full((1, len(checkpoints)), np.nan))
+        for name in dict.fromkeys([*CONTROL_COLUMNS, *controls]):
+            curve = controls.get(name, unknown)
+            low, high = compute_interval(*curve)
+            columns |= {name: curve.values, f"{name}_low": low, f"{name}_high": high}
     return add_checkpoints(checkpoints, columns)

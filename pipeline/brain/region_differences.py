@@ -12,16 +12,17 @@ from pipeline.statistics.intervals import TAIL
 COLUMNS = (
     "region revision tokens left right left_minus_right low high "
     "left_nested right_nested left_minus_right_nested low_nested high_nested "
-    "n_left n_right p p_holm same_weights_as"
+    "n_left n_right p p_holm interval_over same_weights_as"
 ).split()
 
 
 def compute_region_curves(checkpoints, scores, regions):
     """Compute left minus right over training in each region.
 
-    low and high are 95 % intervals of single points, from ``compute_p_over_runs``. p tests left minus right against 0,
-    with layers chosen on other runs, at the last checkpoint with weights of its own. p_holm is corrected for the number
-    of regions (Holm 1979). Both are NaN at the earlier checkpoints, and where only averages over runs are known.
+    low and high are 95 % intervals of single points, from ``compute_p_over_runs``. They are over runs, not over blocks
+    of voxels, however large a region is. p tests left minus right against 0, with layers chosen on other runs, at the
+    last checkpoint with weights of its own. p_holm is corrected for the number of regions (Holm 1979). Both are NaN at
+    the earlier checkpoints, and where only averages over runs are known.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def compute_region_curves(checkpoints, scores, regions):
     -------
     pandas.DataFrame with a row per region and checkpoint: region, revision, tokens, left, right, left_minus_right, low
         and high. The same five with "_nested" where runs are known. n_left and n_right are the voxels with a score on
-        either side, reliable or not. p, p_holm, and same_weights_as where the checkpoints have it.
+        either side, reliable or not. p and p_holm. interval_over is "runs", or empty where there is no interval.
+        same_weights_as where the checkpoints have it.
     """
     last = find_last_to_report(checkpoints)
     is_known = np.all([np.isfinite(values).all(axis=(0, 1)) for values in scores.values()], axis=0)
@@ -52,6 +54,7 @@ def compute_region_curves(checkpoints, scores, regions):
                 values = lefts.mean(axis=1), rights.mean(axis=1), estimate, low, high
                 columns |= dict(zip(names, values, strict=True))
                 columns["p"] = np.where(checkpoints["tokens"] == last, p, np.nan)
+                columns["interval_over"] = np.where(np.isfinite(low), "runs", "")
         tables.append(add_checkpoints(checkpoints, columns))
     curves = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     curves["p_holm"] = correct_holm(curves["p"])
@@ -61,8 +64,9 @@ def compute_region_curves(checkpoints, scores, regions):
 def compute_p_over_runs(values):
     """Compute the mean over held-out runs, its 95 % interval, and a test against 0.
 
-    Only runs are resampled, not voxels: a region consists of all its voxels. (The blocks of 20 mm that are drawn
-    for hemispheres are as large as a region.)
+    Only runs vary, not voxels: a region consists of all its voxels. So the interval does not cover differences between
+    voxels that have nothing to do with the model. (The blocks of 40 mm that are drawn for hemispheres are larger than
+    most regions. A bootstrap over voxels takes ``scores.FEWEST_BLOCKS`` blocks or more.)
 
     Runs are not independent, since the model of each run was trained on the remaining runs. In fMRI of pure
     noise, run r predicts run s exactly as well as s predicts r. Scores of runs are then correlated, and the

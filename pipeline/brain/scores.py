@@ -8,6 +8,8 @@ from pipeline.errors import InputError
 from pipeline.statistics.curve import Curve
 from pipeline.statistics.resampling import draw_counts
 
+FEWEST_BLOCKS = 8  # of voxels, for a bootstrap over blocks
+
 
 def compute_brain_scores(correlations, best_layer="maximum"):
     """Compute each voxel's correlation at its best layer, in every held-out run of every checkpoint.
@@ -55,12 +57,13 @@ def _take_best_layers(correlations, best_layer):
     return np.take_along_axis(correlations, best[None], axis=0)[0]
 
 
-def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
+def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0, drawn=None):
     """Resample both sides over training: held-out runs, and blocks of voxels.
 
     Runs and blocks are drawn with replacement, the same runs and blocks at every checkpoint. The same seed draws the
     same runs for all regions. Layers stay those of the original study: at its maximum, a score does not depend on them,
-    to first order.
+    to first order. Where there are fewer than FEWEST_BLOCKS blocks, only runs are drawn: the bootstrap of few blocks
+    gives intervals that are too narrow.
 
     Parameters
     ----------
@@ -69,6 +72,8 @@ def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
     left, right : bool array (n_voxels,), the voxels of each side
     blocks : int array (n_voxels,), as ``make_blocks`` returns it
     n_resamples, seed : int
+    drawn : bool array (n_voxels,), the voxels whose blocks are drawn, by default those of both sides. Calls with the
+        same voxels, seed and number of runs draw the same runs and blocks. Voxels outside do not count.
 
     Returns
     -------
@@ -77,10 +82,14 @@ def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
     rng, n_runs = np.random.default_rng(seed), scores.shape[1]
     run_shares = draw_counts(rng, n_runs, np.ones(n_runs), n_resamples=n_resamples) / n_runs  # (n_resamples, n_runs)
     is_kept = (left | right) & np.isfinite(scores).all(axis=(0, 1))
-    block_numbers = np.unique(blocks[is_kept], return_inverse=True)[1].ravel()
-    n_blocks = block_numbers.max() + 1
-    block_counts = draw_counts(rng, n_blocks, np.ones(n_blocks), n_resamples=n_resamples)  # (n_resamples, n_blocks)
-    is_in_block = block_numbers[:, None] == np.arange(n_blocks)  # (n_kept, n_blocks)
+    drawn = is_kept if drawn is None else drawn
+    is_kept = is_kept & drawn
+    drawn_blocks = np.unique(blocks[drawn])
+    n_blocks = len(drawn_blocks)
+    block_counts = np.ones((n_resamples, n_blocks), dtype=int)
+    if n_blocks >= FEWEST_BLOCKS:
+        block_counts = draw_counts(rng, n_blocks, np.ones(n_blocks), n_resamples=n_resamples)
+    is_in_block = blocks[is_kept][:, None] == drawn_blocks  # (n_kept, n_blocks)
     sides = []
     for side in (left[is_kept], right[is_kept]):
         membership = (is_in_block & side[:, None]).astype(float)
@@ -91,13 +100,13 @@ def resample_sides(scores, left, right, blocks, n_resamples=1000, seed=0):
     return tuple(sides)
 
 
-def compute_side_curves(scores, left, right, blocks, n_resamples=1000):
+def compute_side_curves(scores, left, right, blocks, n_resamples=1000, drawn=None):
     """Compute the curves of both sides and of their difference over training.
 
     Parameters
     ----------
-    scores, left, right, blocks, n_resamples : as for ``resample_sides``, with the InputError of ``average_sides``. With
-        a single run, only averages over runs are known, and the resamples are NaN.
+    scores, left, right, blocks, n_resamples, drawn : as for ``resample_sides``, with the InputError of
+        ``average_sides``. With a single run, only averages over runs are known, and the resamples are NaN.
 
     Returns
     -------
@@ -105,7 +114,7 @@ def compute_side_curves(scores, left, right, blocks, n_resamples=1000):
     """
     left_values, right_values = average_sides(scores.mean(axis=1), left, right)
     if scores.shape[1] > 1:
-        lefts, rights = resample_sides(scores, left, right, blocks=blocks, n_resamples=n_resamples)
+        lefts, rights = resample_sides(scores, left, right, blocks=blocks, n_resamples=n_resamples, drawn=drawn)
     else:
         lefts, rights = np.full((2, n_resamples, len(scores)), np.nan)
     return {

@@ -30,12 +30,13 @@ def correlations(n_runs=9, seed=0):
 def test_both_choices_of_layers_are_there_and_the_maximum_keeps_its_columns():
     left, right = assign_hemispheres(BRAIN)
     scores = compute_scores(correlations())
-    curves = compute_brain_curves(scores, left, right, make_blocks(BRAIN))
+    curves = compute_brain_curves(scores, left, right, make_blocks(BRAIN, edge_mm=20))
     assert list(curves) == [*NESTED[:3], "left", "right", "left_minus_right"]
     table = tabulate_asymmetry(CHECKPOINTS, curves)
     assert list(table.columns) == [*COLUMNS, *NESTED]
     for suffix, best_layer in [("", "maximum"), ("_nested", "nested")]:
-        alone = compute_side_curves(compute_brain_scores(correlations(), best_layer), left, right, make_blocks(BRAIN))
+        alone = compute_brain_scores(correlations(), best_layer)
+        alone = compute_side_curves(alone, left, right, make_blocks(BRAIN, edge_mm=20))
         for name, (curve, resamples) in alone.items():
             np.testing.assert_array_equal(curves[f"{name}{suffix}"][0], curve)
             np.testing.assert_array_equal(curves[f"{name}{suffix}"][1], resamples)
@@ -62,7 +63,7 @@ def test_averages_over_runs_have_the_maximum_alone():
     averages = [layers.mean(axis=1, keepdims=True) for layers in correlations()]
     scores = compute_scores(averages)
     assert list(scores) == ["maximum"]
-    table = tabulate_asymmetry(CHECKPOINTS, compute_brain_curves(scores, left, right, make_blocks(BRAIN)))
+    table = tabulate_asymmetry(CHECKPOINTS, compute_brain_curves(scores, left, right, make_blocks(BRAIN, edge_mm=20)))
     assert list(table.columns) == COLUMNS
     assert table[["low", "high"]].isna().all(axis=None)
 
@@ -77,7 +78,7 @@ def test_checkpoints_with_the_weights_of_others_have_no_place_in_fits():
     assert find_last_to_report(marked) == 1e9
     assert find_last_to_report(marked.assign(same_weights_as="x")) == 2e9
     left, right = assign_hemispheres(BRAIN)
-    curves = compute_brain_curves(compute_scores(correlations()), left, right, make_blocks(BRAIN))
+    curves = compute_brain_curves(compute_scores(correlations()), left, right, make_blocks(BRAIN, edge_mm=20))
     table = tabulate_asymmetry(CHECKPOINTS.assign(same_weights_as=["b", ""]), curves)
     assert table["same_weights_as"].tolist() == ["b", ""]
 
@@ -112,6 +113,7 @@ def test_every_region_has_a_curve_an_interval_and_a_test_at_the_end():
             assert rows[f"left_minus_right{suffix}"].between(rows[f"low{suffix}"], rows[f"high{suffix}"]).all()
         assert rows["p"].notna().tolist() == rows["p_holm"].notna().tolist() == [False, True]
         assert rows["p"].iloc[1] < 0.001
+        assert (rows["interval_over"] == "runs").all()
         # The test and the interval agree.
         assert rows["low_nested"].iloc[1] > 0
     scores["nested"][0, 3, known["back"][0]] = np.nan

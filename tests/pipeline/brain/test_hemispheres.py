@@ -271,7 +271,7 @@ def test_blocks_hold_neighbours_and_their_mirror_images():
 def test_resamples_are_studies_with_other_runs_and_blocks():
     """Against the definition, followed plainly with the numbers that were drawn."""
     rng = np.random.default_rng(0)
-    (left, right), blocks = assign_hemispheres(BRAIN), make_blocks(BRAIN)
+    (left, right), blocks = assign_hemispheres(BRAIN), make_blocks(BRAIN, edge_mm=20)
     reliable = rng.random(len(left)) < 0.7
     left, right = left & reliable, right & reliable
     scores = rng.normal(0.1, 0.1, (2, 4, len(left)))
