@@ -78,13 +78,18 @@ def read_states(model, token_ids, layout, add):
     token_ids : int array (n_tokens,)
     layout : Layout, as ``find_layers`` returns it
     add : callable of the number of a layer, 0 for the embedding, and a tensor (n_tokens, n_units)
+
+    Returns
+    -------
+    tensor (n_tokens, n_units), the last hidden states, from which the output layer computes logits; the width is that
+        of the output layer, which OPT-350m projects to
     """
     ids = torch.tensor(token_ids, device=model.device)[None]
     if layout.blocks is None:
-        states_of_layers = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
-        for layer, states in enumerate(states_of_layers):
+        output = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        for layer, states in enumerate(output.hidden_states):
             add(layer, states[0])
-        return
+        return output.last_hidden_state[0]
 
     read = []
 
@@ -98,6 +103,7 @@ def read_states(model, token_ids, layout, add):
         add_input(layout.n_layers - 1, output.last_hidden_state)
     if read != list(range(layout.n_layers)):
         raise InputError(f"{type(model).__name__}: expected states of layers 0 to {layout.n_layers - 1}, got {read}.")
+    return output.last_hidden_state[0]
 
 
 @contextlib.contextmanager
