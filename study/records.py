@@ -16,9 +16,10 @@ key               type                            content
 ``sha256``        object of str                   SHA-256 of the files written together, by file name
 ``program``       object                          ``commit`` (str or null) and ``has_changes`` (bool or null): git
                                                   commit of this project; since 2026-11-27
-``measures``      object                          numbers that describe the output, only for activations:
-                                                  ``first_token_norm_ratio``; since 2026-11-27
 ================  ==============================  ===================================================================
+
+Records of activations also have ``first_token_norm_ratio``, a list of float or null, since 2026-11-27: for each layer,
+the norm of the states at the first token of a run over the median norm at its other tokens, averaged over runs.
 
 ``checkpoint`` has these keys:
 
@@ -79,7 +80,7 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
     checkpoint : dict, optional, as ``load_checkpoint`` returns it
     seed : int, optional
     checksums : dict of str to str, optional, SHA-256 of the output and of the files written with it, by name
-    measures : dict, optional, for JSON, numbers that describe the output
+    measures : dict, optional, for JSON, further keys of the record, numbers that describe the output
     """
     record = {
         "command": shlex.join(sys.argv),
@@ -92,7 +93,8 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
         "versions": read_versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.time() - started, 1),
-    } | ({"measures": measures} if measures else {})
+    }
+    record |= measures or {}
     with write_whole(record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -26,7 +26,7 @@ def compute_token_surprisal(model, ids, states, n_new, is_linear):
     ----------
     model : transformers.PreTrainedModel, a causal language model in evaluation mode
     ids : int array (n_tokens,), all tokens of the window, BOS included
-    states : tensor (n_tokens, n_units), the last hidden states, as ``read_states`` returns them
+    states : tensor (n_tokens, n_units), the last hidden states, as ``read_states`` returns them; None unless is_linear
     n_new : int, the number of tokens whose surprisal is computed
     is_linear : bool, as ``are_logits_linear`` returns it. Otherwise the model reads the window once more, and computes
         the logits in its own dtype.
