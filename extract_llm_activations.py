@@ -7,11 +7,15 @@ reads   lpp_{lang}_text.zip                          the story as it is written
 writes  llms_activations/{model}_{revision}_{lang}.lz4
                                                      joblib: list over runs of list over layers of
                                                      float32 array (n_words, n_units)
+        llms_activations/{model}_{revision}_{lang}_surprisal.csv.gz
+                                                     a row per word: surprisal (nats)
         llms_activations/onsets_offsets_{lang}.lz4   joblib: list over runs of (onsets, offsets), seconds
 
 in the study folder (LTBA_DIR, or the folder of this script). The model is a name on the Hugging
 Face hub or a local folder, of which --revision names a sub-folder.
 """
+
+from argparse import BooleanOptionalAction
 
 from pipeline.words.languages import LANGUAGES
 from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, whole_number
@@ -23,6 +27,8 @@ def main():
     add_checkpoint_arguments(parser)
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--max_length", type=whole_number, help="tokens the model reads at once (default: its context)")
+    surprisal_help = "also write the surprisal of every word (default: yes)"
+    parser.add_argument("--surprisal", action=BooleanOptionalAction, default=True, help=surprisal_help)
     args = parser.parse_args()
 
     from study.stages.extraction import extract_activations

@@ -14,7 +14,14 @@ activation file: model (for a local one, its folder's name) and revision, with /
 """
 
 from pipeline.words.languages import LANGUAGES
-from study.command_line import ArgumentParser, add_device_arguments, checkpoint_name, revision_name, run_script
+from study.command_line import (
+    ArgumentParser,
+    add_device_arguments,
+    checkpoint_name,
+    revision_name,
+    run_script,
+    whole_number,
+)
 from study.paths import checkpoint_stem
 
 
@@ -30,6 +37,7 @@ def main():
     add_device_arguments(parser)
     add("--tf32", action="store_true", help=tf32_help)
     add("--alphas", nargs=3, type=float, default=[2, 7, 16], metavar=names, help=alphas_help)
+    add("--drop_first", type=whole_number, metavar="N", help="leave out the first N words of each run")
     add("--overwrite", action="store_true", help="make the output again if it is there")
     args = parser.parse_args()
     low, high, n_alphas = args.alphas

@@ -15,6 +15,7 @@ from report.inputs import find_inputs
 from report.states import tabulate_states
 from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files
 from study.outputs.same_weights import describe_weights
+from study.outputs.scoring import describe_other_scorings
 from study.outputs.tasks import describe_other_parts, read_parts
 from study.paths import describe_study_folder, study_folder
 from study.stages import STAGES
@@ -87,6 +88,7 @@ def describe_parts(table):
                 is_part.loc[rows.index, benchmark] = has_part
                 words = [] if usual is None else [describe_part(benchmark, usual)]
                 words += describe_other_parts(benchmark, rows["stem"], parts, usual)
+                words += describe_other_scorings(benchmark, rows["stem"], rows["stem"])
                 sentences += [f"{sentence}{suffix}" for sentence in words if sentence]
     return is_part, sentences
 

@@ -19,7 +19,7 @@ from study.paths import acceptability_path, checkpoint_stem, generated_texts_fol
 from study.records import read_record
 from study.stages import PER_STORY, SCRIPTS, STAGES
 
-PARAMETER_OPTIONS = ("dtype", "max_length", "seed", "max_new_tokens", "temperature", "limit")
+PARAMETER_OPTIONS = ("dtype", "max_length", "seed", "max_new_tokens", "temperature", "limit", "drop_first")
 
 
 def list_commands(stage, table, lang):

@@ -22,6 +22,8 @@ def make_benchmark_parser(doc, benchmark):
     add("--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)")
     add("--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm")
     add("--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does")
+    add("--no_bos", action="store_true", help="read sentences without BOS: each sum begins with the second token")
+    add("--mean", action="store_true", help="score a sentence by the mean over its tokens instead of the sum")
     return parser
 
 

@@ -118,7 +118,7 @@ class Job:
         cache.empty_unless_same(self.folder, checkpoint, log, weights.is_same)
         self.checkpoint = checkpoint
 
-    def finish(self, writers, *, seed=None, replaces=(), parameters=None, started=None):
+    def finish(self, writers, *, seed=None, replaces=(), parameters=None, started=None, measures=None):
         """Write outputs, record how they were made, and move them to their places.
 
         Parameters
@@ -129,6 +129,7 @@ class Job:
         replaces : list of pathlib.Path, older outputs, which are removed
         parameters : dict, optional, for the record, where a job makes several outputs with different parameters
         started : float, optional, ``time.time()`` when the work on this output began; by default, when the job began
+        measures : dict, optional, for the record, numbers that describe the output
 
         An InputError is raised if an input has changed since the work began.
         """
@@ -144,6 +145,7 @@ class Job:
             checkpoint=self.checkpoint,
             seed=seed,
             checksums={path.name: compute_sha256(self.folder / path.name) for path in writers},
+            measures=measures,
         )
         cache.put_in_place(self.folder, [*others, record_path(output), output], replaces)
 

@@ -67,6 +67,11 @@ def activations_path(stem, lang):
     return study_folder() / "llms_activations" / f"{stem}_{lang}.lz4"
 
 
+def surprisal_path(stem, lang):
+    """Return the path of a checkpoint's surprisal at every word, next to the word vectors."""
+    return study_folder() / "llms_activations" / f"{stem}_{lang}_surprisal.csv.gz"
+
+
 def onsets_offsets_path(lang):
     """Return the path of the onsets and offsets that the word vectors of all checkpoints share."""
     return study_folder() / "llms_activations" / f"onsets_offsets_{lang}.lz4"

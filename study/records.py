@@ -18,6 +18,9 @@ key               type                            content
                                                   commit of this project; since 2026-11-27
 ================  ==============================  ===================================================================
 
+Records of activations also have ``first_token_norm_ratio``, a list of float or null, since 2026-11-27: for each layer,
+the norm of the states at the first token of a run over the median norm at its other tokens, averaged over runs.
+
 ``checkpoint`` has these keys:
 
 ================  ==============================  ===================================================================
@@ -65,7 +68,7 @@ def read_record(path):
     return content
 
 
-def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, checksums=None):
+def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, checksums=None, measures=None):
     """Write the record of an output next to it.
 
     Parameters
@@ -77,6 +80,7 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
     checkpoint : dict, optional, as ``load_checkpoint`` returns it
     seed : int, optional
     checksums : dict of str to str, optional, SHA-256 of the output and of the files written with it, by name
+    measures : dict, optional, for JSON, further keys of the record, numbers that describe the output
     """
     record = {
         "command": shlex.join(sys.argv),
@@ -90,6 +94,7 @@ def write_record(path, parameters, inputs, started, checkpoint=None, seed=None, 
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(time.time() - started, 1),
     }
+    record |= measures or {}
     with write_whole(record_path(path)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -78,13 +78,19 @@ def read_states(model, token_ids, layout, add):
     token_ids : int array (n_tokens,)
     layout : Layout, as ``find_layers`` returns it
     add : callable of the number of a layer, 0 for the embedding, and a tensor (n_tokens, n_units)
+
+    Returns
+    -------
+    tensor (n_tokens, n_units) or None
+        The last hidden states, from which the output layer computes logits. Their width is that of the output layer,
+        to which OPT-350m projects. None where the model does not return them.
     """
     ids = torch.tensor(token_ids, device=model.device)[None]
     if layout.blocks is None:
-        states_of_layers = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True).hidden_states
-        for layer, states in enumerate(states_of_layers):
+        output = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
+        for layer, states in enumerate(output.hidden_states):
             add(layer, states[0])
-        return
+        return _get_last_states(output)
 
     read = []
 
@@ -98,6 +104,13 @@ def read_states(model, token_ids, layout, add):
         add_input(layout.n_layers - 1, output.last_hidden_state)
     if read != list(range(layout.n_layers)):
         raise InputError(f"{type(model).__name__}: expected states of layers 0 to {layout.n_layers - 1}, got {read}.")
+    return _get_last_states(output)
+
+
+def _get_last_states(output):
+    """Return the last hidden states (n_tokens, n_units) of a model's output for one text, or None without them."""
+    states = getattr(output, "last_hidden_state", None)
+    return states if states is None else states[0]
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 The sentences of a benchmark share their beginnings: ``The cats that meow are``, ``The cats that meow is``. A causal
 language model reads a beginning in the same way whatever follows. So beginnings form a tree: each node is a token, and
-each beginning is a path from the root, BOS. A row of the model's input contains as many beginnings as fit. Its
-attention mask lets each node see only the nodes on its path. The position of a node is its depth.
+each beginning is a path from a root. The root is BOS, or the first token of a sentence without BOS. A row of the
+model's input contains as many beginnings as fit. Its attention mask lets each node see only the nodes on its path. The
+position of a node is its depth.
 
 The address of a node is row * n_slots + slot.
 """
@@ -13,28 +14,24 @@ import inspect
 import numpy as np
 import torch
 
+from pipeline.models.output_layer import compute_log_probabilities_from_states
 from pipeline.models.tokenization import get_text_config
 
 # Nodes of a row: longer rows share more, but need more attention and memory. On BLiMP, Pythia-14M and Pythia-160M are
 # about as fast with 96 as with 256.
 ROW_TOKENS = 192
-# Block size of the output layer: nodes, and logits in all. A CPU is fastest when the logits stay in its cache, a GPU
-# when the blocks are large.
-NODES_AT_ONCE = {"cpu": 512, "gpu": 1024}
-LOGITS_AT_ONCE = {"cpu": 2**18, "gpu": 2**25}
-N_COMPARED = 32  # logits of each block from which its log-sum is computed
 
 
 def pack_trees(beginnings, max_slots):
     """Pack token sequences as trees into rows.
 
     Sequences are taken in sorted order. Each adds the nodes to a row that it does not share with the sequence before.
-    Where the row would become too long, a new row begins with a new BOS. The number of rows is as small as this order
+    Where the row would become too long, a new row begins with a new root. The number of rows is as small as this order
     allows, and the rows are as short as their number allows.
 
     Parameters
     ----------
-    beginnings : list of n_beginnings lists of int, token ids; each list begins with BOS
+    beginnings : list of n_beginnings lists of int, token ids; each list has a token or more
     max_slots : int, most nodes of a row; no beginning may be longer
 
     Returns
@@ -109,7 +106,8 @@ def score_trees(token_ids, model, context):
 
     Parameters
     ----------
-    token_ids : list of n_sentences lists of int; each list has two tokens or more, of which the first is BOS
+    token_ids : list of n_sentences lists of int; each list has two tokens or more
+        The first is BOS, or a token without a probability.
     model : transformers.PreTrainedModel, a causal language model in evaluation mode
         Its attention takes any mask. Its logits are a linear function of its last hidden states.
     context : int or None, as ``find_context_length`` returns it
@@ -136,9 +134,9 @@ def score_trees(token_ids, model, context):
     is_node = paths >= 0
     arrays = *np.unique(paths[is_node], return_inverse=True), np.concatenate([tokens[1:] for tokens in token_ids])
     addresses, nodes, followers = (torch.from_numpy(array).to(model.device) for array in arrays)
-    layer = model.get_output_embeddings()
-    states = states[addresses]
-    log_probabilities = _compute_logits(states, nodes, followers, layer) - _compute_log_sums(states, layer)[nodes]
+    log_probabilities = compute_log_probabilities_from_states(
+        states[addresses], nodes, followers, model.get_output_embeddings()
+    )
     scores = np.zeros(is_node.shape)
     scores[is_node] = log_probabilities.cpu().numpy()
     return scores.sum(axis=1)
@@ -156,41 +154,3 @@ def reason_unsupported(model, longest):
         if is_window and isinstance(value, int) and 0 < value < longest and not isinstance(value, bool):
             return f"{name} {value} is less than {longest} tokens"
     return None
-
-
-def has_linear_logits(tokens, model):
-    """Return whether a model's logits for a sentence are those of its output layer, neither scaled nor capped."""
-    ids = torch.tensor(tokens, device=model.device)[None]
-    logits = model(input_ids=ids, use_cache=False).logits.float()
-    states = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    linear = model.get_output_embeddings()(states).float()
-    # Both are the same operations on the same numbers, so that rounding explains no difference.
-    return bool((logits - linear).norm() <= 1e-3 * logits.norm())
-
-
-def _compute_logits(states, nodes, tokens, layer):
-    """Return the logit of each token after its node, a float64 tensor of shape (n_tokens,)."""
-    # The layer sums in float32, and rounds to the model's dtype.
-    logits = (states[nodes].float() * layer.weight[tokens].float()).sum(dim=1)
-    if layer.bias is not None:
-        logits += layer.bias[tokens].float()
-    return logits.to(states.dtype).double()
-
-
-def _compute_log_sums(states, layer):
-    """Return the log-sum-exp of all logits at each node, a float64 tensor of shape (n_nodes,)."""
-    kind = "cpu" if states.device.type == "cpu" else "gpu"
-    n_nodes, n_logits = NODES_AT_ONCE[kind], LOGITS_AT_ONCE[kind] // NODES_AT_ONCE[kind]
-    weights = layer.weight.split(n_logits)
-    biases = [None] * len(weights) if layer.bias is None else layer.bias.split(n_logits)
-    sums = []
-    for block_states in states.split(n_nodes):
-        block_sums = []
-        for weight, bias in zip(weights, biases, strict=True):
-            logits = torch.nn.functional.linear(block_states, weight, bias).float()  # (n_nodes, n_logits)
-            # log_softmax subtracts the log-sum from each logit, in half the time of logsumexp. The difference for a
-            # large logit has the least rounding: the largest of a few logits is enough.
-            few = slice(N_COMPARED)
-            block_sums.append(logits[:, few].amax(dim=1) - logits.log_softmax(dim=1)[:, few].amax(dim=1))
-        sums.append(torch.stack(block_sums).double().logsumexp(dim=0))
-    return torch.cat(sums)

@@ -79,6 +79,18 @@ def check_token_ids(token_ids, text, model, tokenizer, layers=("input",)):
             )
 
 
+def encode_texts(texts, model, tokenizer):
+    """Return the token ids of texts without special tokens around them, a list of n_texts lists of int.
+
+    InputError is raised if a token has no row in the model. The arguments are as for ``encode_after_bos``.
+    """
+    texts = list(texts)
+    ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    for ids, text in zip(ids_of_texts, texts, strict=True):
+        check_token_ids(ids, text, model, tokenizer, ("input", "output"))
+    return ids_of_texts
+
+
 def encode_after_bos(texts, model, tokenizer):
     """Return the token ids of texts, each after one BOS.
 
@@ -94,11 +106,8 @@ def encode_after_bos(texts, model, tokenizer):
     -------
     list of n_texts lists of int
     """
-    bos, texts = get_bos_id(tokenizer), list(texts)
-    ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-    for ids, text in zip(ids_of_texts, texts, strict=True):
-        check_token_ids(ids, text, model, tokenizer, ("input", "output"))
-    return [[bos, *ids[ids[:1] == [bos] :]] for ids in ids_of_texts]
+    bos = get_bos_id(tokenizer)
+    return [[bos, *ids[ids[:1] == [bos] :]] for ids in encode_texts(texts, model, tokenizer)]
 
 
 def encode_usual_text(model, n_tokens):

@@ -13,17 +13,25 @@ from pipeline.models.sentence_scores import compute_log_probabilities
 
 
 def score_pairs(
-    pairs, model, tokenizer, batch_size=64, leading_space=False, progress=None, log=warnings.warn, known=None, keep=None
+    pairs,
+    model,
+    tokenizer,
+    batch_size=64,
+    leading_space=False,
+    progress=None,
+    log=warnings.warn,
+    **options,
 ):
     """Return pairs with the log-probabilities of both sentences.
 
     Parameters
     ----------
     pairs : pandas.DataFrame with columns good, bad (a row per pair), and any other columns
-    model, tokenizer, batch_size, known, keep : as ``compute_log_probabilities`` takes them
+    model, tokenizer, batch_size : as ``compute_log_probabilities`` takes them
     leading_space : bool, put a space before each sentence, as the BLiMP task of lm-eval does
     progress : callable of the number of sentences that a batch completed, two for each pair, optional
     log : callable of a line for the user
+    options : known, keep, has_bos, is_mean, as ``compute_log_probabilities`` takes them
 
     Returns
     -------
@@ -45,8 +53,7 @@ def score_pairs(
         batch_size=batch_size,
         progress=count_done,
         log=log,
-        known=known,
-        keep=keep,
+        **options,
     )
     scores = scores[indices].reshape(-1, 2)  # (n_pairs, 2), good and bad
     return pairs.assign(logprob_good=scores[:, 0], logprob_bad=scores[:, 1])

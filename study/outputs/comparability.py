@@ -8,6 +8,7 @@ from pipeline.tasks.table import BENCHMARKS
 from study import paths
 from study.inputs.lm_eval import read_lm_eval_runs
 from study.outputs.same_weights import describe_weights
+from study.outputs.scoring import SCORING_OPTIONS, describe_other_scorings
 from study.outputs.tasks import describe_other_parts, read_parts
 from study.records import find_changed_input, read_record
 
@@ -31,10 +32,11 @@ def find_differences(model, checkpoints, lang, lm_eval=None):
     for benchmark in BENCHMARKS:
         outputs[benchmark] = [paths.benchmark_path(stem, benchmark) for stem in stems]
         sentences += describe_other_parts(benchmark, checkpoints["revision"], *read_parts(benchmark, stems))
+        sentences += describe_other_scorings(benchmark, checkpoints["revision"], stems)
     outputs["texts"] = [paths.generated_text_path(stem, 0, 0, paths.generated_texts_folder()) for stem in stems]
     for stage, files in outputs.items():
         records = [record for path in files if (record := read_record(path).get("parameters"))]
-        for name in sorted(set().union(*records) - {"revision"}):
+        for name in sorted(set().union(*records) - {"revision", *SCORING_OPTIONS}):
             values = {json.dumps(record.get(name)) for record in records}
             if len(values) > 1:
                 sentences.append(f"{stage}: made with {name} {' and '.join(sorted(values))} at different checkpoints")

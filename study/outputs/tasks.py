@@ -11,6 +11,7 @@ from pipeline.tasks.minimal_pairs import average_accuracies
 from pipeline.tasks.table import BENCHMARKS, describe_part, describe_size, find_most_common_part, is_same_part
 from study.inputs.lm_eval import read_lm_eval
 from study.outputs import task_tables
+from study.outputs.scoring import mark_usual_scoring
 from study.outputs.texts import read_acceptability
 from study.paths import acceptability_path, benchmark_pairs_path, benchmark_path, generated_texts_folder
 
@@ -28,17 +29,17 @@ def read_benchmarks(model, checkpoints, lm_eval=None):
     -------
     pandas.DataFrame with a row per checkpoint, in the same order, and a column per benchmark
         Accuracies are means over paradigms, weighted by their numbers of pairs. Acceptability is the mean probability
-        over texts and classifiers. NaN where a checkpoint has not been evaluated, or was evaluated on another part of
-        the benchmark than most. A damaged table raises InputError.
+        over texts and classifiers. NaN where a checkpoint has not been evaluated, was evaluated on another part of the
+        benchmark than most, or was scored with other options than most. A damaged table raises InputError.
     """
     columns = {}
     for benchmark in BENCHMARKS:
         paths = [benchmark_path(stem, benchmark) for stem in checkpoints["stem"]]
         if any(path.is_file() for path in paths):
             parts, usual = read_parts(benchmark, checkpoints["stem"])
-            is_used = [path.is_file() and is_same_part(part, usual) for path, part in zip(paths, parts, strict=True)]
+            is_used = mark_used(benchmark, checkpoints["stem"], parts, usual)
             columns[benchmark] = [
-                average_accuracies(task_tables.read_accuracies(path), usual) if is_read else np.nan
+                average_accuracies(task_tables.read_accuracies(path), usual) if is_read and path.is_file() else np.nan
                 for path, is_read in zip(paths, is_used, strict=True)
             ]
     table = pd.DataFrame(columns, index=checkpoints["revision"])
@@ -54,11 +55,21 @@ def read_parts(benchmark, stems):
     Returns
     -------
     parts : list over checkpoints of part (see ``pipeline.tasks.table``) or None
-    usual : part or None, the part of most checkpoints, which their curve consists of
+    usual : part or None, the part of most checkpoints that are scored in the usual way, which their curve consists of
     """
     paths = [(benchmark_path(stem, benchmark), benchmark_pairs_path(stem, benchmark)) for stem in stems]
     parts = [task_tables.read_part(path, pairs_path) for path, pairs_path in paths]
-    return parts, find_most_common_part(parts)
+    is_usual = mark_usual_scoring(benchmark, stems)
+    return parts, find_most_common_part([part for part, is_kept in zip(parts, is_usual, strict=True) if is_kept])
+
+
+def mark_used(benchmark, stems, parts, usual):
+    """Return whether the curve of a benchmark contains each checkpoint, a list of bool: the same part and scoring.
+
+    ``parts`` and ``usual`` are as ``read_parts`` returns them.
+    """
+    pairs = zip(parts, mark_usual_scoring(benchmark, stems), strict=True)
+    return [part is not None and is_kept and is_same_part(part, usual) for part, is_kept in pairs]
 
 
 def describe_other_parts(benchmark, names, parts, usual):
@@ -98,19 +109,20 @@ def read_benchmark_items(model, checkpoints):
     -------
     dict from benchmark to (values, paradigms, groups)
         values, array (n_checkpoints, n_items): 1 or 0 for each pair (see ``task_tables.read_right``), or the mean
-        acceptability of each text over classifiers. NaN where a checkpoint has not been evaluated, or was evaluated
-        on another part of the benchmark than most. paradigms, array (n_items,): the paradigm of each pair; all texts
-        have the same. groups, array (n_items,): pairs of a paradigm that were made together have the same; None for
-        texts. The fields of BLiMP, such as ``blimp_syntax``, are benchmarks of their own where there are several. A
-        damaged table raises InputError.
+        acceptability of each text over classifiers. NaN where a checkpoint has not been evaluated, was evaluated on
+        another part of the benchmark than most, or was scored with other options than most. paradigms, array
+        (n_items,): the paradigm of each pair; all texts have the same. groups, array (n_items,): pairs of a paradigm
+        that were made together have the same; None for texts. The fields of BLiMP, such as ``blimp_syntax``, are
+        benchmarks of their own where there are several. A damaged table raises InputError.
     """
     items = {}
     for benchmark in BENCHMARKS:
         parts, usual = read_parts(benchmark, checkpoints["stem"])
+        is_used = mark_used(benchmark, checkpoints["stem"], parts, usual)
         rights: list = [None] * len(parts)
         for row, stem in enumerate(checkpoints["stem"]):
             path = benchmark_pairs_path(stem, benchmark)
-            if path.is_file() and is_same_part(parts[row], usual):
+            if path.is_file() and is_used[row]:
                 right = task_tables.read_right(path, BENCHMARKS[benchmark].pairs_per_group)
                 # Where accuracies and pairs do not fit together, --check reports both tables.
                 if is_same_part(task_tables.count_by_paradigm(right.index.get_level_values(0)), usual):

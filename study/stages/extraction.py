@@ -1,28 +1,46 @@
-"""Extract the word vectors of one checkpoint for a story."""
+"""Extract the word vectors and the surprisal of one checkpoint for a story."""
 
 import contextlib
 import functools
 import os
 
+import numpy as np
+
 from pipeline.errors import InputError, add_context
-from pipeline.words.vectors import compute_word_vectors
+from pipeline.words.vectors import compute_word_states
 from study import progress
 from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
+from study.files.tables import write_table
 from study.inputs.le_petit_prince import count_timing_rows
 from study.inputs.story import check_same_timings, has_timings, place_words, read_story
 from study.jobs import Job
-from study.paths import activations_path, checkpoint_stem, onsets_offsets_path, text_path, word_timings_path
+from study.outputs.surprisal import tabulate_surprisal
+from study.paths import (
+    activations_path,
+    checkpoint_stem,
+    onsets_offsets_path,
+    surprisal_path,
+    text_path,
+    word_timings_path,
+)
 from study.stages.loading import limit_threads, load_for_job
 
 
 def extract_activations(args):
-    """Write the word vectors of one checkpoint, and the timings; args are options of ``extract_llm_activations.py``."""
-    output = activations_path(checkpoint_stem(args.model, args.revision), args.lang)
+    """Write word vectors, surprisal and timings of one checkpoint; args are options of ``extract_llm_activations.py``.
+
+    The surprisal is written together with the word vectors. It does not change them, so ``--surprisal`` is not a
+    parameter on record.
+    """
+    stem = checkpoint_stem(args.model, args.revision)
+    output, surprisal_output = activations_path(stem, args.lang), surprisal_path(stem, args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
     inputs = [text_path(args.lang), word_timings_path(args.lang)]
     with Job(output, parameters, modules=[__name__], inputs=inputs, model=args.model, overwrite=args.overwrite) as job:
         if job.is_finished:
+            if args.surprisal and not surprisal_output.exists():
+                print(f"{surprisal_output} does not exist: --overwrite makes it, and the activations again")
             return
         texts, words_of_runs, onsets_offsets = read_story(args.lang)
         spans_of_runs = place_words(words_of_runs, texts, args.lang)
@@ -30,34 +48,48 @@ def extract_activations(args):
             check_same_timings(onsets_offsets, args.lang)
         limit_threads(args.threads)
         model, tokenizer = load_for_job(job, args, texts)
-        vectors_of_runs = compute_vectors(job, model, tokenizer, texts, spans_of_runs, args)
+        runs = compute_runs(job, model, tokenizer, texts, spans_of_runs, args)
         write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
-        activations = [list(vectors) for vectors in vectors_of_runs]  # runs of layers of (n_words, n_units)
-        job.finish({output: lambda path: write_arrays(path, activations)})
-    n_layers, _, n_units = vectors_of_runs[0].shape
+        activations = [list(run["vectors"]) for run in runs]  # runs of layers of (n_words, n_units)
+        table = tabulate_surprisal(words_of_runs, runs) if args.surprisal else None
+        writers = {} if table is None else {surprisal_output: lambda path: write_table(path, table)}
+        writers |= {output: lambda path: write_arrays(path, activations)}
+        job.finish(writers, replaces=[surprisal_output], measures={"first_token_norm_ratio": average_norm_ratios(runs)})
+    n_layers, _, n_units = runs[0]["vectors"].shape
     n_words, n_rows = sum(map(len, spans_of_runs)), count_timing_rows(args.lang)
     timings = word_timings_path(args.lang).name
     unused = f"; {n_rows - n_words} of {n_rows} rows of {timings} have no word" if n_rows > n_words else ""
     print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}{unused}")
+    if table is not None:
+        print(f"surprisal {table['surprisal'].mean():.3f} nats per word in {surprisal_output}")
 
 
-def compute_vectors(job, model, tokenizer, texts, spans_of_runs, args):
-    """Return the word vectors, a float32 array (n_layers, n_words, n_units) for each run, some from the cache."""
-    vectors_of_runs = []
+def compute_runs(job, model, tokenizer, texts, spans_of_runs, args):
+    """Return what ``compute_run`` returns of each run, some from the cache."""
+    runs = []
     with progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar:
         for run, (text, spans) in enumerate(zip(texts, spans_of_runs, strict=True), start=1):
             source = f"{args.model} {args.revision or ''}, run {run} of the story"
-            compute = functools.partial(compute_run, source, model, tokenizer, text, spans, args.max_length, bar.update)
-            part = job.cached(f"run-{run}", compute)
-            vectors_of_runs.append(part["vectors"])
-            bar.update(sum(vectors.shape[1] for vectors in vectors_of_runs) - bar.n)  # of a run from the cache
-    return vectors_of_runs
+            options = {"max_length": args.max_length, "progress": bar.update, "has_surprisal": args.surprisal}
+            compute = functools.partial(compute_run, source, model, tokenizer, text, spans, options)
+            runs.append(job.cached(f"run-{run}" + ("-surprisal" if args.surprisal else ""), compute))
+            bar.update(sum(part["vectors"].shape[1] for part in runs) - bar.n)  # of a run from the cache
+    return runs
 
 
-def compute_run(source, *arguments):
-    """Return the word vectors of a run, a dict of an array; source names the run in errors."""
+def compute_run(source, model, tokenizer, text, spans, options):
+    """Return the fields of ``WordStates`` of a run that exist, a dict of arrays; source names the run in errors."""
     with add_context(source):
-        return {"vectors": compute_word_vectors(*arguments)}
+        states = compute_word_states(model, tokenizer, text, spans, **options)
+    return {name: array for name, array in states._asdict().items() if array is not None}
+
+
+def average_norm_ratios(runs):
+    """Return the mean over runs of how large the states of the first token are, for each layer; None if not known."""
+    ratios = np.array([run["first_token_norm_ratio"] for run in runs])  # (n_runs, n_layers)
+    is_known = np.isfinite(ratios)
+    means = np.where(is_known, ratios, 0).sum(axis=0) / np.maximum(1, is_known.sum(axis=0))
+    return [round(mean, 4) if mean > 0 else None for mean in means.tolist()]
 
 
 def write_timings(onsets_offsets, lang, overwrite, folder):

@@ -30,7 +30,8 @@ def fit_average_subject(model, args):
     output, activations = paths.run_correlations_path(model, args.lang), paths.activations_path(model, args.lang)
     inputs = [activations, paths.onsets_offsets_path(args.lang), *paths.average_subject_files(args.lang)]
     device = pick_fit_device(args)
-    parameters = {"alphas": args.alphas} | ({"tf32": True} if args.tf32 else {})
+    rare = {"tf32": args.tf32, "drop_first": args.drop_first}
+    parameters = {"alphas": args.alphas} | {name: value for name, value in rare.items() if value}
     with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
         if job.is_finished:
             return
@@ -38,7 +39,7 @@ def fit_average_subject(model, args):
         torch.backends.cuda.matmul.allow_tf32 = args.tf32
         low, high, n_alphas = args.alphas
         alphas = np.logspace(low, high, int(n_alphas))
-        correlations, chosen_alphas = fit(job, model, args.lang, alphas, device)
+        correlations, chosen_alphas = fit(job, model, args, alphas=alphas, device=device)
         job.checkpoint = read_record(activations).get("checkpoint")
         old_layers = paths.all_layer_correlations_paths(model, args.lang)
         job.finish(make_writers(output, correlations, chosen_alphas, model, args.lang), replaces=old_layers)
@@ -73,14 +74,31 @@ def print_remarks(correlations, chosen_alphas, alphas, option):
         print(f"both penalties of {words} are ends of the range. Give three or more to see whether it is wide enough.")
 
 
-def fit(job, model, lang, alphas, device):
+def fit(job, model, args, *, alphas, device):
     """Read activations and fMRI, and fit all layers; return what ``fit_layers`` returns."""
+    lang = args.lang
     fmri = read_average_subject(lang)
     onsets_offsets, n_scans = read_onsets_offsets(lang), [len(run) for run in fmri]
     matrices = make_hrf_matrices(onsets_offsets, paths.onsets_offsets_path(lang), n_scans, lang, device)
+    drop_first_words(matrices, args.drop_first or 0)
     fmri = prepare_fmri(fmri, lang)
     regressors = read_regressors(model, lang, matrices)  # layers of runs
     return fit_layers(job, regressors, fmri, alphas, device, model, lang)
+
+
+def drop_first_words(matrices, n_dropped):
+    """Set the responses to the first words of each run, in matrices (n_scans, n_words), to 0.
+
+    The states at the first token of a text can be many times larger than the rest (Sun et al. 2024). Their response
+    lasts longer than the scans that are cut off. A run without more words raises InputError.
+    """
+    for run, matrix in enumerate(matrices):
+        if n_dropped >= matrix.shape[1]:
+            raise InputError(
+                f"--drop_first {n_dropped}: expected fewer words than each run has, got {matrix.shape[1]} words in run "
+                f"{run}. Use a smaller number."
+            )
+        matrix[:, :n_dropped] = 0
 
 
 def make_writers(output, correlations, chosen_alphas, model, lang):

@@ -23,8 +23,9 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
     stem = checkpoint_stem(args.model, args.revision)
     output = benchmark_path(stem, benchmark, args.output_folder)
     options = parameters | {"revision": args.revision, "dtype": args.dtype, "leading_space": args.leading_space}
-    if args.limit is not None:  # not in the records of whole benchmarks, so that older records stay valid
-        options["limit"] = args.limit
+    # Options that older versions lack are recorded only where they are used, so that older records stay valid.
+    rare = {"limit": args.limit, "no_bos": args.no_bos, "mean": args.mean}
+    options |= {name: value for name, value in rare.items() if value}
     modules = [__name__, make_pairs.__module__]
     with Job(output, options, modules=modules, inputs=inputs(), model=args.model, overwrite=args.overwrite) as job:
         if job.is_finished:
@@ -42,6 +43,8 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
                 args.leading_space,
                 progress=bar.update,
                 log=bar.write,
+                has_bos=not args.no_bos,
+                is_mean=args.mean,
                 known=scores and scores["scores"],
                 keep=every_few_seconds(lambda scores: job.save("scores", scores=scores)),
             )

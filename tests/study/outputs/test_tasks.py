@@ -243,3 +243,38 @@ def test_other_sentences_under_the_same_numbers_are_an_error(tmp_path):
     assert task_tables.join_pairs(rights[:2])[0].tolist() == [[1, 1, 1]] * 2
     with pytest.raises(InputError, match=r"other\.csv\.gz: expected the sentences of one\.csv\.gz"):
         task_tables.join_pairs(rights)
+
+
+def write_scored(stem, right, **scoring):
+    """Write a table of 4 pairs and its record, with the scoring options of the record."""
+    pairs = pd.DataFrame({"paradigm": "p", "pair": range(4), "good": list("abcd"), "bad": list("efgh")})
+    pairs["logprob_good"], pairs["logprob_bad"] = right, 0
+    path = benchmark_path(stem, "blimp")
+    path.parent.mkdir(exist_ok=True)
+    write_table(benchmark_pairs_path(stem, "blimp"), pairs)
+    write_table(path, pd.DataFrame({"paradigm": ["p"], "n_pairs": 4, "accuracy": np.mean(np.array(right) > 0)}))
+    record_path(path).write_text(json.dumps({"parameters": {"revision": stem, "leading_space": False} | scoring}))
+
+
+@pytest.mark.parametrize("option", ["no_bos", "mean", "leading_space"])
+def test_scores_of_different_options_are_not_one_curve(study_folder, option):
+    checkpoints = pd.DataFrame({"stem": ["m_a", "m_b", "m_c", "m_d"], "revision": list("abcd")})
+    for stem in "m_a", "m_b", "m_d":
+        write_scored(stem, [1, 1, -1, 1])
+    write_scored("m_c", [1, 1, 1, 1], **{option: True})
+    record_path(benchmark_path("m_d", "blimp")).unlink()  # its options are not known
+    np.testing.assert_array_equal(read_benchmarks("m", checkpoints)["blimp"], [0.75, 0.75, np.nan, 0.75])
+    values, _ = read_benchmark_items("m", checkpoints)["blimp"]
+    assert np.isnan(values).all(axis=1).tolist() == [False, False, True, False]
+    expected = f"blimp is scored with --{option} at c, and without options in the rest of the curve"
+    assert [line for line in find_differences("m", checkpoints, "en") if "scored" in line] == [
+        f"{expected}, and is left out there"
+    ]
+
+
+def test_the_part_of_a_curve_is_that_of_its_usual_scoring(study_folder):
+    checkpoints = pd.DataFrame({"stem": ["m_a", "m_b", "m_c"], "revision": list("abc")})
+    write_scored("m_a", [1, 1, -1, 1], mean=True)
+    write_scored("m_b", [1, 1, 1, 1], mean=True)
+    write_scored("m_c", [1, 1, 1, -1])
+    np.testing.assert_array_equal(read_benchmarks("m", checkpoints)["blimp"], [0.75, 1, np.nan])
