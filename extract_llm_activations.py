@@ -10,11 +10,12 @@ writes  llms_activations/{model}_{revision}_{lang}.lz4
         llms_activations/onsets_offsets_{lang}.lz4   joblib: list over runs of (onsets, offsets), seconds
 
 in the study folder (LTBA_DIR, or the folder of this script). The model is a name on the Hugging
-Face hub or a local folder, of which --revision names a sub-folder.
+Face hub or a local folder, of which --revision names a sub-folder. With --untrained SEED, the name ends
+with _untrained-SEED, and the output is a baseline: never a point of the curve over training.
 """
 
 from pipeline.words.languages import LANGUAGES
-from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, whole_number
+from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, seed_number, whole_number
 
 
 def main():
@@ -23,6 +24,8 @@ def main():
     add_checkpoint_arguments(parser)
     parser.add_argument("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     parser.add_argument("--max_length", type=whole_number, help="tokens the model reads at once (default: its context)")
+    untrained = "give the model random weights of this seed, and read only its configuration and tokenizer"
+    parser.add_argument("--untrained", type=seed_number, metavar="SEED", help=untrained)
     args = parser.parse_args()
 
     from study.stages.extraction import extract_activations

@@ -7,6 +7,7 @@ import os
 from pipeline.errors import InputError, add_context
 from pipeline.words.vectors import compute_word_vectors
 from study import progress
+from study.baselines import make_untrained_stem
 from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
 from study.inputs.le_petit_prince import count_timing_rows
@@ -18,8 +19,10 @@ from study.stages.loading import limit_threads, load_for_job
 
 def extract_activations(args):
     """Write the word vectors of one checkpoint, and the timings; args are options of ``extract_llm_activations.py``."""
-    output = activations_path(checkpoint_stem(args.model, args.revision), args.lang)
+    stem = make_untrained_stem(checkpoint_stem(args.model, args.revision), args.untrained)
+    output = activations_path(stem, args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
+    parameters |= {} if args.untrained is None else {"untrained": args.untrained}
     inputs = [text_path(args.lang), word_timings_path(args.lang)]
     with Job(output, parameters, modules=[__name__], inputs=inputs, model=args.model, overwrite=args.overwrite) as job:
         if job.is_finished:
@@ -29,11 +32,11 @@ def extract_activations(args):
         if not args.overwrite:
             check_same_timings(onsets_offsets, args.lang)
         limit_threads(args.threads)
-        model, tokenizer = load_for_job(job, args, texts)
+        model, tokenizer = load_for_job(job, args, texts, untrained=args.untrained)
         vectors_of_runs = compute_vectors(job, model, tokenizer, texts, spans_of_runs, args)
         write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
         activations = [list(vectors) for vectors in vectors_of_runs]  # runs of layers of (n_words, n_units)
-        job.finish({output: lambda path: write_arrays(path, activations)})
+        job.finish({output: lambda path: write_arrays(path, activations)}, seed=args.untrained)
     n_layers, _, n_units = vectors_of_runs[0].shape
     n_words, n_rows = sum(map(len, spans_of_runs)), count_timing_rows(args.lang)
     timings = word_timings_path(args.lang).name
@@ -60,12 +63,15 @@ def compute_run(source, *arguments):
         return {"vectors": compute_word_vectors(*arguments)}
 
 
-def write_timings(onsets_offsets, lang, overwrite, folder):
-    """Write the file of word timings, unless it exists: jobs that run at the same time share it."""
-    path = onsets_offsets_path(lang)
+def write_timings(onsets_offsets, lang, overwrite, folder, path=None):
+    """Write the file of word timings, unless it exists: jobs that run at the same time share it.
+
+    The file is first written into the folder of the job. path is ``onsets_offsets_path`` by default.
+    """
+    path = path or onsets_offsets_path(lang)
     with lock(path):
         if not overwrite:
-            check_same_timings(onsets_offsets, lang)
+            check_same_timings(onsets_offsets, lang, path)
         with contextlib.suppress(InputError):  # a damaged file is replaced
             if has_timings(path, onsets_offsets):
                 return
