@@ -36,7 +36,7 @@ def compare_with_baselines(model, lang, checkpoints, scores, left, right, blocks
 
     Returns
     -------
-    table : pandas.DataFrame, as ``tabulate_baselines`` returns it, empty where there is no baseline
+    table : pandas.DataFrame, as ``tabulate_baselines`` returns it, empty without baselines
     differences : pandas.DataFrame, as ``tabulate_differences`` returns it, also empty then
     notes : list of str, a sentence for each baseline that is left out, or was fitted with other options
     """
@@ -162,19 +162,20 @@ def tabulate_baselines(checkpoints, baselines, differences, model):
 
 
 def name_baselines(stems, model):
-    """Return the names of baselines for readers, a list of str; model is the model's name as in file names."""
-    names = []
+    """Return the names of baselines for readers, a list of str; model is the model's name as in file names.
+
+    A revision is only in the names of baselines that have the same name without it.
+    """
+    stems, names = list(stems), []
     for stem in stems:
-        source = find_source(stem)
-        if source is None:
-            name, _, seed = stem.removeprefix("baseline_").partition("_seed-")
-            names.append(f"{name.replace('_', ' ')} {seed}".strip())
-        elif stem.startswith("baseline_static_"):
-            names.append(f"static {source.removeprefix(f'{model}_')}")
-        else:
-            names.append(f"untrained {stem.rpartition('-')[2]}")
-    is_ambiguous = [names.count(name) > 1 for name in names]
-    return [stem if unclear else name for stem, name, unclear in zip(stems, names, is_ambiguous, strict=True)]
+        name, _, seed = stem.removeprefix("baseline_").partition("_seed-")
+        if (source := find_source(stem)) is not None:
+            is_static = stem.startswith("baseline_static_")
+            name, seed = ("static embedding", "") if is_static else ("untrained", stem.rpartition("-")[2])
+        revision = "" if source is None else source.removeprefix(f"{model}_")
+        names.append((f"{name.replace('_', ' ')} {seed}".strip(), revision))
+    short = [name for name, _ in names]
+    return [f"{name}, {revision}" if short.count(name) > 1 else name for name, revision in names]
 
 
 def tabulate_differences(checkpoints, differences, model):
@@ -223,8 +224,8 @@ def save_baselines(points, table, differences, title, prefix):
     """Save the tables and the figure of baselines, and print the sentence of ``describe_baselines``.
 
     table is that of ``compare_with_baselines``, ``{prefix}_baselines.csv``, differences that of
-    ``tabulate_differences``, ``{prefix}_baseline_differences.csv``, and points those of ``draw_asymmetry``. Where there
-    is no baseline, the files of an earlier run are removed.
+    ``tabulate_differences``, ``{prefix}_baseline_differences.csv``, and points those of ``draw_asymmetry``. Without
+    baselines, the files of an earlier run are removed.
     """
     if table.empty:
         remove_figure(f"{prefix}_baselines")
