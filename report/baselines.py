@@ -102,7 +102,8 @@ def select_comparable(correlations, scores):
         elif expected[0] == 1 and layers.shape[2] == expected[1]:
             kept[stem] = layers.mean(axis=1, keepdims=True)  # of the curve, only averages over runs are known
         else:
-            notes.append(f"{stem}: expected {expected} runs and voxels, got {layers.shape[1:]}. Fit it again.")
+            sizes = ["{} runs of {} voxels".format(*shape) for shape in (expected, layers.shape[1:])]
+            notes.append(f"{stem}: expected {sizes[0]}, got {sizes[1]}. Fit it again.")
     return kept, notes
 
 

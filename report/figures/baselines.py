@@ -32,7 +32,7 @@ def draw_baselines(points, table, title):
         estimate, low, high = (table[name].to_numpy(float) for name in names)
         axes.vlines(places, low, high, color=drawing.DIFFERENCE_COLOUR)
         axes.plot(places, estimate, "s", color=drawing.DIFFERENCE_COLOUR)
-        axes.axhline(0, color="0.6", linewidth=0.8, linestyle="--")
+        axes.axhline(0, color="0.6", linewidth=0.8, linestyle="--", zorder=0.6)
         axes.set_xticks(places, list(table["baseline"]), rotation=90, fontsize="small")
         axes.set_xlim(-1, n_baselines - 0.4)
     panels[1].tick_params(labelleft=False)
@@ -46,7 +46,7 @@ def _draw_curve(axes, points, levels):
     """Draw left minus right over training, and a line at the level of each baseline."""
     has_nested = (points["curve"] == "left_minus_right_nested").any()
     curve = "left_minus_right_nested" if has_nested else "left_minus_right"
-    axes.axhline(0, color="0.6", linewidth=0.8, linestyle="--")
+    axes.axhline(0, color="0.6", linewidth=0.8, linestyle="--", zorder=0.6)
     for level in levels:
         axes.axhline(level, **LINE)
     drawing.draw_curve(axes, points, curve, drawing.DIFFERENCE_COLOUR, "o")
