@@ -12,13 +12,14 @@ writes  llms_activations/{model}_{revision}_{lang}.lz4
         llms_activations/onsets_offsets_{lang}.lz4   joblib: list over runs of (onsets, offsets), seconds
 
 in the study folder (LTBA_DIR, or the folder of this script). The model is a name on the Hugging
-Face hub or a local folder, of which --revision names a sub-folder.
+Face hub or a local folder, of which --revision names a sub-folder. With --untrained SEED, the name ends
+with _untrained-SEED, and the output is a baseline: never a point of the curve over training.
 """
 
 from argparse import BooleanOptionalAction
 
 from pipeline.words.languages import LANGUAGES
-from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, whole_number
+from study.command_line import ArgumentParser, add_checkpoint_arguments, run_script, seed_number, whole_number
 
 
 def main():
@@ -29,6 +30,8 @@ def main():
     parser.add_argument("--max_length", type=whole_number, help="tokens the model reads at once (default: its context)")
     surprisal_help = "also write the surprisal of every word (default: yes)"
     parser.add_argument("--surprisal", action=BooleanOptionalAction, default=True, help=surprisal_help)
+    untrained = "give the model random weights of this seed, and read only its configuration and tokenizer"
+    parser.add_argument("--untrained", type=seed_number, metavar="SEED", help=untrained)
     args = parser.parse_args()
 
     from study.stages.extraction import extract_activations

@@ -104,6 +104,9 @@ def check_study(lang):
         if paths.tokens_table_path().is_file():
             results.attempt(check_tokens_table, results, table)
         results.line("checkpoints", check_outputs.check_outputs, results, table, lang, lm_eval)
+    baselines = results.attempt(states.tabulate_baselines, lang)
+    if baselines is not None:
+        results.line("baselines", check_outputs.check_baselines, results, baselines, lang)
     return results
 
 

@@ -25,23 +25,10 @@ FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit th
 
 def check_outputs(results, table, lang, lm_eval):
     """Check the outputs of every checkpoint, and whether those of a model agree; return their number in words."""
-    is_to_be_fitted = [
-        paths.activations_path(stem, lang).is_file() for stem in table["stem"][~table["fit"].isin(FITTED)]
-    ]
-    # Wrong inputs must be corrected first.
-    matrices = results.attempt(make_fit_matrices, lang) if any(is_to_be_fitted) and not results.errors else None
+    matrices = make_matrices_to_check(results, table, lang)
     with progress.bar(len(table), "checking", "checkpoint") as bar:
         for row in table.to_dict("records"):
-            for stage, path in states.list_outputs(row["stem"], lang).items():
-                if stage == "activations" and row["fit"] == "done" and not path.is_file():
-                    continue  # deleted after the fit
-                results.attempt(check_record, results, path)
-                if row[stage] == "outdated":
-                    results.error(f"{path} was made from other files than are there now")
-                if row[stage] == "other options":
-                    results.error(f"{path} was made with other options than those of most checkpoints")
-            if paths.activations_path(row["stem"], lang).is_file():
-                results.attempt(check_activations, row, lang, matrices)
+            check_stages(results, row, lang, matrices)
             for benchmark in BENCHMARKS:
                 results.attempt(check_benchmark, row["stem"], benchmark)
             bar.update()
@@ -55,6 +42,42 @@ def check_outputs(results, table, lang, lm_eval):
             results.attempt(read_acceptability, judgements)
         results.attempt(check_curve, results, model, rows, lang, lm_eval)
     return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
+
+
+def check_baselines(results, table, lang):
+    """Check the outputs of every baseline, as ``states.tabulate_baselines`` returns them; return their number in words.
+
+    Without baselines, "" is returned.
+    """
+    if table.empty:
+        return ""
+    matrices = make_matrices_to_check(results, table, lang)
+    for row in table.to_dict("records"):
+        check_stages(results, row, lang, matrices)
+    check_correlations(results, table.assign(name=table["stem"]), lang)
+    return f"{len(table)} known, {table['fit'].isin(FITTED).sum()} of them fitted"
+
+
+def check_stages(results, row, lang, matrices):
+    """Check the records of a row of states, and its word vectors."""
+    for stage, path in states.list_outputs(row["stem"], lang).items():
+        if stage not in row or (stage == "activations" and row["fit"] == "done" and not path.is_file()):
+            continue  # not a stage of baselines, or deleted after the fit
+        results.attempt(check_record, results, path)
+        if row[stage] == "outdated":
+            results.error(f"{path} was made from other files than are there now")
+        if row[stage] == "other options":
+            results.error(f"{path} was made with other options than those of most checkpoints")
+    if paths.activations_path(row["stem"], lang).is_file():
+        results.attempt(check_activations, row, lang, matrices)
+
+
+def make_matrices_to_check(results, table, lang):
+    """Return the matrices of the fit where vectors wait for a fit and the inputs are right, else None."""
+    waiting = table["stem"][~table["fit"].isin(FITTED)]
+    is_needed = any(paths.activations_path(stem, lang).is_file() for stem in waiting)
+    # Wrong inputs must be corrected first.
+    return results.attempt(make_fit_matrices, lang) if is_needed and not results.errors else None
 
 
 def make_fit_matrices(lang):

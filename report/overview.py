@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.tasks.table import BENCHMARKS, describe_part, is_whole
 from report.inputs import find_inputs
-from report.states import tabulate_states
+from report.states import tabulate_baselines, tabulate_states
 from study.inputs.lm_eval import describe_lm_eval_files, read_lm_eval_files
 from study.outputs.same_weights import describe_weights
 from study.outputs.scoring import describe_other_scorings
@@ -25,9 +25,10 @@ def describe_study(lang):
     """Return the overview as text: inputs, a table of checkpoints, and notes on it."""
     lm_eval = read_lm_eval_files()
     table = tabulate_states(lang, lm_eval)
-    lines = [describe_study_folder(), "", *describe_inputs(lang), ""]
+    lines, baselines = [describe_study_folder(), "", *describe_inputs(lang), ""], describe_baselines(lang)
     if table.empty:
-        return "\n".join([*lines, "no checkpoint yet: extract_llm_activations.py makes the first"])
+        lines.append("no checkpoint yet: extract_llm_activations.py makes the first")
+        return "\n".join([*lines, *baselines])
     is_part, parts = describe_parts(table)
     lines += [format_table(table, is_part), ""]
     lines.append(f"language {lang}; - is missing; --todo STAGE prints the commands still to be run")
@@ -38,7 +39,13 @@ def describe_study(lang):
     if (table[list(STAGES)] == "damaged").any(axis=None):
         lines.append("damaged: a file cannot be read; --check shows which one, and why")
     notes = [f"lm_eval: {note}" for note in describe_lm_eval(table, lm_eval)]
-    return "\n".join([*lines, *parts, *notes, *describe_weights_of_models(table)])
+    return "\n".join([*lines, *parts, *notes, *describe_weights_of_models(table), *baselines])
+
+
+def describe_baselines(lang):
+    """Return a table of baselines, after an empty line, a list of str that is empty where there are none."""
+    table = tabulate_baselines(lang).rename(columns={"stem": "baseline", "left_minus_right": "L-R"})
+    return [] if table.empty else ["", format_rows(table)]
 
 
 def describe_inputs(lang):
@@ -62,8 +69,13 @@ def format_table(table, is_part):
     for benchmark in is_part:
         shown[benchmark] = shown[benchmark].mask(is_part[benchmark] & (shown[benchmark] == "done"), "part")
     shown["tokens"] = shown["tokens"].map(abbreviate_tokens)
-    shown["L-R"] = shown["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
-    return shown.replace("missing", "-").to_string(index=False)
+    return format_rows(shown)
+
+
+def format_rows(table):
+    """Return a table of states as text, with left minus right in the column L-R."""
+    differences = table["L-R"].map(lambda value: "" if np.isnan(value) else f"{value:+.4f}")
+    return table.assign(**{"L-R": differences}).replace("missing", "-").to_string(index=False)
 
 
 def describe_lm_eval(table, lm_eval):
@@ -122,6 +134,7 @@ def format_json(lang):
         "lang": lang,
         "inputs": [row | {"path": str(row["path"])} for row in find_inputs(lang)],
         "checkpoints": json.loads(table.to_json(orient="records")),
+        "baselines": json.loads(tabulate_baselines(lang).to_json(orient="records")),
         "lm_eval": describe_lm_eval(table, lm_eval),
         "parts_of_benchmarks": describe_parts(table)[1],
         "notices": describe_weights_of_models(table),

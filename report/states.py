@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS
 from study import paths
+from study.baselines import is_baseline
 from study.cache import cache_folder, read_note
 from study.checkpoints import find_training_tokens, get_name_on_record
 from study.inputs import lm_eval_files
@@ -24,7 +25,7 @@ from study.outputs.correlations import read_correlations
 from study.outputs.same_weights import mark_equal, read_fingerprints
 from study.outputs.texts import read_acceptability
 from study.records import find_changed_input, read_record
-from study.stages import STAGES
+from study.stages import PER_STORY, STAGES
 
 
 def list_outputs(stem, lang):
@@ -74,7 +75,9 @@ def read_or(default, read, *arguments):
 
 
 def tabulate_states(lang, lm_eval=None):
-    """Return the state of every stage of every checkpoint; lm_eval is what ``read_lm_eval_files`` returns, if read.
+    """Return the state of every stage of every checkpoint, without baselines.
+
+    lm_eval is what ``read_lm_eval_files`` returns, if read.
 
     Returns
     -------
@@ -87,7 +90,8 @@ def tabulate_states(lang, lm_eval=None):
         only these are points of a curve.
     """
     sides = read_or(None, find_reliable_sides, lang)  # llm_brain_asym.main ends with this error
-    rows = [describe_checkpoint(stem, checkpoint, lang, sides) for stem, checkpoint in find_checkpoints(lang).items()]
+    known = {stem: checkpoint for stem, checkpoint in find_checkpoints(lang).items() if not is_baseline(stem)}
+    rows = [describe_checkpoint(stem, checkpoint, lang, sides) for stem, checkpoint in known.items()]
     most_texts: collections.Counter = collections.Counter()
     for row in rows:
         most_texts[row["name"]] = max(most_texts[row["name"]], row["texts"])
@@ -106,6 +110,26 @@ def tabulate_states(lang, lm_eval=None):
         marked = mark_equal(rows_of_model, list(rows_of_model["fingerprints"]))
         table.loc[marked.index, "same_weights_as"] = marked["same_weights_as"]
     return table.drop(columns="fingerprints")
+
+
+def tabulate_baselines(lang):
+    """Return the states of the extraction and of the fit of every baseline, as ``tabulate_states`` does.
+
+    Returns
+    -------
+    pandas.DataFrame, a row per baseline by name, with columns stem, activations, fit and left_minus_right
+        Fits have ``other options`` where most baselines were fitted with different options.
+    """
+    sides = read_or(None, find_reliable_sides, lang)
+    unknown = {"model": None, "revision": None}
+    stems = sorted(stem for stem in find_checkpoints(lang) if is_baseline(stem))
+    rows = [describe_checkpoint(stem, unknown, lang, sides) for stem in stems]
+    table = pd.DataFrame(rows, columns=["stem", *PER_STORY, "left_minus_right"])
+    # Each baseline has its own options of extraction. All are fitted with the same options.
+    for stage, group in (("activations", table["stem"]), ("fit", "")):
+        table["name"] = group
+        mark_other_options(table, stage, lang)
+    return table.drop(columns="name")
 
 
 def describe_checkpoint(stem, checkpoint, lang, sides):

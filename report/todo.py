@@ -50,6 +50,26 @@ def list_commands(stage, table, lang):
     return commands, waiting, without_model
 
 
+def list_baseline_commands(stems, lang):
+    """Return the commands of the fit for baselines, and the baselines that wait for activations, two lists of str.
+
+    Baselines are fitted with the options of most checkpoints, whose stems are given.
+    """
+    commands, waiting = [], []
+    for row in states.tabulate_baselines(lang).to_dict("records"):
+        if is_finished("fit", row):
+            continue
+        if is_ready_for_fit(row):
+            words = describe_begun("fit", row["stem"], lang) or [
+                *list_checkpoint_options("fit", row["stem"], None, None, lang),
+                *choose_options("fit", row, stems, lang),
+            ]
+            commands.append(write_command("fit", row, shlex.join(words)))
+        else:
+            waiting.append(row["stem"])
+    return commands, waiting
+
+
 def is_finished(stage, row):
     """Return whether a stage has nothing left to do for a checkpoint, a row of the table of states."""
     if stage == "activations" and row["fit"] == "done" and row[stage] != "outdated":
@@ -188,11 +208,14 @@ def read_time(path):
 def print_to_do(stages, lang):
     """Print the commands of checkpoints with at least one output, for a shell, and on standard error what waits."""
     table = states.tabulate_states(lang)
-    if table.empty:
+    baselines = list_baseline_commands(table["stem"], lang) if "fit" in stages else ([], [])
+    if table.empty and not any(baselines):
         print("no checkpoint is known yet: extract_llm_activations.py makes the first", file=sys.stderr)
         return
     for stage in stages:
         commands, waiting, without_model = list_commands(stage, table, lang)
+        if stage == "fit":
+            commands, waiting = commands + baselines[0], waiting + baselines[1]
         for stem in without_model:
             print(f"{stem}: its files do not show its model", file=sys.stderr)
         needed = "activations" if stage == "fit" else "texts"

@@ -26,7 +26,12 @@ def is_same_checkpoint(checkpoint, model, path):
     if checkpoint["model"] == model and not any(is_newer(file, path) for file in now):
         listed = dict.fromkeys((file.name for file in now), "")
         return weights.select_other_files(listed).keys() == weights.select_other_files(checkpoint["files"]).keys()
-    return weights.is_same(checkpoint, {"files": weights.compute_checksums(folder)}) is True
+    return weights.is_same(checkpoint, {"files": _compute_checksums(folder, checkpoint)}) is True
+
+
+def _compute_checksums(folder, checkpoint):
+    """Return the SHA-256 of the files in a folder, without weights where the checkpoint on record has read none."""
+    return weights.compute_checksums(folder, has_weights="untrained" not in checkpoint)
 
 
 def find_in_hub_cache(model, checkpoint):
@@ -42,7 +47,7 @@ def find_in_hub_cache(model, checkpoint):
     snapshot = Path(config).parent
     if snapshot.name == checkpoint.get("commit"):
         return {"commit": snapshot.name}
-    return {"commit": snapshot.name, "files": weights.compute_checksums(snapshot)}
+    return {"commit": snapshot.name, "files": _compute_checksums(snapshot, checkpoint)}
 
 
 def describe_other_model(checkpoint, model):

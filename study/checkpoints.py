@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.errors import InputError
 from pipeline.wording import shorten
 from study import paths
+from study.baselines import is_baseline
 from study.files.tables import parse_numbers, read_csv
 from study.records import read_record
 
@@ -128,6 +129,8 @@ def find_fitted_checkpoints(model, lang):
     rows, left_out = [], []
     for path in sorted(folder.glob(f"{glob.escape(name)}_*_layer-0_corr_{lang}.gz")):
         stem = path.name.removesuffix(f"_layer-0_corr_{lang}.gz")
+        if is_baseline(stem):
+            continue
         revision = stem.removeprefix(f"{name}_")
         if checkpoint := read_record(paths.run_correlations_path(stem, lang)).get("checkpoint"):
             if get_name_on_record(stem, checkpoint) != name:

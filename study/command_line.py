@@ -82,6 +82,14 @@ def whole_number(text):
     return number
 
 
+def seed_number(text):
+    """Return the seed of random numbers, a whole number of 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return number
+
+
 def run_script(main):
     """Run the ``main`` of a script: an InputError ends it with one line on standard error and status 2."""
     handle_signals(stop)

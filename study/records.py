@@ -31,6 +31,8 @@ the norm of the states at the first token of a run over the median norm at its o
                                                   the hub since 2026-11-27
 ``commit``        str or null                     commit on the hub, only for models of the hub
 ``folder``        str                             absolute path, only for local models; since 2026-11-27
+``untrained``     int                             seed of random weights, only where no weights were read: ``files``
+                                                  are configuration and tokenizer; since 2026-11-27
 ``tokenizer``     str                             note on a tokenizer that was replaced; since 2026-11-27
 ``classifiers``   object of objects               a checkpoint per classifier, by name; only for tables of
                                                   acceptability, which have only ``model`` besides

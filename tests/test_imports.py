@@ -9,7 +9,8 @@ from helpers import ROOT
 
 from study.program import list_imported_names
 
-LAYERS = ["pipeline", "study", "report"]  # each may import itself and those before it; commands may import all
+# Each may import itself and those before it. Commands may import all but experiments, which are commands, too.
+LAYERS = ["pipeline", "study", "report", "experiments"]
 SISTERS = {
     "words": {"models"},
     "tasks": {"models"},
@@ -30,15 +31,18 @@ PRODUCT = sorted(
     for file in [*ROOT.glob("*.py"), *(file for layer in LAYERS for file in ROOT.glob(f"{layer}/**/*.py"))]
 )
 CODE = PRODUCT + sorted(
-    file.relative_to(ROOT) for folder in ("demo", "speed", "experiments") for file in ROOT.glob(f"{folder}/**/*.py")
+    file.relative_to(ROOT) for folder in ("demo", "speed") for file in ROOT.glob(f"{folder}/**/*.py")
 )
-COMMANDS = [file for file in CODE if len(file.parts) == 1]
+EXPERIMENTS = [file for file in CODE if file.parts[0] == "experiments" and "def main(" in (ROOT / file).read_text()]
+COMMANDS = [file for file in CODE if len(file.parts) == 1] + EXPERIMENTS
 
 
 def is_allowed(file, name):
     """Whether a file of the product may import a module of this project."""
     layer, *inner = file.parts
     imported, *inner_imported = name.split(".")
+    if imported == "experiments":  # nobody imports an experiment, except the same experiment
+        return layer == "experiments" and inner[:-1] == inner_imported[:-1]
     if layer not in LAYERS or imported not in LAYERS:
         return imported in LAYERS and layer not in LAYERS
     if layer != "pipeline" or imported != "pipeline":
@@ -104,7 +108,8 @@ def test_files_and_functions_are_short(file):
 
 @pytest.mark.parametrize("file", COMMANDS, ids=str)
 def test_help_needs_nothing_heavy(file):
-    code = f"import sys; sys.argv = ['{file}', '--help']; import runpy; runpy.run_path('{file}', run_name='__main__')"
+    name = ".".join(file.with_suffix("").parts)
+    code = f"import sys; sys.argv = ['{file}', '--help']; import runpy; runpy.run_module('{name}', run_name='__main__')"
     heavy = "torch transformers nilearn scipy pandas numpy".split()
     code = f"import atexit, sys; atexit.register(lambda: print(sorted(set({heavy}) & set(sys.modules)))); {code}"
     printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout

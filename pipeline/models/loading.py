@@ -38,8 +38,34 @@ def load_checkpoint(model, revision=None, device="auto", dtype="float32", texts=
         The provenance, for the record: name, revision, dtype, ``files`` (SHA-256 by name), and the ``commit`` of the
         hub or the local ``folder``; ``tokenizer`` where AutoTokenizer loads a different tokenizer.
     """
-    logging.getLogger("transformers.models").setLevel(logging.ERROR)  # its warnings on encoders are errors here
-    network, tokenizer, checkpoint = _load(AutoModelForCausalLM, model, revision, device, dtype)
+    return _check_model(_load(AutoModelForCausalLM, model, revision, device, dtype), model, revision, texts, log)
+
+
+def make_untrained(model, revision=None, device="auto", dtype="float32", texts=(), log=warnings.warn, seed=0):
+    """Make a causal language model with random weights, and load its tokenizer; check both.
+
+    The configuration and tokenizer are those of a checkpoint. Its weights are neither read nor downloaded. The model
+    initialises itself as before its training, on the CPU: the same seed gives the same weights on a machine, in
+    ``dtype`` the rounded weights of float32. Tied weights are tied.
+
+    Parameters
+    ----------
+    model, revision, device, dtype, texts, log : as ``load_checkpoint`` takes them, with the same InputError
+    seed : int
+
+    Returns
+    -------
+    model, tokenizer : as of ``load_checkpoint``
+    checkpoint : dict
+        The provenance, as of ``load_checkpoint``. ``untrained`` is the seed, and ``files`` are configuration and
+        tokenizer alone.
+    """
+    return _check_model(_load(AutoModelForCausalLM, model, revision, device, dtype, seed), model, revision, texts, log)
+
+
+def _check_model(loaded, model, revision, texts, log):
+    """Check what ``_load`` returns of a causal language model, and return it, with a note on the tokenizer if any."""
+    network, tokenizer, checkpoint = loaded
     if not tokenizer.is_fast:
         raise InputError(
             f"checkpoint {model}: expected a fast tokenizer, which returns the characters of its tokens, got "
@@ -79,8 +105,9 @@ def load_classifier(name, device="auto", texts=(), log=warnings.warn):
     return model, tokenizer, checkpoint | ({"tokenizer": note} if note else {})
 
 
-def _load(auto_model, name, revision, device, dtype):
-    """Return a model, its tokenizer, and its provenance for the record."""
+def _load(auto_model, name, revision, device, dtype, seed=None):
+    """Return a model, its tokenizer, and its provenance for the record; a seed (int) makes new weights."""
+    logging.getLogger("transformers.models").setLevel(logging.ERROR)  # its warnings on encoders are errors here
     is_local = Path(name).is_dir()
     if is_local or not sys.stderr.isatty():  # progress is only of interest for downloads
         transformers.utils.logging.disable_progress_bar()
@@ -101,23 +128,35 @@ def _load(auto_model, name, revision, device, dtype):
             snapshot = Path(config).parent
             arguments["revision"] = snapshot.name
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **arguments)
-        network, loading = auto_model.from_pretrained(
-            source, dtype=getattr(torch, dtype), trust_remote_code=False, output_loading_info=True, **arguments
-        )
+        options = {"dtype": getattr(torch, dtype), "trust_remote_code": False}
+        if seed is None:
+            network, loading = auto_model.from_pretrained(source, output_loading_info=True, **options, **arguments)
+            missing = loading["missing_keys"]
+        else:
+            config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **arguments)
+            network, missing = _initialize(auto_model, config, options, seed), ()
         if not tokenizer("a word", add_special_tokens=False)["input_ids"]:
             raise ValueError("its tokenizer reads no text; are the tokenizer's files in it?")
         n_rows = network.get_input_embeddings().num_embeddings
         if tokenizer.vocab_size > n_rows:  # only tokens that were added later may lack a row in the model
             raise ValueError(f"its tokenizer has {tokenizer.vocab_size} tokens, its model's embedding only {n_rows}")
-    if loading["missing_keys"]:
+    if missing:
         raise InputError(
             f"checkpoint {source}: expected an {auto_model.__name__}, got a checkpoint without "
-            f"{min(loading['missing_keys'])}. Use another model."
+            f"{min(missing)}. Use another model."
         )
     checkpoint = {"model": name, "revision": revision, "dtype": dtype}
+    checkpoint |= {} if seed is None else {"untrained": seed}
     checkpoint |= {"folder": str(Path(name).resolve())} if is_local else {"commit": snapshot.name}
-    checkpoint["files"] = weights.compute_checksums(snapshot)
+    checkpoint["files"] = weights.compute_checksums(snapshot, has_weights=seed is None)
     return network.eval().to(pick_device(device)), tokenizer, checkpoint
+
+
+def _initialize(auto_model, config, options, seed):
+    """Return a model of a configuration with the random weights of its own initialisation."""
+    with torch.random.fork_rng(devices=[]):  # the generator of the process stays as it is
+        torch.manual_seed(seed)
+        return auto_model.from_config(config, **options)
 
 
 def _check_folder(folder, model):

@@ -41,12 +41,14 @@ def list_checkpoint_files(folder):
     )
 
 
-def compute_checksums(folder):
+def compute_checksums(folder, has_weights=True):
     """Return the SHA-256 of the files of a checkpoint in a folder, by name.
 
-    The hub's cache names a large file by its SHA-256, so that the file need not be read.
+    Without weights, only files of configuration and tokenizer are read. The hub's cache names a large file by its
+    SHA-256, so that the file need not be read.
     """
-    return {path.name: read_hub_sha256(path) or compute_sha256(path) for path in list_checkpoint_files(folder)}
+    files = [path for path in list_checkpoint_files(folder) if has_weights or CONFIGURATION.fullmatch(path.name)]
+    return {path.name: read_hub_sha256(path) or compute_sha256(path) for path in files}
 
 
 def read_hub_sha256(path):

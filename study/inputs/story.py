@@ -57,12 +57,12 @@ def place_words(words_of_runs, texts, lang):
     return spans_of_runs
 
 
-def check_same_timings(onsets_offsets, lang):
+def check_same_timings(onsets_offsets, lang, path=None):
     """Check that the shared file of timings, if it exists, contains the timings of ``read_story``.
 
-    A file with other timings, or a damaged file, raises InputError.
+    path is ``onsets_offsets_path`` by default. A file with other timings, or a damaged file, raises InputError.
     """
-    path = onsets_offsets_path(lang)
+    path = path or onsets_offsets_path(lang)
     if path.exists() and not has_timings(path, onsets_offsets):
         raise InputError(
             f"{path}: expected the word timings of {word_timings_path(lang)}, got others. Use another study folder "

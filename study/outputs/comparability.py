@@ -6,6 +6,7 @@ import json
 from pipeline.tasks import lm_eval_results
 from pipeline.tasks.table import BENCHMARKS
 from study import paths
+from study.baselines import is_baseline
 from study.inputs.lm_eval import read_lm_eval_runs
 from study.outputs.same_weights import describe_weights
 from study.outputs.scoring import SCORING_OPTIONS, describe_other_scorings
@@ -57,7 +58,9 @@ def find_gaps(model, checkpoints, benchmarks, lang):
     """
     sentences = []
     pattern = paths.activations_path(f"{glob.escape(paths.checkpoint_stem(model))}_*", lang)
-    extracted = {path.name for path in pattern.parent.glob(pattern.name)}
+    ending = pattern.name.rpartition("*")[2]
+    stems = [path.name.removesuffix(ending) for path in pattern.parent.glob(pattern.name)]
+    extracted = {f"{stem}{ending}" for stem in stems if not is_baseline(stem)}
     if waiting := sorted(extracted - {paths.activations_path(stem, lang).name for stem in checkpoints["stem"]}):
         sentences.append(f"extracted and not fitted, or not known how long they were trained: {', '.join(waiting)}")
     if missing := [benchmark for benchmark in (*BENCHMARKS, "acceptability") if benchmark not in benchmarks]:

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.errors import InputError, add_context
 from pipeline.words.vectors import compute_word_states
 from study import progress
+from study.baselines import make_untrained_stem
 from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
 from study.files.tables import write_table
@@ -33,9 +34,10 @@ def extract_activations(args):
     The surprisal is written together with the word vectors. It does not change them, so ``--surprisal`` is not a
     parameter on record.
     """
-    stem = checkpoint_stem(args.model, args.revision)
+    stem = make_untrained_stem(checkpoint_stem(args.model, args.revision), args.untrained)
     output, surprisal_output = activations_path(stem, args.lang), surprisal_path(stem, args.lang)
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
+    parameters |= {} if args.untrained is None else {"untrained": args.untrained}
     inputs = [text_path(args.lang), word_timings_path(args.lang)]
     with Job(output, parameters, modules=[__name__], inputs=inputs, model=args.model, overwrite=args.overwrite) as job:
         if job.is_finished:
@@ -47,14 +49,15 @@ def extract_activations(args):
         if not args.overwrite:
             check_same_timings(onsets_offsets, args.lang)
         limit_threads(args.threads)
-        model, tokenizer = load_for_job(job, args, texts)
+        model, tokenizer = load_for_job(job, args, texts, untrained=args.untrained)
         runs = compute_runs(job, model, tokenizer, texts, spans_of_runs, args)
         write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
         activations = [list(run["vectors"]) for run in runs]  # runs of layers of (n_words, n_units)
         table = tabulate_surprisal(words_of_runs, runs) if args.surprisal else None
         writers = {} if table is None else {surprisal_output: lambda path: write_table(path, table)}
         writers |= {output: lambda path: write_arrays(path, activations)}
-        job.finish(writers, replaces=[surprisal_output], measures={"first_token_norm_ratio": average_norm_ratios(runs)})
+        measures = {"first_token_norm_ratio": average_norm_ratios(runs)}
+        job.finish(writers, replaces=[surprisal_output], measures=measures, seed=args.untrained)
     n_layers, _, n_units = runs[0]["vectors"].shape
     n_words, n_rows = sum(map(len, spans_of_runs)), count_timing_rows(args.lang)
     timings = word_timings_path(args.lang).name
@@ -92,12 +95,15 @@ def average_norm_ratios(runs):
     return [round(mean, 4) if mean > 0 else None for mean in means.tolist()]
 
 
-def write_timings(onsets_offsets, lang, overwrite, folder):
-    """Write the file of word timings, unless it exists: jobs that run at the same time share it."""
-    path = onsets_offsets_path(lang)
+def write_timings(onsets_offsets, lang, overwrite, folder, path=None):
+    """Write the file of word timings, unless it exists: jobs that run at the same time share it.
+
+    The file is first written into the folder of the job. path is ``onsets_offsets_path`` by default.
+    """
+    path = path or onsets_offsets_path(lang)
     with lock(path):
         if not overwrite:
-            check_same_timings(onsets_offsets, lang)
+            check_same_timings(onsets_offsets, lang, path)
         with contextlib.suppress(InputError):  # a damaged file is replaced
             if has_timings(path, onsets_offsets):
                 return

@@ -1,0 +1,1 @@
+"""Run neighbouring studies on the parts of this project, a folder for each."""

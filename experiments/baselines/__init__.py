@@ -1,0 +1,1 @@
+"""Show left minus right of features that no language model has learnt."""

@@ -1,0 +1,48 @@
+"""Names of baselines, which are never taken for checkpoints."""
+
+import types
+
+import pytest
+
+from study import baselines
+from study.inputs import word_frequencies
+
+NAMES = {
+    "baseline_word_rate": None,
+    "baseline_random_embedding_seed-12": None,
+    "baseline_static_me_lm_step8": "me_lm_step8",
+    "me_lm_step8_untrained-3": "me_lm_step8",
+}
+
+
+@pytest.mark.parametrize("stem", NAMES)
+def test_a_baseline_is_known_by_its_name(stem):
+    assert baselines.is_baseline(stem)
+    assert baselines.find_source(stem) == NAMES[stem]
+
+
+@pytest.mark.parametrize(
+    "stem", ["baseline_lm_step8", "me_baseline_word_rate", "lm_untrained", "lm_untrained-x", "lm_step8"]
+)
+def test_a_checkpoint_is_no_baseline(stem):
+    assert not baselines.is_baseline(stem)
+
+
+def test_stems_have_the_seed_of_random_baselines_alone():
+    assert baselines.make_baseline_stem("random_vector", 4) == "baseline_random_vector_seed-4"
+    assert baselines.make_baseline_stem("position", 4) == "baseline_position"
+    assert baselines.make_untrained_stem("lm_step8", 0) == "lm_step8_untrained-0"
+    assert baselines.make_untrained_stem("lm_step8", None) == "lm_step8"
+
+
+def test_wordfreq_is_used_where_it_is_installed(monkeypatch):
+    monkeypatch.setattr(word_frequencies, "wordfreq", None)
+    assert word_frequencies.read_zipf_frequencies({"fox"}, "en") is None
+    package = types.SimpleNamespace(
+        available_languages=lambda: {"en": "a file"}, zipf_frequency=lambda word, lang: {"fox": 4.5}.get(word, 0.0)
+    )
+    monkeypatch.setattr(word_frequencies, "wordfreq", package)
+    monkeypatch.setattr(word_frequencies.importlib.metadata, "version", lambda name: "3.1.1")
+    assert word_frequencies.find_wordfreq_version("en") == "3.1.1"
+    assert word_frequencies.read_zipf_frequencies({"fox", "b612"}, "en") == {"fox": 4.5, "b612": 0.0}
+    assert word_frequencies.find_wordfreq_version("xx") is None
