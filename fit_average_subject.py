@@ -35,7 +35,7 @@ def main():
     tf32_help = "on a CUDA device, multiply in TF32: faster, and right to three digits only"
     alphas_help = "ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16; with --nuisance 2 7 8)"
     nuisance_help = "names in activation files: find the variance that the model explains in addition to theirs"
-    nuisance_alphas_help = "penalties of the nuisance, as --alphas (default: 0 6 4)"
+    nuisance_alphas_help = "penalties of the nuisance, as --alphas (default: 1 6 4)"
     add("--model", type=checkpoint_name, required=True, help="name in the activation file, or model as for extraction")
     add("--revision", type=revision_name, help="as for extraction, with such a model")
     add("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
@@ -49,7 +49,7 @@ def main():
     if args.nuisance_alphas and not args.nuisance:
         parser.error("--nuisance_alphas: expected --nuisance too")
     args.alphas = args.alphas or ([2, 7, 8] if args.nuisance else [2, 7, 16])
-    args.nuisance_alphas = args.nuisance_alphas or [0, 6, 4]
+    args.nuisance_alphas = args.nuisance_alphas or [1, 6, 4]
     for option in ("alphas", "nuisance_alphas"):
         low, high, n_alphas = getattr(args, option)
         if not (-5 <= low <= high <= 15 and n_alphas >= 1 and n_alphas % 1 == 0):
