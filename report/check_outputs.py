@@ -18,7 +18,8 @@ from study.outputs.comparability import find_differences
 from study.outputs.correlations import read_correlations
 from study.outputs.tasks import read_acceptability_items, read_benchmarks
 from study.outputs.texts import read_acceptability, read_generated_texts
-from study.records import read_record
+from study.outputs.unique_variance import read_unique_variance
+from study.records import find_changed_input, read_record
 
 FITTED = ["done", "averages", "other options", "outdated"]  # states of a fit that has left correlations
 
@@ -70,6 +71,8 @@ def check_stages(results, row, lang, matrices):
             results.error(f"{path} was made with other options than those of most checkpoints")
     if paths.activations_path(row["stem"], lang).is_file():
         results.attempt(check_activations, row, lang, matrices)
+    if paths.unique_correlations_path(row["stem"], lang).is_file():
+        results.attempt(check_unique_variance, results, row["stem"], lang)
 
 
 def make_matrices_to_check(results, table, lang):
@@ -105,6 +108,24 @@ def check_activations(row, lang, matrices):
                 if not regressors.any():
                     raise InputError(f"{path}: layer {layer}: no unit varies in run {run}")
         del layers  # before the next run is read
+
+
+def check_unique_variance(results, stem, lang):
+    """Check that the unique variance of a checkpoint has possible values, and fits its correlations and inputs."""
+    path = paths.unique_correlations_path(stem, lang)
+    check_record(results, path)
+    unique = read_unique_variance(stem, lang)["unique"]
+    nuisance = read_record(path).get("parameters", {}).get("nuisance", [])
+    inputs = [paths.activations_path(name, lang) for name in [stem, *nuisance]]
+    if file := find_changed_input(path, [*inputs, *paths.average_subject_files(lang)]):
+        results.error(f"{path} was made from another {file.name} than is there now")
+    runs = paths.run_correlations_path(stem, lang)
+    if runs.is_file():
+        correlations = read_correlations(stem, lang)
+        if correlations.shape != unique.shape or not np.array_equal(np.isnan(correlations), np.isnan(unique)):
+            results.error(
+                f"{path} has other layers, runs or voxels than {paths.run_correlations_path(stem, lang).name}"
+            )
 
 
 def check_correlations(results, table, lang):

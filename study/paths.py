@@ -93,6 +93,11 @@ def run_correlations_path(stem, lang):
     return study_folder() / "llms_brain_correlations" / f"{stem}_runs_{lang}.npz"
 
 
+def unique_correlations_path(stem, lang):
+    """Return the path of a checkpoint's correlations and unique variance with a nuisance, all layers and runs."""
+    return study_folder() / "llms_brain_correlations" / f"{stem}_unique_{lang}.npz"
+
+
 def blimp_files():
     """Return the files of BLiMP, one per paradigm, sorted by name."""
     return _list_visible_files(study_folder() / "blimp" / "data", "*.jsonl")

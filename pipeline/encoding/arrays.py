@@ -29,7 +29,7 @@ def as_numpy(values):
 
 
 def add_to_diagonal(square, alpha):
-    """Return a copy of a square matrix with alpha added to its diagonal."""
+    """Return a copy of a square matrix with alpha, a number or an array (n,), added to its diagonal."""
     square = array_module(square).asarray(square, copy=True)
     diagonal = array_module(square).einsum("ii->i", square)  # a view
     diagonal += alpha

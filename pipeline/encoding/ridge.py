@@ -4,9 +4,18 @@ For features X (n_samples, n_features) and targets Y (n_samples, n_targets), rid
 
     ||Y - X B||^2 + alpha ||B||^2.
 
-Its predictions are linear in Y, so that the fit of a fold is a matrix of weights, which is computed once for all
-targets. Two formulas predict the samples P from the training samples T. By features: X_P (X_T'X_T + alpha)^-1 X_T' Y_T.
-By samples, with K = XX': K_PT (K_TT + alpha)^-1 Y_T.
+With two bands of features X and N, banded ridge regression has a penalty for each band:
+
+    ||Y - X B - N C||^2 + alpha ||B||^2 + alpha_n ||C||^2.
+
+It is ridge regression with the penalty alpha on the features [X, N sqrt(alpha / alpha_n)]. So both use the same
+functions here, whose argument ``x`` contains all bands next to each other, and ``widths`` their numbers of features.
+Every fit has a tuple of penalties, one for each band.
+
+Predictions are linear in Y, so that the fit of a fold is a matrix of weights, which is computed once for all
+targets. Two formulas predict the samples P from the training samples T. By features: X_P (X_T'X_T + A)^-1 X_T' Y_T,
+where A is a diagonal matrix of the penalty of each feature. By samples: K_PT (K_TT + alpha)^-1 Y_T, with K = XX', or
+K = XX' + alpha / alpha_n NN' for two bands.
 
 alpha is the penalty of scikit-learn's ``Ridge``. In some libraries, alpha is its square root.
 """
@@ -29,30 +38,35 @@ class Split(NamedTuple):
     held_out: tuple[int, ...]
 
 
-def is_cheaper_by_features(n_samples, n_features, alphas):
+def is_cheaper_by_features(n_samples, widths, candidates):
     """Return whether the formula by features is cheaper than the formula by samples, and accurate.
+
+    ``widths`` is a list over bands of int, ``candidates`` a list of tuples of penalties.
 
     With many features, the formula by samples is cheaper: it needs one inverse for all folds. It is also accurate where
     alpha is much smaller than the largest eigenvalue (at most n_samples x n_features). There, the formula by features
     suffers from the rounding of sums in float32.
     """
-    return n_features < 2 / 3 * n_samples and n_samples * n_features < 1e6 * min(alphas)
+    smallest = (min(penalties) for penalties in zip(*candidates, strict=True))  # of each band
+    eigenvalue = sum(n_samples * width / alpha for width, alpha in zip(widths, smallest, strict=True))
+    return sum(widths) < 2 / 3 * n_samples and eigenvalue < 1e6
 
 
-def compute_inner_products(x, parts, by_features):
+def compute_inner_products(x, widths, parts, by_features):
     """Compute the inner products of the features x (n_samples, n_features) in float64, once for all splits.
 
     In float32, rounding would hide eigenvalues that are much smaller than the largest. By features, the result is a
-    list over parts of X'X (n_features, n_features); else it is XX' (n_samples, n_samples).
+    list over parts of X'X (n_features, n_features); else it is a list over bands of XX' (n_samples, n_samples).
     """
     xp = array_module(x)
     if by_features:
         return [part.T @ part for part in (xp.asarray(x[samples], dtype=xp.float64) for samples in parts)]
-    x = xp.asarray(x, dtype=xp.float64)
-    return x @ x.T
+    ends = np.cumsum(widths)
+    bands = (xp.asarray(x[:, end - width : end], dtype=xp.float64) for width, end in zip(widths, ends, strict=True))
+    return [band @ band.T for band in bands]
 
 
-def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
+def compute_sample_weights(grams, x, widths, parts, splits, penalties_of_splits):
     """Compute the weight of each training sample in the prediction of each held-out sample.
 
     All splits are computed from one inverse C = (K + alpha)^-1 over all samples. For the held-out samples R, block
@@ -62,74 +76,88 @@ def compute_sample_weights(gram, x, parts, splits, alphas_of_splits):
 
     Parameters
     ----------
-    gram : float64 array (n_samples, n_samples), K
-    x : array (n_samples, n_features)
+    grams : list over bands of float64 array (n_samples, n_samples)
+    x : array (n_samples, n_features), all bands
+    widths : list over bands of int, the number of features
     parts : list over parts of slice or int array
     splits : list of Split
-    alphas_of_splits : list over splits of list of float
+    penalties_of_splits : list over splits of list of tuple, the penalty of each band
 
     Returns
     -------
-    list over splits of float32 array (n_alphas, n_predicted, n_training)
+    list over splits of float32 array (n_penalties, n_predicted, n_training)
     """
-    xp = array_module(gram)
-    weights: list[dict] = [{} for _ in splits]  # of each split, by alpha
-    for alpha in sorted(set(itertools.chain(*alphas_of_splits))):
-        inverse = invert(add_to_diagonal(gram, alpha), alpha)
-        for split, alphas, by_alpha in zip(splits, alphas_of_splits, weights, strict=True):
-            if alpha not in alphas:
+    xp = array_module(x)
+    weights: list[dict] = [{} for _ in splits]  # of each split, by penalties
+    for penalties in sorted(set(itertools.chain(*penalties_of_splits))):
+        alpha, smallest = penalties[0], min(penalties)
+        inverse = invert(add_to_diagonal(_add_grams(grams, penalties), alpha), smallest)
+        for split, wanted, by_penalties in zip(splits, penalties_of_splits, weights, strict=True):
+            if penalties not in wanted:
                 continue
             rows = xp.concat([inverse[parts[part]] for part in split.held_out])  # (n_held_out, n_samples)
             square = xp.concat([rows[:, parts[part]] for part in split.held_out], axis=1)  # (n_held_out, n_held_out)
             training = xp.concat([rows[:, parts[part]] for part in training_parts(split, parts)], axis=1)
             n_predicted = sum(len(x[parts[part]]) for part in split.predicted)
-            predicted = invert(square, alpha)[:n_predicted]  # (n_predicted, n_held_out)
-            by_alpha[alpha] = xp.asarray(-multiply(predicted, training), dtype=xp.float32)
+            predicted = invert(square, smallest)[:n_predicted]  # (n_predicted, n_held_out)
+            by_penalties[penalties] = xp.asarray(-multiply(predicted, training), dtype=xp.float32)
     return [
-        xp.stack([by_alpha[alpha] for alpha in alphas])
-        for by_alpha, alphas in zip(weights, alphas_of_splits, strict=True)
+        xp.stack([by_penalties[penalties] for penalties in wanted])
+        for by_penalties, wanted in zip(weights, penalties_of_splits, strict=True)
     ]
 
 
-def compute_feature_weights(squares, x, parts, splits, alphas_of_splits):
+def _add_grams(grams, penalties):
+    """Return K of all bands, XX' + alpha / alpha_n NN'."""
+    total, alpha = grams[0], penalties[0]
+    for gram, penalty in zip(grams[1:], penalties[1:], strict=True):
+        total = total + alpha / penalty * gram
+    return total
+
+
+def compute_feature_weights(squares, x, widths, parts, splits, penalties_of_splits):
     """Compute the weight of each row of X_T'Y_T in the prediction of each held-out sample.
 
     Parameters
     ----------
     squares : list over parts of float64 array (n_features, n_features), X'X of each part
-    x, parts, splits, alphas_of_splits : as for ``compute_sample_weights``, with the same InputError
+    x, widths, parts, splits, penalties_of_splits : as for ``compute_sample_weights``, with the same InputError
 
     Returns
     -------
-    list over splits of float32 array (n_alphas, n_predicted, n_features)
+    list over splits of float32 array (n_penalties, n_predicted, n_features)
     """
     xp, weights = array_module(x), []
-    for split, alphas in zip(splits, alphas_of_splits, strict=True):
+
+    def solve_with(penalties):
+        diagonal = xp.asarray(np.repeat(penalties, widths), dtype=xp.float64, device=x.device)
+        return solve(add_to_diagonal(square, diagonal), predicted, min(penalties)).T
+
+    for split, wanted in zip(splits, penalties_of_splits, strict=True):
         square = sum(squares[part] for part in training_parts(split, parts))
         predicted = xp.concat([x[parts[part]] for part in split.predicted])
         predicted = xp.asarray(predicted, dtype=xp.float64).T  # (n_features, n_predicted)
-        solutions = [solve(add_to_diagonal(square, alpha), predicted, alpha).T for alpha in alphas]
-        weights.append(xp.asarray(xp.stack(solutions), dtype=xp.float32))
+        weights.append(xp.asarray(xp.stack([solve_with(penalties) for penalties in wanted]), dtype=xp.float32))
     return weights
 
 
 def correlate_predictions(weights, x, y, parts, splits, by_features, choices=None):
-    """Correlate measured samples with the predictions of each alpha, a block of targets at a time.
+    """Correlate measured samples with the predictions of each tuple of penalties, a block of targets at a time.
 
     Parameters
     ----------
-    weights : list over splits of array (n_alphas, n_predicted, n_weighed), from ``compute_feature_weights`` or
+    weights : list over splits of array (n_penalties, n_predicted, n_weighed), from ``compute_feature_weights`` or
         ``compute_sample_weights``
     x, y : array (n_samples, n_features) and (n_samples, n_targets)
     parts : list over parts of slice or int array
     splits : list of Split
     by_features : bool, True if the weights are from ``compute_feature_weights``
-    choices : list over splits of int array (n_targets,), the index of the alpha that predicts each target. By default,
-        each alpha predicts all targets.
+    choices : list over splits of int array (n_targets,), the index of the penalties that predict each target. By
+        default, all penalties predict all targets.
 
     Returns
     -------
-    list over splits of float32 NumPy array (n_alphas, n_targets), or (n_targets,) with choices
+    list over splits of float32 NumPy array (n_penalties, n_targets), or (n_targets,) with choices
     """
     n_targets, concat = y.shape[1], array_module(y).concat
     # Pearson's r subtracts the mean of the predictions over samples.
@@ -156,10 +184,10 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
 
 
 def _correlate(weights, weighed, measured):
-    """Return the correlations of predictions, (n_alphas, n_predicted, n_weighed) times (n_weighed, n_block)."""
-    n_alphas, n_predicted, n_weighed = weights.shape
-    predicted = weights.reshape(n_alphas * n_predicted, n_weighed) @ weighed
-    return as_numpy(correlate(measured, predicted.reshape(n_alphas, n_predicted, -1)))
+    """Return the correlations of predictions, (n_penalties, n_predicted, n_weighed) times (n_weighed, n_block)."""
+    n_penalties, n_predicted, n_weighed = weights.shape
+    predicted = weights.reshape(n_penalties * n_predicted, n_weighed) @ weighed
+    return as_numpy(correlate(measured, predicted.reshape(n_penalties, n_predicted, -1)))
 
 
 def training_parts(split, parts):

@@ -30,8 +30,7 @@ def fit_average_subject(model, args):
     output, activations = paths.run_correlations_path(model, args.lang), paths.activations_path(model, args.lang)
     inputs = [activations, paths.onsets_offsets_path(args.lang), *paths.average_subject_files(args.lang)]
     device = pick_fit_device(args)
-    rare = {"tf32": args.tf32, "drop_first": args.drop_first}
-    parameters = {"alphas": args.alphas} | {name: value for name, value in rare.items() if value}
+    parameters = {"alphas": args.alphas} | list_rare_options(args)
     with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
         if job.is_finished:
             return
@@ -46,6 +45,11 @@ def fit_average_subject(model, args):
     print_remarks(correlations, chosen_alphas, alphas, args.alphas)
     best = np.nanmean(correlations, axis=(1, 2)).argmax()
     print(f"{len(correlations)} layers, best on average layer {best}, in {output}")
+
+
+def list_rare_options(args):
+    """Return the options that are on record only where they are used, so that older records stay valid, a dict."""
+    return {name: getattr(args, name) for name in ("tf32", "drop_first") if getattr(args, name)}
 
 
 def pick_fit_device(args):
@@ -76,14 +80,19 @@ def print_remarks(correlations, chosen_alphas, alphas, option):
 
 def fit(job, model, args, *, alphas, device):
     """Read activations and fMRI, and fit all layers; return what ``fit_layers`` returns."""
-    lang = args.lang
-    fmri = read_average_subject(lang)
-    onsets_offsets, n_scans = read_onsets_offsets(lang), [len(run) for run in fmri]
-    matrices = make_hrf_matrices(onsets_offsets, paths.onsets_offsets_path(lang), n_scans, lang, device)
+    matrices, fmri = read_matrices_and_fmri(args, device)
+    regressors = read_regressors(model, args.lang, matrices)  # layers of runs
+    return fit_layers(job, regressors, fmri, model, args.lang, alphas=alphas, device=device)
+
+
+def read_matrices_and_fmri(args, device):
+    """Read timings and fMRI; return lists over runs of HRF matrices (n_scans, n_words) and of prepared fMRI."""
+    fmri = read_average_subject(args.lang)
+    onsets_offsets, n_scans = read_onsets_offsets(args.lang), [len(run) for run in fmri]
+    timings = paths.onsets_offsets_path(args.lang)
+    matrices = make_hrf_matrices(onsets_offsets, timings, n_scans, args.lang, device)
     drop_first_words(matrices, args.drop_first or 0)
-    fmri = prepare_fmri(fmri, lang)
-    regressors = read_regressors(model, lang, matrices)  # layers of runs
-    return fit_layers(job, regressors, fmri, alphas, device, model, lang)
+    return matrices, prepare_fmri(fmri, args.lang)
 
 
 def drop_first_words(matrices, n_dropped):
@@ -117,19 +126,19 @@ def make_writers(output, correlations, chosen_alphas, model, lang):
     return writers | {output: write_runs}
 
 
-def fit_layers(job, regressors, fmri, alphas, device, model, lang):
+def fit_layers(job, regressors, fmri, model, lang, **options):
     """Fit each layer that is not cached yet, and print how well it predicts.
 
-    regressors are float32 arrays (n_scans, n_units) for each layer and run, fmri is (n_scans, n_voxels) for each run.
-    Return float32 correlations (n_layers, n_runs, n_voxels) and float64 chosen alphas (n_layers, n_runs).
+    regressors are float32 arrays (n_scans, n_units) for each layer and run, fmri is (n_scans, n_voxels) for each run,
+    options are those of ``cross_validate``. Return float32 correlations (n_layers, n_runs, n_voxels) and float64 chosen
+    alphas (n_layers, n_runs), with one more axis where there is a nuisance.
     """
-    folds = hold_out_runs([len(run) for run in fmri])
-    targets = as_float32(np.concatenate(fmri), device)  # (n_scans of all runs, n_voxels)
+    targets = as_float32(np.concatenate(fmri), options["device"])  # (n_scans of all runs, n_voxels)
     parts = []
     with progress.bar(len(regressors), model, "layer") as bar:
         for layer, features_of_runs in enumerate(regressors):
             source = f"{paths.activations_path(model, lang)}: layer {layer}"
-            fit = functools.partial(fit_layer, features_of_runs, targets, folds, alphas, device, source)
+            fit = functools.partial(fit_layer, features_of_runs, targets, source, **options)
             part = job.cached(f"layer-{layer}", fit)
             parts.append(part)
             means = part["correlations"].mean(axis=0)  # (n_voxels,)
@@ -138,13 +147,14 @@ def fit_layers(job, regressors, fmri, alphas, device, model, lang):
     return np.stack([part["correlations"] for part in parts]), np.stack([part["alphas"] for part in parts])
 
 
-def fit_layer(features_of_runs, targets, folds, alphas, device, source):
-    """Return correlations (n_runs, n_voxels) and chosen alphas (n_runs,) of a layer; source names it in errors."""
+def fit_layer(features_of_runs, targets, source, **options):
+    """Return correlations (n_runs, n_voxels) and chosen alphas (n_runs, ...) of a layer; source names it in errors."""
     with add_context(source):
         for run, features in enumerate(features_of_runs):
             if not features.any():
                 raise InputError(f"no unit varies in run {run}")
-        correlations, chosen = cross_validate(np.concatenate(features_of_runs), targets, folds, alphas, device=device)
+        folds = hold_out_runs([len(run) for run in features_of_runs])
+        correlations, chosen = cross_validate(np.concatenate(features_of_runs), targets, folds, **options)
     return {"correlations": correlations, "alphas": chosen}
 
 

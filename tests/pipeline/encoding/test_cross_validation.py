@@ -78,8 +78,8 @@ def test_small_alphas_are_accurate_at_the_size_of_the_study(n_units, by_features
     parts = [slice(300 * run, 300 * (run + 1)) for run in range(5)]
     splits = [ridge.Split((4,), (4,)), ridge.Split((0,), (0, 3))]
     compute_weights = ridge.compute_feature_weights if by_features else ridge.compute_sample_weights
-    products = ridge.compute_inner_products(x, parts, by_features)
-    weights = compute_weights(products, x, parts, splits, [[alpha], [1e4, alpha]])
+    products = ridge.compute_inner_products(x, [n_units], parts, by_features)
+    weights = compute_weights(products, x, [n_units], parts, splits, [[(alpha,)], [(1e4,), (alpha,)]])
     correlations = ridge.correlate_predictions(weights, x, y, parts, splits, by_features)
     for split, r in zip(splits, correlations, strict=True):
         predicted = plain_predictions(regressors, fmri, split.held_out, alpha)
