@@ -92,11 +92,15 @@ def colour_vertices(values, limit, depth):
     limit : float, the value of the last colour; the first colour is at minus this value
     depth : array (n_vertices,), above 0 in a sulcus, which is darker
     """
-    grey = np.interp(depth, [-0.5, 0.5], [LIGHTEST_GREY, DARKEST_GREY])
-    colours = np.repeat(grey[:, None], 3, axis=1)
+    colours = np.repeat(shade_depth(depth)[:, None], 3, axis=1)
     is_known = np.isfinite(values)
     colours[is_known] = colormaps[COLOURS]((values[is_known] / limit + 1) / 2)[:, :3]
     return colours
+
+
+def shade_depth(depth):
+    """Return the grey of vertices without a value, from 0 (black) to 1; for depth see ``colour_vertices``."""
+    return np.interp(depth, [-0.5, 0.5], [LIGHTEST_GREY, DARKEST_GREY])
 
 
 def paint(view, colours):

@@ -39,7 +39,7 @@ def draw_surfaces(differences, ratios, checkpoints, mask_image, title, most=5):
     projected = project_to_left_surface(np.stack([differences[shown], ratios[shown]]), mask_image, surface)
     limits = find_limits(projected)
     views = [find_triangles(surface.inflated, surface.faces, side) for side in VIEWS.values()]
-    is_pair = assign_hemispheres(mask_image)[0] & (find_mirror_voxels(mask_image) >= 0)
+    n_ratios, n_pairs = count_ratios(ratios, mask_image)
 
     height_inches = TOP_INCHES + ROW_INCHES * len(shown) + BOTTOM_INCHES
     figure = plt.figure(figsize=(2 * drawing.ONE_COLUMN_INCHES, height_inches))
@@ -47,8 +47,8 @@ def draw_surfaces(differences, ratios, checkpoints, mask_image, title, most=5):
     for row, checkpoint in enumerate(shown):
         low = 1 - (TOP_INCHES + ROW_INCHES * (row + 1)) / height_inches
         middle = low + 0.5 * ROW_INCHES / height_inches
-        n_known = np.isfinite(ratios[checkpoint, is_pair]).sum()
-        words = f"{drawing.describe_checkpoint(checkpoints, checkpoint)}\n\nratios: {n_known}\nof {is_pair.sum()} pairs"
+        words = drawing.describe_checkpoint(checkpoints, checkpoint)
+        words += f"\n\nratios: {n_ratios[checkpoint]}\nof {n_pairs} pairs"
         figure.text(0.01, middle, words, va="center")
         for column in range(len(QUANTITIES) * len(VIEWS)):
             quantity, view = divmod(column, len(VIEWS))
@@ -60,6 +60,15 @@ def draw_surfaces(differences, ratios, checkpoints, mask_image, title, most=5):
                 axes.set_title(list(VIEWS)[view], fontsize="small")
     _draw_colour_bars(figure, projected, limits)
     return figure
+
+
+def count_ratios(ratios, mask_image):
+    """Count the pairs of mirrored voxels with a ratio at each checkpoint, an int array, and all pairs.
+
+    ratios are an array (n_checkpoints, n_voxels) of ``compute_mirror_log_ratios``.
+    """
+    is_pair = assign_hemispheres(mask_image)[0] & (find_mirror_voxels(mask_image) >= 0)
+    return np.isfinite(ratios[:, is_pair]).sum(axis=1), is_pair.sum()
 
 
 def find_limits(projected):
