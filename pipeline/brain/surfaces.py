@@ -86,7 +86,8 @@ def compute_weights(mask_image, surface):
     The weights of a vertex add up to 1, or to less where some of its neighbours lie outside the mask.
     """
     n_vertices, n_voxels = len(surface.white), len(compute_positions(mask_image))
-    points = surface.white + DEPTHS[:, None, None] * (surface.pial - surface.white)
+    white, pial = surface.white.astype(float), surface.pial.astype(float)
+    points = white + DEPTHS[:, None, None] * (pial - white)
     places = apply_affine(np.linalg.inv(mask_image.affine), points.reshape(-1, 3))  # in voxels
     vertices = np.tile(np.arange(n_vertices), len(DEPTHS))
     indices = np.nan_to_num(fill_volume(np.arange(n_voxels), mask_image), nan=-1).astype(int)
