@@ -44,7 +44,7 @@ function turnSurface() {
   const right = [-Math.sin(a), Math.cos(a), 0];
   const up = [-Math.cos(a) * Math.sin(e), -Math.sin(a) * Math.sin(e), Math.cos(e)];
   const viewer = [Math.cos(a) * Math.cos(e), Math.sin(a) * Math.cos(e), Math.sin(e)];
-  const along = (of, v, [x, y, z]) => of[3 * v] * x + of[3 * v + 1] * y + of[3 * v + 2] * z;
+  const along = (vectors, v, [x, y, z]) => vectors[3 * v] * x + vectors[3 * v + 1] * y + vectors[3 * v + 2] * z;
   for (let v = 0; v < nVertices; v++) {
     screen[3 * v] = width / 2 + PIXELS_PER_MM * along(vertices, v, right);
     screen[3 * v + 1] = height / 2 - PIXELS_PER_MM * along(vertices, v, up);

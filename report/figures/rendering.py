@@ -1,6 +1,6 @@
 """Find the triangle of a surface behind each pixel of a view, and paint the view.
 
-nilearn's ``plot_surf_stat_map`` takes eight seconds for a view in a PDF. Here the triangles are searched once a view,
+nilearn's ``plot_surf_stat_map`` takes 8 s for each view in a PDF, and 0.8 s in a PNG. Here the triangles are searched once a view,
 and the colours of each map are looked up.
 """
 
@@ -53,7 +53,7 @@ def find_triangles(coordinates, faces, side, pixels_per_mm=PIXELS_PER_MM):
     first = np.ceil(corners.min(axis=1)).astype(int)
     n_steps = np.floor(corners.max(axis=1)).astype(int) - first + 1
 
-    pixels, triangles, weights = [], [], []
+    parts = []
     for step in np.ndindex(*n_steps.max(axis=0)):
         near = np.flatnonzero((n_steps > step).all(axis=1) & (area != 0))
         place = first[near] + step
@@ -61,10 +61,9 @@ def find_triangles(coordinates, faces, side, pixels_per_mm=PIXELS_PER_MM):
         second = (right * edges[near, 1, 1] - down * edges[near, 1, 0]) / area[near]
         third = (edges[near, 0, 0] * down - edges[near, 0, 1] * right) / area[near]
         inside = (second >= 0) & (third >= 0) & (second + third <= 1)
-        pixels.append(place[inside] @ [1, n_columns])
-        triangles.append(near[inside])
-        weights.append(np.stack([1 - second - third, second, third], axis=1)[inside])
-    pixels, triangles, weights = map(np.concatenate, (pixels, triangles, weights))
+        corner_weights = np.stack([1 - second - third, second, third], axis=1)
+        parts.append((place[inside] @ [1, n_columns], near[inside], corner_weights[inside]))
+    pixels, triangles, weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     nearness = (side * x[faces[triangles]] * weights).sum(axis=1)
     order = np.argsort(nearness, kind="stable")  # of the triangles behind a pixel, the last remains
     view = View(np.full((n_rows, n_columns, 3), -1), np.zeros((n_rows, n_columns, 3)), np.zeros((n_rows, n_columns)))

@@ -365,17 +365,17 @@ def test_the_cortex_has_the_colours_of_the_checkpoint(opened):
     is_brain = seen[2]["difference"][..., 3] == 255
     assert 0.2 < is_brain.mean() < 0.6
     for name in ("difference", "ratio"):
-        first, *others = [seen[checkpoint][name] for checkpoint in (0, 1, 2)]
+        first, *later = [seen[checkpoint][name] for checkpoint in (0, 1, 2)]
         assert np.abs(np.ptp(first[is_brain][:, :3], axis=1)).max() <= 1  # grey: the first predicts nothing
-        for image in others:
+        for image in later:
             assert (image[..., 3] == 255).sum() == is_brain.sum()
             assert np.ptp(image[is_brain][:, :3], axis=1).max() > 50
-        assert (others[0] != others[1]).any()
+        assert (later[0] != later[1]).any()
     choose_checkpoint(browser, 1)
     assert (painted(browser, "ratio") == seen[1]["ratio"]).all()
 
 
-def test_a_click_on_the_cortex_tells_its_values_and_a_drag_turns_both(opened):
+def test_a_click_on_the_cortex_shows_its_values_and_a_drag_turns_both(opened):
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -391,8 +391,8 @@ def test_a_click_on_the_cortex_tells_its_values_and_a_drag_turns_both(opened):
     for checkpoint, right, down in [(2, 0, 0), (2, -60, 10), (1, 60, -20)]:
         choose_checkpoint(browser, checkpoint)
         ActionChains(browser).move_to_element_with_offset(canvas, right, down).click().perform()
-        told = text(browser, "vertex")
-        place = [float(re.search(rf"{axis} = (-?[\d.]+)", told)[1]) for axis in "xyz"]
+        words = text(browser, "vertex")
+        place = [float(re.search(rf"{axis} = (-?[\d.]+)", words)[1]) for axis in "xyz"]
         assert place[0] < 0
         vertices = np.flatnonzero((middle == place).all(axis=1))
         projected = project_to_left_surface(
@@ -406,7 +406,7 @@ def test_a_click_on_the_cortex_tells_its_values_and_a_drag_turns_both(opened):
             tuple("none" if np.isnan(value) else f"{value:.4f}" for value in projected[:, vertex])
             for vertex in vertices
         }
-        assert re.search(r"left minus right (\S+), log\(left / right\) (\S+)$", told).groups() in expected
+        assert re.search(r"left minus right (\S+), log\(left / right\) (\S+)$", words).groups() in expected
         places.add(tuple(place))
     assert len(places) == 3
     before = {name: painted(browser, name) for name in ("difference", "ratio")}
