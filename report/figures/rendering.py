@@ -1,7 +1,7 @@
 """Find the triangle of a surface behind each pixel of a view, and paint the view.
 
-nilearn's ``plot_surf_stat_map`` takes 8 s for each view in a PDF, and 0.8 s in a PNG. Here the triangles are searched once a view,
-and the colours of each map are looked up.
+nilearn's ``plot_surf_stat_map`` takes seconds for a view in a PDF. Here the triangles are searched once a view, and
+the colours of each map are looked up.
 """
 
 from typing import NamedTuple
