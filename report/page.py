@@ -9,7 +9,7 @@ reads files that analyze_results.ipynb wrote in fig/ of the study folder ({prefi
 
 and mask_lpp_{lang}.nii.gz, isc_10trials_{lang}.gz and the optional note.txt, with which the page begins; writes
 fig/report.html. The page contains the figures that exist.
-report/page.html is the page without its content, with its script.
+report/page.html is the page without its content, with its script; report/surface.js draws the cortex.
 """
 
 import html
@@ -25,6 +25,7 @@ from pipeline.brain.scores import select_reliable_voxels
 from pipeline.errors import InputError, explain_errors
 from pipeline.statistics.intervals import describe_tokens, format_with_interval, round_to
 from pipeline.words.languages import LANGUAGES
+from report.surface_viewer import embed_surface
 from report.viewer import embed_viewers, encode_base64
 from study.command_line import ArgumentParser, checkpoint_name, run_script
 from study.files import images
@@ -116,9 +117,11 @@ def fill_page(name, lang):
         "affine": mask.affine.tolist(),
         "to_voxel": np.linalg.inv(mask.affine).tolist(),
         "maps": embed_viewers(brain, asymmetry, mask, reliable=reliable),
+        "surface": embed_surface(brain, mask),
     }
     note = " ".join(read_lines(note_path())) if note_path().is_file() else ""
-    template = string.Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    page, script = (Path(__file__).with_name(file).read_text(encoding="utf-8") for file in ("page.html", "surface.js"))
+    template = string.Template(page)
     return template.substitute(
         title=html.escape(f"{name} ({lang})"),
         note=f'<p class="note">{html.escape(note)}</p>' if note else "",
@@ -128,6 +131,7 @@ def fill_page(name, lang):
         layers=LAYERS["left_nested" in curves],
         columns=f"{COLUMNS}{BEST_LAYER if 'left_nested' in curves else ''}and a column per benchmark",
         figures="\n".join(embed_figures(prefix)),
+        surface_script=script,
         content=json.dumps(content).replace("<", "\\u003c"),  # "</script>" would end the script
     )
 

@@ -106,7 +106,7 @@ def describe_scores(scores):
     if "nested" not in scores:
         lines.append(
             "only averages over runs are known for some checkpoints: layers are the best layers on the scored runs, "
-            "which flatters brain scores, and there are no intervals"
+            "which biases brain scores upwards, and there are no intervals"
         )
     return "\n".join(lines)
 

@@ -97,3 +97,22 @@ def subtract_mirror_voxels(scores, mask_image):
     difference = np.full(np.shape(scores), np.nan)
     difference[..., has_mirror] = scores[..., has_mirror] - scores[..., mirror[has_mirror]]
     return difference
+
+
+def compute_mirror_log_ratios(scores, mask_image):
+    """Compute the natural logarithm of each voxel's score, divided by the score of the voxel's mirror image.
+
+    Parameters
+    ----------
+    scores : array (..., n_voxels)
+    mask_image : nibabel image, as for ``find_mirror_voxels``, with the same InputError
+
+    Returns
+    -------
+    array (..., n_voxels), log(left / right) on the left, log(right / left) on the right; NaN where either score is not
+        above 0, on the midline, and for voxels without a mirror image
+    """
+    scores = np.asarray(scores, dtype=float)
+    logarithms = np.full(scores.shape, np.nan)
+    np.log(scores, out=logarithms, where=scores > 0)
+    return subtract_mirror_voxels(logarithms, mask_image)

@@ -117,9 +117,11 @@ def _load(auto_model, name, revision, device, dtype, seed=None):
         source = snapshot = Path(name, revision or "")
         arguments = {"local_files_only": True}
         _check_folder(source, name)
-    elif name.count("/") > 1 or name.startswith((".", "/")):
+    elif name.count("/") > 1 or name.startswith((".", "/", "~")):
         raise InputError(f"--model {name}: expected a folder or a name on the hub (owner/name), got a missing folder.")
     remedy = "get it again" if is_local else "is that its name on the hub, and can the hub be reached?"
+    if not is_local and "/" in name and Path(name).parent.is_dir():  # owner/name may be either
+        remedy = f"the folder {Path(name).parent} has no folder {Path(name).name}; or {remedy}"
     with explain_errors(f"checkpoint {source}", f"it cannot be loaded; {remedy}"):
         if not is_local:
             # All files are of one commit, even if the branch moves during the download.

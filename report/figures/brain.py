@@ -122,18 +122,16 @@ def draw_training(scores, checkpoints, mask_image, title, most=5):
     title : str
     most : int, the number of checkpoints that are drawn
     """
-    shown = np.unique(np.linspace(0, len(scores) - 1, most).round().astype(int))
+    shown = drawing.choose_checkpoints(len(scores), most)
     height = 1 / (len(shown) + 0.4)  # of a row, in shares of the figure; the title takes the rest
     figure = plt.figure(figsize=(2 * drawing.ONE_COLUMN_INCHES, 1.5 / height))
-    number = "" if len(shown) == len(scores) else f", {len(shown)} of {len(scores)} checkpoints"
+    number = drawing.describe_shown(shown, len(scores))
     figure.suptitle(f"{title}: brain score (r){number}", fontsize="medium", y=0.99)
     limits = (0, np.nanmax(scores, initial=0) or 0.01)
-    is_own = has_own_weights(checkpoints)
     for row, checkpoint in enumerate(shown, start=1):
         place = (0.16, 1 - (row + 0.4) * height, 0.73, height)
         _draw_glass_brain(scores[checkpoint], mask_image, figure, place=place, colours="viridis", limits=limits)
-        words = f"{describe_tokens(checkpoints['tokens'].iloc[checkpoint])}\ntokens"
-        words += "" if is_own[checkpoint] else "\n(weights of another)"
+        words = drawing.describe_checkpoint(checkpoints, checkpoint)
         figure.text(0.01, place[1] + height / 2, words, va="center")
     drawing.draw_colour_bar(figure, (0.91, 0.5 - 0.7 * height / 2, 0.014, 0.7 * height), "viridis", limits=limits)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.typing import RcKeyType
 
 from pipeline.brain.region_differences import pick_difference_column
 from pipeline.statistics.checkpoints import has_own_weights
-from pipeline.statistics.intervals import write_with_unit
+from pipeline.statistics.intervals import describe_tokens, write_with_unit
 
 # Okabe & Ito: colour-blind readers can distinguish these colours, also in grey.
 LEFT_COLOUR, RIGHT_COLOUR, DIFFERENCE_COLOUR = "#0072B2", "#D55E00", "#000000"
@@ -84,6 +84,22 @@ def format_title(title, points):
     if has_own_weights(points).all():
         return title
     return f"{title}\nhollow: the same weights as another checkpoint"
+
+
+def choose_checkpoints(n_checkpoints, most):
+    """Return the numbers of the checkpoints that are drawn: the first, the last, and some between them."""
+    return np.unique(np.linspace(0, n_checkpoints - 1, most).round().astype(int))
+
+
+def describe_shown(shown, n_checkpoints):
+    """Return the end of a title: the number of checkpoints that are drawn, where some are left out."""
+    return "" if len(shown) == n_checkpoints else f", {len(shown)} of {n_checkpoints} checkpoints"
+
+
+def describe_checkpoint(checkpoints, number):
+    """Return the training tokens of a checkpoint, in lines, and that another has the same weights."""
+    words = f"{describe_tokens(checkpoints['tokens'].iloc[number])}\ntokens"
+    return words if has_own_weights(checkpoints)[number] else f"{words}\n(weights of another)"
 
 
 def make_grid(n_panels, n_columns, height_inches, title, **options):

@@ -14,6 +14,7 @@ import pytest
 from helpers import ROOT, STEM, all_files
 from script_faults import edit_timings, refuses
 
+from pipeline.errors import InputError
 from study.files.safe_joblib import read_arrays, write_arrays
 from study.files.tables import write_table
 from study.outputs.comparability import find_differences
@@ -28,6 +29,7 @@ from study.paths import (
     word_timings_path,
 )
 from study.records import write_record
+from study.require import require_output
 
 
 def change_activations(change):
@@ -177,6 +179,16 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
     refuses(extracted_study, fit, said)
 
 
+def test_a_missing_activation_file_is_reported_with_the_most_similar_names(tmp_path):
+    for name in ["zz-7B_step1", "OLMo-7B_step1", *(f"aa{number}" for number in range(8)), "OLMo-7B_step12"]:
+        (tmp_path / f"{name}_en.lz4").touch()
+    (tmp_path / "onsets_offsets_en.lz4").touch()
+    with pytest.raises(
+        InputError, match=r"got none; there are OLMo-7B_step12, OLMo-7B_step1, zz-7B_step1, .* 5 more\."
+    ):
+        require_output(tmp_path / "OLMO-7B_step12_en.lz4", "extract_llm_activations.py")
+
+
 @pytest.mark.parametrize(
     ("script", "options", "said"),
     [
@@ -189,6 +201,13 @@ def test_the_fit_says_what_is_wrong(extracted_study, fit, fault):
         ("extract_llm_activations", ["--model", "x\0"], r"argument --model: expected a name, got "),
         ("extract_llm_activations", ["--model", " "], "argument --model: expected a name, got ' '"),
         ("extract_llm_activations", ["--model", "../../x"], r"--model \.\./\.\./x: expected a folder"),
+        (
+            "extract_llm_activations",
+            ["--model", "~/models/x"],
+            r"--model ~/models/x: expected .*, got a missing folder",
+        ),
+        ("extract_llm_activations", ["--model", "./x"], r"--model \./x: expected .*, got a missing folder"),
+        ("extract_llm_activations", ["--model", "models/x/step1"], r"--model models/x/step1: .*, got a missing folder"),
         ("extract_llm_activations", ["--model", "x", "--revision", "../../y"], "leads out of the model's folder"),
         ("extract_llm_activations", ["--model", "x", "--revision", "/y"], "leads out of the model's folder"),
         ("generate_texts", ["--model", "x", "--revision", "y/../../z"], "leads out of the model's folder"),

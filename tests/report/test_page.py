@@ -15,7 +15,9 @@ from helpers import all_files
 from nibabel.affines import apply_affine
 
 from demo.listener import make_brain_mask
-from pipeline.brain.hemispheres import subtract_mirror_voxels
+from pipeline.brain.hemispheres import compute_mirror_log_ratios, subtract_mirror_voxels
+from pipeline.brain.surfaces import project_to_left_surface, read_left_surface
+from pipeline.brain.voxels import compute_positions
 from report import page
 from study.files.safe_joblib import write_arrays
 from study.outputs.figures import save_figure, save_map, save_table, save_text
@@ -327,6 +329,96 @@ def test_the_other_map_opens_where_one_was(opened):
     at = text(browser, "voxel").partition(":")[0]
     shown_map(browser, "asymmetry")
     assert text(browser, "voxel").partition(":")[0] == at
+
+
+def painted(browser, name):
+    """The pixels of a cortex, red to alpha of each."""
+    return np.array(
+        browser.execute_script(
+            "const canvas = document.getElementById(arguments[0]);"
+            "return Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)",
+            f"surface-{name}",
+        )
+    ).reshape(360, 400, 4)
+
+
+def choose_checkpoint(browser, number):
+    browser.execute_script(
+        "slider.value = arguments[0]; slider.dispatchEvent(new Event('input', {bubbles: true}))", number
+    )
+
+
+def test_the_cortex_has_the_colours_of_the_checkpoint(opened):
+    browser, folder = opened
+    browser.find_element("id", "from-lateral").click()
+    seen = {}
+    for checkpoint in (0, 1, 2):
+        choose_checkpoint(browser, checkpoint)
+        seen[checkpoint] = {name: painted(browser, name) for name in ("difference", "ratio")}
+        count = re.fullmatch(r"(\d+) of (\d+)", text(browser, "n_ratios"))
+        mask = nibabel.load(folder / "mask_lpp_en.nii.gz")
+        x, y, z = compute_positions(mask).T
+        scores = nibabel.load(folder / "fig/small_lm_en_brain.nii.gz").get_fdata(dtype=np.float32)[..., checkpoint]
+        above = dict(zip(zip(x, y, z, strict=True), scores[np.asarray(mask.dataobj) != 0] > 0, strict=True))
+        pairs = [is_above and above[-x, y, z] for (x, y, z), is_above in above.items() if x < 0]
+        assert (int(count[1]), int(count[2])) == (sum(pairs), len(pairs))
+    is_brain = seen[2]["difference"][..., 3] == 255
+    assert 0.2 < is_brain.mean() < 0.6
+    for name in ("difference", "ratio"):
+        first, *later = [seen[checkpoint][name] for checkpoint in (0, 1, 2)]
+        assert np.abs(np.ptp(first[is_brain][:, :3], axis=1)).max() <= 1  # grey: the first predicts nothing
+        for image in later:
+            assert (image[..., 3] == 255).sum() == is_brain.sum()
+            assert np.ptp(image[is_brain][:, :3], axis=1).max() > 50
+        assert (later[0] != later[1]).any()
+    choose_checkpoint(browser, 1)
+    assert (painted(browser, "ratio") == seen[1]["ratio"]).all()
+
+
+def test_a_click_on_the_cortex_shows_its_values_and_a_drag_turns_both(opened):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    browser, folder = opened
+    mask = nibabel.load(folder / "mask_lpp_en.nii.gz")
+    surface = read_left_surface()
+    middle = np.rint((surface.white + surface.pial) / 2)
+    maps = nibabel.load(folder / "fig/small_lm_en_brain.nii.gz").get_fdata(dtype=np.float32)
+    scores = maps[np.asarray(mask.dataobj) != 0].T
+    browser.find_element("id", "from-lateral").click()
+    canvas = browser.find_element("id", "surface-ratio")
+    places = set()
+    for checkpoint, right, down in [(2, 0, 0), (2, -60, 10), (1, 60, -20)]:
+        choose_checkpoint(browser, checkpoint)
+        ActionChains(browser).move_to_element_with_offset(canvas, right, down).click().perform()
+        words = text(browser, "vertex")
+        place = [float(re.search(rf"{axis} = (-?[\d.]+)", words)[1]) for axis in "xyz"]
+        assert place[0] < 0
+        vertices = np.flatnonzero((middle == place).all(axis=1))
+        projected = project_to_left_surface(
+            np.stack(
+                [subtract_mirror_voxels(scores[checkpoint], mask), compute_mirror_log_ratios(scores[checkpoint], mask)]
+            ),
+            mask,
+            surface,
+        )
+        expected = {
+            tuple("none" if np.isnan(value) else f"{value:.4f}" for value in projected[:, vertex])
+            for vertex in vertices
+        }
+        assert re.search(r"left minus right (\S+), log\(left / right\) (\S+)$", words).groups() in expected
+        places.add(tuple(place))
+    assert len(places) == 3
+    before = {name: painted(browser, name) for name in ("difference", "ratio")}
+    ActionChains(browser).move_to_element(canvas).click_and_hold().move_by_offset(50, 20).release().perform()
+    wait_for(browser, "return turn < 180 && tilt > 0")
+    for name, image in before.items():
+        assert (painted(browser, name) != image).mean() > 0.1
+    browser.find_element("id", "from-medial").click()
+    assert browser.execute_script("return [turn, tilt]") == [0, 0]
+    canvas.send_keys(Keys.ARROW_UP)
+    assert browser.execute_script("return tilt") != 0
+    browser.find_element("id", "from-lateral").click()
 
 
 @pytest.mark.parametrize("width", [390, 1500])

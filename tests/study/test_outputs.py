@@ -134,5 +134,12 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
         load_checkpoint(str(tmp_path / "lm"), "step3", "cpu", "float32")
     with pytest.raises(InputError, match=r"checkpoint nobody/no-such-model: it cannot be loaded"):
         load_checkpoint("nobody/no-such-model", None, "cpu", "float32")
+    name = f"{tmp_path.name}/lm-7b"  # a folder, or owner and name on the hub
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path.parent)
+        with pytest.raises(
+            InputError, match=rf"{name}: .*the folder {tmp_path.name} has no folder lm-7b; or is that its"
+        ):
+            load_checkpoint(name, None, "cpu", "float32")
     with pytest.raises(InputError, match="--device cuda:99 cannot be used here"):
         pick_device("cuda:99")

@@ -57,7 +57,7 @@ def test_figures_and_curve_are_written(small_study):
         np.testing.assert_allclose(difference, curve[f"left_minus_right{end}"], atol=1e-6)
         assert (curve[f"low{end}"] < curve[f"high{end}"]).all()
         assert curve[f"left_minus_right{end}"].between(curve[f"low{end}"], curve[f"high{end}"]).all()
-    assert (curve["left"] > curve["left_nested"]).all()  # the maximum flatters more
+    assert (curve["left"] > curve["left_nested"]).all()  # the maximum is biased upwards more
     # Three trained checkpoints are too few for a transition: a note says so, without an error.
     assert not list((small_study / "fig").glob("small_lm_en_transitions.*"))
     table = pd.read_csv(small_study / "fig" / "small_lm_en_table.csv")

@@ -10,7 +10,13 @@ import pytest
 from brains import BRAIN, CHECKPOINTS, planted, small_brain
 
 from pipeline.brain.curves import tabulate_asymmetry
-from pipeline.brain.hemispheres import assign_hemispheres, average_sides, find_mirror_voxels, subtract_mirror_voxels
+from pipeline.brain.hemispheres import (
+    assign_hemispheres,
+    average_sides,
+    compute_mirror_log_ratios,
+    find_mirror_voxels,
+    subtract_mirror_voxels,
+)
 from pipeline.brain.regions import LANGUAGE_REGIONS, make_atlas_regions, make_cerebellum, make_spheres
 from pipeline.brain.scores import compute_brain_scores, compute_side_curves, resample_sides, select_reliable_voxels
 from pipeline.brain.voxels import compute_positions, fill_volume, find_inside, make_blocks
@@ -316,3 +322,19 @@ def test_every_voxel_is_compared_with_its_mirror_image():
     assert difference.shape == (1, len(positions))
     np.testing.assert_allclose(difference[0, left | right], 0.2 * positions[left | right, 0])
     assert np.isnan(difference[0, ~left & ~right]).all()
+
+
+def test_log_ratios_are_of_a_voxel_and_its_mirror_image_where_both_are_above_0():
+    x, y, z = compute_positions(BRAIN).T
+    scores = np.full(len(x), 0.2)
+    scores[x < 0] = 0.3
+    scores[(x == -10) & (y == -60)] = 0.0
+    scores[(x == 20) & (z == -40)] = -0.1
+    scores[(x == -20) & (z == -30)] = np.nan
+    ratios = compute_mirror_log_ratios(np.stack([scores, 2 * scores]), BRAIN)
+    for place, ratio in zip(zip(x, y, z, strict=True), ratios[0], strict=True):
+        is_unknown = place[0] == 0 or place[:2] in {(-10, -60), (10, -60)}
+        is_unknown |= abs(place[0]) == 20 and place[2] in {-40, -30}
+        expected = np.nan if is_unknown else np.log(1.5) * (1 if place[0] < 0 else -1)
+        np.testing.assert_allclose(ratio, expected, rtol=1e-12)
+    np.testing.assert_allclose(ratios[1], ratios[0], rtol=1e-9)  # twice as high on both sides
