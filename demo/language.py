@@ -37,7 +37,7 @@ OTHERS = {
 }
 DEEPEST = 3  # open clauses, without the main clause
 LIST_NUMBERS = {"three": 3, "four": 4, "five": 5, "six": 6}
-LIST_SHARE = 0.15  # of the sentences
+LIST_SHARE = 0.25  # of the sentences of a story
 LIST_END = len(LIST_NUMBERS) / sum(LIST_NUMBERS.values())  # share of the nouns of lists that are the last
 
 NUMBERS = ("sg", "pl")
@@ -159,7 +159,7 @@ def choose_word(symbol, noun, position, rng):
     return rng.choice(OTHER_FORMS[symbol])
 
 
-def speak(rng, with_state=False):
+def speak(rng, with_state=False, list_share=LIST_SHARE):
     """Speak a sentence.
 
     Parameters
@@ -167,6 +167,8 @@ def speak(rng, with_state=False):
     rng : random.Random
     with_state : bool
         Whether to describe the memory after each word.
+    list_share : float
+        Share of lists. What is expected is right for the share of a story.
 
     Returns
     -------
@@ -183,6 +185,8 @@ def speak(rng, with_state=False):
             word = choose_word(symbol, noun, len(words), rng)
             category = find_category(symbol, noun)
             words.append((word, category, describe_memory(stack, len(words)) if with_state else None))
+        elif symbol == "SENTENCE":
+            stack.extend(reversed(choices[rng.random() < list_share][1]))
         elif symbol == "MORE":  # the speaker counts
             noun.n_complete += 1
             stack.extend(reversed(choices[noun.n_complete < noun.announced][1]))

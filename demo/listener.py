@@ -7,7 +7,8 @@ distinguishes words, would predict them already. A hemisphere that follows a sig
 the same spectrum instead, so that both hemispheres have the same variance and spectrum.
 
 fMRI is the mean of simulated subjects, who share the signals and have their own noise. The inter-subject correlation
-is computed from halves of the subjects.
+(ISC) is of the published kind: a prediction of the mean of one half of the subjects from the other half, correlated
+with that mean. The published prediction is a ridge regression on all voxels, which contains little noise.
 """
 
 from typing import NamedTuple
@@ -33,6 +34,7 @@ SMALLEST_VARIANCE = 0.999  # share of the variance of smooth noise that is simul
 # Standard deviation of the log of a voxel's strength of response. In the published English ISC, log(left / right) of
 # mirror voxels that are both reliable has a standard deviation of .108, sqrt(2) times this.
 FIELD_SD = 0.077
+PREDICTION_NOISE = 0.05  # variance of the noise in what one half of the subjects predicts; that of the signal is 1
 
 DRIVEN_RADIUS_MM = 25  # wide enough that a quarter of the brain is driven
 
@@ -228,7 +230,7 @@ def listen(
     Returns
     -------
     fmri : list over runs of float32 array (n_scans, n_voxels), z-scored
-    isc : float32 array (N_TRIALS, n_voxels), correlation of the means of two halves of the subjects
+    isc : array (N_TRIALS, n_voxels), averaged over runs
     """
     rng = np.random.default_rng(seed)
     left, right = find_driven_pairs(mask)
@@ -242,29 +244,34 @@ def listen(
     if field_mm:
         strength = np.exp(FIELD_SD * rng.standard_normal(len(positions)) @ make_smoothing_matrix(positions, field_mm))
     trials = [rng.permutation(N_SUBJECTS) < N_SUBJECTS / 2 for _ in range(N_TRIALS)]
-    means = np.stack([np.ones(N_SUBJECTS), *trials]) / np.array([N_SUBJECTS, *[N_SUBJECTS / 2] * N_TRIALS])[:, None]
+    # The average subject, then the halves of the trials that are predicted.
+    shares = np.stack([np.ones(N_SUBJECTS), *trials], dtype=np.float32)
+    shares /= shares.sum(axis=1, keepdims=True)
 
-    fmri, halves = [], []
+    fmri, isc = [], np.zeros((N_TRIALS, len(positions)))
     for run in signals:
         n_scans = len(run.lexical)
         response = np.zeros((n_scans, len(positions)))
         words = standardize(run.lexical @ weights["lexical"])
         for side, voxels in enumerate((left, right)):
             response[:, voxels] = np.sqrt(lexical) * words
-            for name, shares in memory.items():
+            for name, parts in memory.items():
+                if not any(parts):
+                    continue
                 signal = standardize(getattr(run, name) @ weights[name])
-                response[:, voxels] += np.sqrt(shares[side]) * signal
-                if max(shares) > shares[side]:
+                response[:, voxels] += np.sqrt(parts[side]) * signal
+                if max(parts) > parts[side]:
                     unrelated = standardize(scramble(signal, rng))
-                    response[:, voxels] += np.sqrt(max(shares) - shares[side]) * unrelated
+                    response[:, voxels] += np.sqrt(max(parts) - parts[side]) * unrelated
         noise = make_noise(rng, n_scans, len(positions), sources)
-        noise = np.tensordot(means.astype(np.float32), noise, axes=1)  # of the average subject, and of halves
-        averages = response * strength + np.sqrt(N_SUBJECTS) * noise_sd * noise
+        noise = np.sqrt(N_SUBJECTS) * noise_sd * np.tensordot(shares, noise, axes=1)
+        averages = response * strength + noise  # (1 + N_TRIALS, n_scans, n_voxels)
         fmri.append(standardize(averages[0]).astype(np.float32))
         kept = slice(LOST_SCANS, n_scans - LOST_SCANS)
-        halves.append(np.stack([[standardize(half[kept]) for half in (a, 2 * averages[0] - a)] for a in averages[1:]]))
-    a, b = np.concatenate(halves, axis=2).swapaxes(0, 1)  # (N_TRIALS, n_scans of all runs, n_voxels)
-    return fmri, (a * b).mean(axis=1).astype(np.float32)
+        prediction = standardize(response[kept]) + np.sqrt(PREDICTION_NOISE) * rng.standard_normal(response[kept].shape)
+        prediction = standardize(prediction)
+        isc += [(prediction * standardize(half[kept])).mean(axis=0) / len(signals) for half in averages[1:]]
+    return fmri, isc
 
 
 def _draw_weights(rng, features, left, sources):

@@ -45,6 +45,7 @@ OTHER_KINDS = {
     "hellaswag": {"en": FUNCTIONAL},
     "french_bench_arc_challenge": {"fr": FUNCTIONAL},
     "french_bench_hellaswag": {"fr": FUNCTIONAL},
+    "counting": {"en": FUNCTIONAL},  # of the embedded study
 }
 
 
