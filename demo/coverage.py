@@ -24,6 +24,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "coverage.md"
 CRITICAL_R = 0.521  # p < .05, one-sided, for the eleven trained checkpoints of the embedded study
 # Saved studies may contain further measures, which the analysis no longer computes.
 QUANTITIES = ("value", "x0", "beta", "alignment", "midpoint_difference", "lead")
+MOST_CORRELATED = 0.5  # between listeners with seeds of their own
 MEASURES = ("alignment", "midpoint_difference", "lead", "correlation")
 
 
@@ -53,6 +54,7 @@ def render_page(results):
     template = string.Template(Path(__file__).with_name("coverage.md").read_text(encoding="utf-8"))
     return template.substitute(
         listeners=format_table(list_listeners(results)),
+        history=describe_draws(results),
         intervals=format_table(summarize_quantities(compute_coverage(results))),
         tests=format_table(count_errors(results)),
         measures=format_table(compare_measures(results)),
@@ -64,6 +66,23 @@ def list_listeners(results):
     numbers = results[results["study"] != "truth"].groupby("listener")["study"].nunique()
     rows = [(f"`{name}`", how["truth"], numbers[name]) for name, how in LISTENERS.items() if name in numbers]
     return pd.DataFrame(rows, columns=["listener", "truth", "n_studies"])
+
+
+def describe_draws(results):
+    """Describe how many independent draws the saved studies are: studies of the same seeds are the same draws."""
+    curves = results[(results["curve"] == "left_minus_right") & (results["quantity"] == "value")]
+    first = curves[(curves["study"] != "truth") & (curves["tokens"] == 0)].pivot(
+        index="study", columns="listener", values="value"
+    )
+    r = first.corr().to_numpy()[np.triu_indices(first.shape[1], k=1)].max()
+    n_studies = int(first.count().max())
+    if r < MOST_CORRELATED:
+        return f"Studies are independent between listeners: left minus right correlates at most {r:.2f} between them."
+    return (
+        f"The saved studies are {n_studies} independent draws, not more: studies of the same number have the same seed "
+        f"for all listeners (left minus right before training correlates {r:.2f}). They were simulated by an earlier version: "
+        "the HRF was the pipeline's, the ISC was set by hand, and each voxel had its best layer on the scored runs."
+    )
 
 
 def format_table(table):

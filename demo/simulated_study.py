@@ -22,6 +22,7 @@ N_RUNS = 9
 ALPHAS = np.logspace(0, 7, 16)  # as in the embedded study
 FWHM_MM = 20.0  # of the noise
 TARGET = "left_minus_right"
+FORMAL = ("blimp", "zorro")
 COLUMNS = ["curve", "quantity", "tokens", "value", "low", "high"]
 
 
@@ -183,9 +184,6 @@ def _compare_benchmarks(resampled_measures):
                 yield f"blimp - {name}", measure, np.nan, median, *compute_interval(median, difference)
 
 
-FORMAL = ("blimp", "zorro")
-
-
 def _list_claims(table, alignments):
     """Yield the claim, formal minus functional, for several choices of the functional benchmarks."""
     names = [name for name in alignments if name not in FORMAL and not name.startswith("blimp")]
@@ -196,9 +194,5 @@ def _list_claims(table, alignments):
         rows = table.assign(kind=table["curve"].map(kinds).fillna("other"))
         claim = compare_kinds(rows, alignments)
         if claim is not None:
-            yield (
-                f"claim against {choice}",
-                "difference",
-                np.nan,
-                *(claim[key] for key in ("difference", "low", "high")),
-            )
+            curve = f"claim against {choice}"
+            yield curve, "difference", np.nan, claim["difference"], claim["low"], claim["high"]
