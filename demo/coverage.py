@@ -80,8 +80,9 @@ def describe_draws(results):
         return f"Studies are independent between listeners: left minus right correlates at most {r:.2f} between them."
     return (
         f"The saved studies are {n_studies} independent draws, not more: studies of the same number have the same seed "
-        f"for all listeners (left minus right before training correlates {r:.2f}). They were simulated by an earlier version: "
-        "the HRF was the pipeline's, the ISC was set by hand, and each voxel had its best layer on the scored runs."
+        f"for all listeners (left minus right before training correlates {r:.2f}). They were simulated by an earlier "
+        "version: the HRF was the pipeline's, the ISC was set by hand, and each voxel had its best layer on the scored "
+        "runs."
     )
 
 
