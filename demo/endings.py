@@ -1,16 +1,19 @@
-"""Write a task for the lm_eval command, in its own format: which of four endings goes with a beginning?
+"""Write tasks for the lm_eval command, in its own format.
 
-Every item is a sentence of the small language that is cut in the middle. One ending is its own. The
-wrong endings come from further sentences, and begin with a word of another category.
+small_endings: which of four endings goes with a beginning? Every item is a sentence of the small language that is cut
+in the middle. One ending is its own. The wrong endings come from further sentences, and begin with a word of another
+category.
+
+counting: minimal pairs. A list of nouns has the right or a wrong number word.
 """
 
 import json
 import random
 from pathlib import Path
 
+from demo import pairs
 from demo.language import speak
 
-TASK = "small_endings"
 FEWEST_WORDS = 6
 N_ENDINGS = 4
 
@@ -22,6 +25,7 @@ dataset_kwargs:
     validation: {data}
 validation_split: validation
 output_type: multiple_choice
+target_delimiter: "{delimiter}"
 doc_to_text: "{{{{beginning}}}}"
 doc_to_target: "{{{{right}}}}"
 doc_to_choice: "{{{{endings}}}}"
@@ -29,6 +33,9 @@ metric_list:
   - metric: acc
     aggregation: mean
     higher_is_better: true
+"""
+# A score per byte is fair to endings of different lengths. In a minimal pair, it would favour a long number word.
+ACC_NORM = """\
   - metric: acc_norm
     aggregation: mean
     higher_is_better: true
@@ -37,7 +44,7 @@ metric_list:
 
 def cut_sentence(rng):
     """Speak a sentence and cut it in two: (beginning, ending, category of the ending's first word)."""
-    while len(words := speak(rng)) < FEWEST_WORDS:
+    while len(words := speak(rng, list_share=0)) < FEWEST_WORDS:
         pass
     middle = len(words) // 2
     spoken = [word for word, _, _ in words[:-1]]
@@ -56,9 +63,21 @@ def make_item(rng):
     return {"beginning": beginning, "endings": endings, "right": endings.index(own)}
 
 
-def write_task(folder, n_items, seed):
-    """Write ``small_endings.yaml`` and ``small_endings.jsonl``."""
+def write_tasks(folder, n_items, seed):
+    """Write small_endings and counting: a ``.yaml`` and a ``.jsonl`` of n_items each."""
+    rng = random.Random(f"{seed} small_endings")
+    write_task(folder, "small_endings", [make_item(rng) for _ in range(n_items)], YAML + ACC_NORM, delimiter=" ")
+    rng = random.Random(f"{seed} counting order")
+    items = []
+    for good, bad in pairs.make_distinct_pairs("counting", n_items, seed):
+        right = rng.randrange(2)
+        items.append({"beginning": "", "endings": [bad, good] if right else [good, bad], "right": right})
+    write_task(folder, "counting", items, YAML, delimiter="")
+
+
+def write_task(folder, task, items, yaml, delimiter):
+    """Write ``{task}.yaml`` and ``{task}.jsonl``; the delimiter stands between beginning and ending."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng, data = random.Random(f"{seed} {TASK}"), Path(folder, f"{TASK}.jsonl").resolve()
-    data.write_text("".join(json.dumps(make_item(rng)) + "\n" for _ in range(n_items)))
-    Path(folder, f"{TASK}.yaml").write_text(YAML.format(task=TASK, data=data))
+    data = Path(folder, f"{task}.jsonl").resolve()
+    data.write_text("".join(json.dumps(item) + "\n" for item in items))
+    Path(folder, f"{task}.yaml").write_text(yaml.format(task=task, data=data, delimiter=delimiter))

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from tqdm import tqdm
 
 from demo.language import NUMBERS, VERB_FORMS, speak, spell
+from demo.language_model import LIST_SHARE
 
 N_STEPS = 1200
 SENTENCES_PER_STEP = 64
@@ -25,10 +26,11 @@ def spoil(words, rng):
     """Make a sentence of the language ill-formed in one of a few ways; the full stop stays last."""
     *words, end = words
     place = rng.randrange(len(words))
+    verbs = [k for k, word in enumerate(words) if word in OTHER_NUMBER]
     match rng.choice(["number", "number", "dropped", "exchanged", "shuffled"]):
-        case "number":
+        case "number" if verbs:  # a list has no verb
             # A verb always has a subject to agree with; a noun may have nothing that agrees with it.
-            place = rng.choice([k for k, word in enumerate(words) if word in OTHER_NUMBER])
+            place = rng.choice(verbs)
             words[place] = OTHER_NUMBER[words[place]]
         case "dropped" if len(words) > 1:
             del words[place]
@@ -61,7 +63,7 @@ def train(folder, seed, n_steps=N_STEPS):
     rng = random.Random(f"{seed} judge")
 
     def draw():
-        return [word for word, _, _ in speak(rng)]
+        return [word for word, _, _ in speak(rng, list_share=LIST_SHARE)]
 
     tokenizer = train_tokenizer([spell(draw()) for _ in range(20_000)])
     torch.manual_seed(seed)

@@ -4,6 +4,9 @@ Sentences come from a probabilistic grammar with a stack. The topmost symbol is 
 symbols, or spoken as a word. After a word, the stack contains the memory of a listener: clauses to be
 finished, a subject whose verb is still to come, a gap to be filled. Determiner and noun, subject and
 verb, reflexive and antecedent agree, across phrases and clauses with nouns of the other number between.
+
+Some sentences are lists: a number word, then that many nouns. The grammar does not count. It expects the end
+of a list with the same probability after every noun. A speaker and a listener who count know when a list ends.
 """
 
 NOUNS = {  # singular/plural, by reflexive
@@ -33,6 +36,9 @@ OTHERS = {
     "end": ".",
 }
 DEEPEST = 3  # open clauses, without the main clause
+LIST_NUMBERS = {"three": 3, "four": 4, "five": 5, "six": 6}
+LIST_SHARE = 0.25  # of the sentences of a story
+LIST_END = len(LIST_NUMBERS) / sum(LIST_NUMBERS.values())  # share of the nouns of lists that are the last
 
 NUMBERS = ("sg", "pl")
 NOUN_FORMS = [
@@ -47,7 +53,9 @@ OTHER_FORMS = {kind: words.split() for kind, words in OTHERS.items()}
 DETERMINER_FORMS = [(word, number) for number, words in DETERMINERS.items() for word in words.split()]
 
 # Categories of words, whose probabilities the speaker expects.
-CATEGORIES = tuple("determiner adjective noun_sg noun_pl verb_sg verb_pl reflexive adverb preposition that end".split())
+CATEGORIES = tuple(
+    "determiner adjective noun_sg noun_pl verb_sg verb_pl reflexive adverb preposition that number end".split()
+)
 AWAIT_VERB = {"VP", "RELATIVE_VP", "GAP_VP", "intransitive", "transitive", "clausal", "copula"}
 
 
@@ -64,12 +72,26 @@ class Noun:
         self.number = self.reflexive = self.spoken_at = None
 
 
+class Tally:
+    """Hold the number of nouns that a list announces, and how many of them are complete."""
+
+    def __init__(self):
+        self.announced, self.n_complete = None, 0
+
+
 def expand(symbol, noun, depth):
     """Return the expansions of a symbol: a list of (probability, symbols), or None for a word.
 
-    A symbol is (name, noun that it agrees with or None); depth is the number of open clauses.
+    A symbol is (name, noun that it agrees with or None); depth is the number of open clauses. The second
+    part of a symbol of a list is its Tally.
     """
     match symbol:
+        case "SENTENCE":
+            tally = Tally()
+            items = [("number", tally), ("SHORT_NP", Noun()), ("MORE", tally)]
+            return [(1 - LIST_SHARE, [("S", None)]), (LIST_SHARE, items)]
+        case "MORE":
+            return [(LIST_END, []), (1 - LIST_END, [("SHORT_NP", Noun()), ("MORE", noun)])]
         case "S":
             subject = Noun()
             return [(1, [("NP", subject), ("VP", subject)])]
@@ -128,12 +150,16 @@ def choose_word(symbol, noun, position, rng):
             return forms[noun.number]
         case "reflexive":
             return noun.reflexive if noun.number == "sg" else "themselves"
+        case "number":
+            word = rng.choice(list(LIST_NUMBERS))
+            noun.announced = LIST_NUMBERS[word]
+            return word
     if symbol in VERB_FORMS:
         return rng.choice(VERB_FORMS[symbol])[noun.number]
     return rng.choice(OTHER_FORMS[symbol])
 
 
-def speak(rng, with_state=False):
+def speak(rng, with_state=False, list_share=LIST_SHARE):
     """Speak a sentence.
 
     Parameters
@@ -141,13 +167,15 @@ def speak(rng, with_state=False):
     rng : random.Random
     with_state : bool
         Whether to describe the memory after each word.
+    list_share : float
+        Share of lists. What is expected is right for the share of a story.
 
     Returns
     -------
     list of (word, category, state)
         The last is the full stop. state is a dict of numbers (see ``describe_memory``), or None.
     """
-    stack: list[tuple[str, Noun | None]] = [("end", None), ("S", None)]
+    stack: list[tuple[str, Noun | Tally | None]] = [("end", None), ("SENTENCE", None)]
     words: list[tuple] = []
     while stack:
         symbol, noun = stack.pop()
@@ -157,6 +185,11 @@ def speak(rng, with_state=False):
             word = choose_word(symbol, noun, len(words), rng)
             category = find_category(symbol, noun)
             words.append((word, category, describe_memory(stack, len(words)) if with_state else None))
+        elif symbol == "SENTENCE":
+            stack.extend(reversed(choices[rng.random() < list_share][1]))
+        elif symbol == "MORE":  # the speaker counts
+            noun.n_complete += 1
+            stack.extend(reversed(choices[noun.n_complete < noun.announced][1]))
         else:
             (chosen,) = rng.choices([symbols for _, symbols in choices], [p for p, _ in choices])
             stack.extend(reversed(chosen))
@@ -187,7 +220,9 @@ def describe_memory(stack, position):
         depth: open clauses; open: open symbols; number: of the subject whose verb comes next (+1
         singular, -1 plural, 0 none); outer_number: of the subject whose verb comes after it; gap:
         whether a gap must be filled; distance: words since the subject whose verb comes next; then
-        the probability of each category of the next word.
+        the probability of each category of the next word, without counting. The memory of a
+        listener who counts: count_{k}, whether k nouns of a list are still to come; count_end, whether
+        the list ends here, minus the probability without counting.
     """
     awaited = [noun for symbol, noun in reversed(stack) if symbol in AWAIT_VERB and noun.spoken_at is not None]
     signs = [1 if noun.number == "sg" else -1 for noun in awaited] + [0, 0]
@@ -202,7 +237,19 @@ def describe_memory(stack, position):
     }
     expected = dict.fromkeys(CATEGORIES, 0.0)
     _add_expected(stack, 1.0, expected)
-    return state | {f"next_{category}": p for category, p in expected.items()}
+    return state | {f"next_{category}": p for category, p in expected.items()} | describe_count(stack)
+
+
+def describe_count(stack):
+    """Describe the memory of a listener who counts the nouns of a list: a dict of float."""
+    memory = dict.fromkeys([f"count_{k}" for k in range(max(LIST_NUMBERS.values()))] + ["count_end"], 0.0)
+    for symbol, tally in stack:
+        if symbol == "MORE":
+            n_left = tally.announced - tally.n_complete - 1
+            memory[f"count_{n_left}"] = 1.0
+            if stack[-1][0] == "MORE":
+                memory["count_end"] = (n_left == 0) - LIST_END
+    return memory
 
 
 def _add_expected(stack, probability, expected):

@@ -1,11 +1,17 @@
 """Simulate a listener: fMRI of a brain whose driving signals are known.
 
-Some voxels of either hemisphere follow the words of the story (lexical signal) and the memory that its
-grammar takes (syntactic signal). The left follows the grammar more. The part of the syntactic signal
-that counts of words and of parts of speech predict is removed first. Otherwise an untrained model,
-which distinguishes words, would predict the left better already. The right has an unrelated signal of
-the same spectrum instead, so that both hemispheres have the same variance, spectrum and noise.
+Some voxels of either hemisphere follow the words of the story (lexical signal), the memory that its grammar takes
+(syntactic signal), and the memory of a listener who counts the nouns of lists (counting signal). The part of the
+last two that counts of words and of parts of speech predict is removed first. Otherwise an untrained model, which
+distinguishes words, would predict them already. A hemisphere that follows a signal less has an unrelated signal of
+the same spectrum instead, so that both hemispheres have the same variance and spectrum.
+
+fMRI is the mean of simulated subjects, who share the signals and have their own noise. The inter-subject correlation
+(ISC) is of the published kind: a prediction of the mean of one half of the subjects from the other half, correlated
+with that mean. The published prediction is a ridge regression on all voxels, which contains little noise.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from nibabel import Nifti1Image
@@ -13,19 +19,32 @@ from nilearn.datasets import load_mni152_brain_mask
 from nilearn.image import resample_img
 from scipy.signal import lfilter
 
+from demo.bold import LOST_SCANS, make_scan_matrix, standardize
 from demo.language import CATEGORIES
 from pipeline.brain.regions import LANGUAGE_REGIONS
 from pipeline.brain.voxels import compute_positions
-from pipeline.encoding.hrf import make_hrf_matrix
-from pipeline.encoding.signals import TRIM_SCANS, check_n_scans, zscore
+from pipeline.encoding.signals import check_n_scans
 
 VOXEL_MM = 10
-# Shares of a driven voxel's variance. Both hemispheres of the null listener have the left's share.
-LEXICAL, SYNTACTIC_LEFT, SYNTACTIC_RIGHT = 0.15, 0.30, 0.09
 NOISE_AUTOCORRELATION = 0.3  # from one scan to the next
+BURN_IN_SCANS = 50
 WORD_DIMENSIONS = 4
+N_SUBJECTS, N_TRIALS = 20, 10
+SMALLEST_VARIANCE = 0.999  # share of the variance of smooth noise that is simulated
+# Standard deviation of the log of a voxel's strength of response. In the published English ISC, log(left / right) of
+# mirror voxels that are both reliable has a standard deviation of .108, sqrt(2) times this.
+FIELD_SD = 0.077
+PREDICTION_NOISE = 0.05  # variance of the noise in what one half of the subjects predicts; that of the signal is 1
 
 DRIVEN_RADIUS_MM = 25  # wide enough that a quarter of the brain is driven
+
+
+class Signals(NamedTuple):
+    """Hold the signals of a run, float arrays (n_scans, n_features) with z-scored columns."""
+
+    lexical: np.ndarray
+    syntactic: np.ndarray
+    counting: np.ndarray
 
 
 def make_brain_mask():
@@ -49,8 +68,7 @@ def find_driven_pairs(mask):
 
     Returns
     -------
-    left, right : int arrays of shape (n_pairs,)
-        Indices into the mask's voxels; ``right[k]`` mirrors ``left[k]``.
+    left, right : int array (n_pairs,), indices into the mask's voxels; ``right[k]`` mirrors ``left[k]``
     """
     positions = compute_positions(mask)
     index_of = {tuple(position): index for index, position in enumerate(positions)}
@@ -67,66 +85,63 @@ def make_word_features(words, numbers, embeddings):
     ----------
     words : list of (word, category, state), as ``language.speak`` returns them
     numbers : dict from word to row of embeddings
-    embeddings : array of shape (n_different_words, n_dimensions)
-        Lexical features of every word that can occur.
+    embeddings : array (n_different_words, n_dimensions), lexical features of every word that can occur
 
     Returns
     -------
-    lexical : array of shape (n_words, n_dimensions)
-    syntactic : array of shape (n_words, n_states)
-    counts : array of shape (n_words, n_counts)
-        A column for each word, each category, and each category of the word before.
+    lexical, syntactic, counting : array (n_words, n_features)
+    counts : array (n_words, n_counts), a column for each word, each category, and each category of the word before
     """
     rows = [numbers[word] for word, _, _ in words]
     categories = np.eye(len(CATEGORIES))[[CATEGORIES.index(category) for _, category, _ in words]]
     before = np.vstack([np.zeros(len(CATEGORIES)), categories[:-1]])
-    syntactic = np.array([list(state.values()) for _, _, state in words])
-    return embeddings[rows], syntactic, np.hstack([np.eye(len(embeddings))[rows], categories, before])
+    names = list(words[0][2])
+    states = np.array([list(state.values()) for _, _, state in words])
+    is_count = np.array([name.startswith("count_") for name in names])
+    counts = np.hstack([np.eye(len(embeddings))[rows], categories, before])
+    return embeddings[rows], states[:, ~is_count], states[:, is_count], counts
 
 
-def make_signals(runs, training_runs, onsets, offsets, n_scans, rng):
-    """Make the lexical and syntactic signals of a story.
+def make_signals(runs, training_runs, onsets, offsets, n_scans, rng, delay_s=0.0):
+    """Make the signals of a story.
 
     Parameters
     ----------
     runs : list of runs, each a list of (word, category, state)
-    training_runs : likewise, of further stories
-        They train the prediction of the syntactic signal from counts of words.
-    onsets, offsets : array of shape (n_words,), seconds
-        The same in every run.
+    training_runs : likewise, of further stories, which train the prediction of signals from counts of words
+    onsets, offsets : array (n_words,), seconds, the same in every run
     n_scans : int
     rng : numpy.random.Generator
+    delay_s : float, seconds by which the HRF is late
 
     Returns
     -------
-    list over runs of (lexical, syntactic)
-        Arrays of shape (n_scans, n_features), each column z-scored. Over the scans that an
-        encoding model is fitted to, syntactic features are orthogonal to the lexical features and to
-        their prediction from counts of words.
+    list over runs of Signals. Over the scans that an encoding model is fitted to, syntactic and counting features are
+        orthogonal to the lexical features and to their prediction from counts of words.
     """
     different = sorted({word for run in [*runs, *training_runs] for word, _, _ in run})
     numbers = {word: number for number, word in enumerate(different)}
     embeddings = rng.standard_normal((len(different), WORD_DIMENSIONS))
-    lengths = [len(word) for word in different]
-    embeddings = zscore(np.column_stack([embeddings, lengths]))
+    embeddings = standardize(np.column_stack([embeddings, [len(word) for word in different]]))
     check_n_scans(n_scans)
-    to_scans = make_hrf_matrix(onsets, offsets, n_scans)
+    to_scans = make_scan_matrix(onsets, offsets, n_scans, delay_s)
 
     def convolve(run):
-        return [zscore(to_scans @ features) for features in make_word_features(run, numbers, embeddings)]
+        return [standardize(to_scans @ features) for features in make_word_features(run, numbers, embeddings)]
 
-    _, training_syntactic, training_counts = map(np.vstack, zip(*map(convolve, training_runs), strict=True))
-    prediction, *_ = np.linalg.lstsq(training_counts, training_syntactic)  # (n_counts, n_states)
+    _, *training_memory, training_counts = map(np.vstack, zip(*map(convolve, training_runs), strict=True))
+    prediction, *_ = np.linalg.lstsq(training_counts, np.hstack(training_memory))  # (n_counts, n_states)
 
-    kept, signals = slice(TRIM_SCANS, n_scans - TRIM_SCANS), []
+    kept, signals = slice(LOST_SCANS, n_scans - LOST_SCANS), []
     for run in runs:
-        lexical, syntactic, counts = convolve(run)
-        remaining = np.empty_like(syntactic)
+        lexical, syntactic, counting, counts = convolve(run)
+        memory = np.hstack([syntactic, counting])
+        remaining = np.empty_like(memory)
         for feature, predicted in enumerate((counts @ prediction).T):
             regressors = np.column_stack([np.ones(n_scans), lexical, predicted])
-            weights, *_ = np.linalg.lstsq(regressors[kept], syntactic[kept, feature])
-            remaining[:, feature] = syntactic[:, feature] - regressors @ weights
-        signals.append((lexical, zscore(remaining)))
+            weights, *_ = np.linalg.lstsq(regressors[kept], memory[kept, feature])
+            remaining[:, feature] = memory[:, feature] - regressors @ weights
+        signals.append(Signals(lexical, *np.split(standardize(remaining), [syntactic.shape[1]], axis=1)))
     return signals
 
 
@@ -141,70 +156,126 @@ def make_smoothing_matrix(positions, fwhm_mm):
 
     Parameters
     ----------
-    positions : array of shape (n_voxels, 3), millimetres
-    fwhm_mm : float
-        Full width at half maximum of a Gaussian.
+    positions : array (n_voxels, 3), millimetres
+    fwhm_mm : float, full width at half maximum of a Gaussian
 
     Returns
     -------
-    array of shape (n_voxels, n_voxels)
-        ``values @ matrix`` has the variance of the values, of shape (n, n_voxels).
+    array (n_voxels, n_voxels); ``values @ matrix`` has the variance of the values, of shape (n, n_voxels)
     """
     squares = ((positions[:, None] - positions) ** 2).sum(axis=2)
     matrix = np.exp(-squares / (2 * (fwhm_mm / np.sqrt(8 * np.log(2))) ** 2))
     return matrix / np.linalg.norm(matrix, axis=0)
 
 
-def listen(mask, signals, syntactic_right, seed, fwhm_mm=0.0):
-    """Simulate the fMRI of a listener, and the inter-subject correlation of the voxels.
+def make_smooth_sources(positions, fwhm_mm):
+    """Make a matrix (n_sources, n_voxels) with nearly the effect of ``make_smoothing_matrix``, from few sources.
+
+    The sources are the principal components with SMALLEST_VARIANCE of the variance. Columns have norm 1.
+    """
+    _, scales, components = np.linalg.svd(make_smoothing_matrix(positions, fwhm_mm))
+    n_sources = 1 + np.searchsorted(np.cumsum(scales**2) / np.sum(scales**2), SMALLEST_VARIANCE)
+    sources = scales[:n_sources, None] * components[:n_sources]
+    return (sources / np.linalg.norm(sources, axis=0)).astype(np.float32)
+
+
+def make_noise(rng, n_scans, n_voxels, sources=None):
+    """Make noise of mean 0 and variance 1 with the autocorrelation of fMRI, for every subject.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n_scans, n_voxels : int
+    sources : array (n_sources, n_voxels) as ``make_smooth_sources`` returns it, or None for independent voxels
+
+    Returns
+    -------
+    float32 array (N_SUBJECTS, n_scans, n_voxels)
+    """
+    n_columns = n_voxels if sources is None else len(sources)
+    noise = rng.standard_normal((N_SUBJECTS, n_scans + BURN_IN_SCANS, n_columns), dtype=np.float32)
+    scale = np.float32(np.sqrt(1 - NOISE_AUTOCORRELATION**2))
+    noise = lfilter([scale], np.array([1, -NOISE_AUTOCORRELATION], dtype=np.float32), noise, axis=1)[:, BURN_IN_SCANS:]
+    return noise if sources is None else noise @ sources
+
+
+def listen(
+    mask,
+    signals,
+    seed,
+    *,
+    lexical=0.15,
+    syntactic=(0.30, 0.30),
+    counting=(0.0, 0.0),
+    ceiling_ratio=1.0,
+    field_mm=None,
+    sources=None,
+):
+    """Simulate the fMRI of an average subject, and the inter-subject correlation of the voxels.
+
+    Shares are of the variance of a driven voxel of the average subject.
 
     Parameters
     ----------
     mask : nibabel image
-    signals : list over runs of (lexical, syntactic), arrays of shape (n_scans, n_features)
-    syntactic_right : float
-        Share of the syntactic signal in the variance of the right's driven voxels; the left's share is fixed.
-    seed : int or list of int
-        Determines the weights and the noise, for every syntactic_right.
-    fwhm_mm : float
-        Smoothness of the weights and of the noise over voxels.
+    signals : list over runs of Signals
+    seed : int or list of int, which determines weights, noise and field
+    lexical : float, share of the words
+    syntactic, counting : (float, float), shares of a signal on the left and on the right
+    ceiling_ratio : float, noise ceiling (square root of the reliability) of the right over that of the left. Below 1,
+        the right has more noise. The shares of the right's signals are smaller in the same proportion.
+    field_mm : float or None, smoothness (FWHM) of lasting differences in the strength of response between voxels
+    sources : array (n_sources, n_voxels), of smooth noise and smooth weights (see ``make_noise``)
 
     Returns
     -------
-    fmri : list over runs of float32 array of shape (n_scans, n_voxels), z-scored
-    isc : array of shape (10, n_voxels)
-        High where a voxel is driven.
+    fmri : list over runs of float32 array (n_scans, n_voxels), z-scored
+    isc : array (N_TRIALS, n_voxels), averaged over runs
     """
     rng = np.random.default_rng(seed)
     left, right = find_driven_pairs(mask)
-    n_voxels, n_pairs = len(compute_positions(mask)), len(left)
-    n_lexical, n_syntactic = (features.shape[1] for features in signals[0])
-    # A voxel and its mirror image have the same weights.
-    lexical_weights = rng.standard_normal((n_lexical, n_pairs))
-    syntactic_weights = rng.standard_normal((n_syntactic, n_pairs))
-    if fwhm_mm:
-        positions = compute_positions(mask)
-        smooth_noise = make_smoothing_matrix(positions, fwhm_mm)
-        smooth_weights = make_smoothing_matrix(positions[left], fwhm_mm)
-        lexical_weights, syntactic_weights = lexical_weights @ smooth_weights, syntactic_weights @ smooth_weights
+    positions = compute_positions(mask)
+    memory = {"syntactic": syntactic, "counting": counting}
+    weights = {name: _draw_weights(rng, getattr(signals[0], name), left, sources) for name in ("lexical", *memory)}
+    signal_share = lexical + sum(map(max, memory.values()))
+    noise_sd = np.full(len(positions), np.sqrt(1 - signal_share))
+    noise_sd[right] = np.sqrt(1 / ceiling_ratio**2 - signal_share)
+    strength = np.ones(len(positions))
+    if field_mm:
+        strength = np.exp(FIELD_SD * rng.standard_normal(len(positions)) @ make_smoothing_matrix(positions, field_mm))
+    trials = [rng.permutation(N_SUBJECTS) < N_SUBJECTS / 2 for _ in range(N_TRIALS)]
+    # The average subject, then the halves of the trials that are predicted.
+    shares = np.stack([np.ones(N_SUBJECTS), *trials], dtype=np.float32)
+    shares /= shares.sum(axis=1, keepdims=True)
 
-    fmri = []
-    for lexical, syntactic in signals:
-        noise = rng.standard_normal((len(lexical) + 50, n_voxels))
-        if fwhm_mm:
-            noise = noise @ smooth_noise
-        noise = zscore(lfilter([1], [1, -NOISE_AUTOCORRELATION], noise, axis=0)[50:])
-        words, grammar = zscore(lexical @ lexical_weights), zscore(syntactic @ syntactic_weights)
-        run = noise.copy()
-        for voxels, share in [(left, SYNTACTIC_LEFT), (right, syntactic_right)]:
-            unrelated = zscore(scramble(grammar, rng))
-            run[:, voxels] = (
-                np.sqrt(LEXICAL) * words
-                + np.sqrt(share) * grammar
-                + np.sqrt(SYNTACTIC_LEFT - share) * unrelated
-                + np.sqrt(1 - LEXICAL - SYNTACTIC_LEFT) * noise[:, voxels]
-            )
-        fmri.append(zscore(run))
-    isc = rng.normal(0.05, 0.03, (10, n_voxels))
-    isc[:, [*left, *right]] += 0.3
+    fmri, isc = [], np.zeros((N_TRIALS, len(positions)))
+    for run in signals:
+        n_scans = len(run.lexical)
+        response = np.zeros((n_scans, len(positions)))
+        words = standardize(run.lexical @ weights["lexical"])
+        for side, voxels in enumerate((left, right)):
+            response[:, voxels] = np.sqrt(lexical) * words
+            for name, parts in memory.items():
+                if not any(parts):
+                    continue
+                signal = standardize(getattr(run, name) @ weights[name])
+                response[:, voxels] += np.sqrt(parts[side]) * signal
+                if max(parts) > parts[side]:
+                    unrelated = standardize(scramble(signal, rng))
+                    response[:, voxels] += np.sqrt(max(parts) - parts[side]) * unrelated
+        noise = make_noise(rng, n_scans, len(positions), sources)
+        noise = np.sqrt(N_SUBJECTS) * noise_sd * np.tensordot(shares, noise, axes=1)
+        averages = response * strength + noise  # (1 + N_TRIALS, n_scans, n_voxels)
+        fmri.append(standardize(averages[0]).astype(np.float32))
+        kept = slice(LOST_SCANS, n_scans - LOST_SCANS)
+        prediction = standardize(response[kept]) + np.sqrt(PREDICTION_NOISE) * rng.standard_normal(response[kept].shape)
+        prediction = standardize(prediction)
+        isc += [(prediction * standardize(half[kept])).mean(axis=0) / len(signals) for half in averages[1:]]
     return fmri, isc
+
+
+def _draw_weights(rng, features, left, sources):
+    """Draw the weights (n_features, n_pairs) of a signal's features: the same for a voxel and its mirror image."""
+    if sources is None:
+        return rng.standard_normal((features.shape[1], len(left)))
+    return rng.standard_normal((features.shape[1], len(sources))) @ sources[:, left]

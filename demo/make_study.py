@@ -9,14 +9,18 @@ writes into embedded_study/, in the formats of the data published for Le Petit P
     blimp/data/*.jsonl, Zorro/sentences/babyberta/*.txt
                                                       minimal pairs of the language, hard and easy
     prompts.txt, checkpoints/small_judge/             openings of texts, and a judge of the texts
-    lm_eval_tasks/small_endings.{yaml,jsonl}          a task for lm_eval: how does a sentence go on?
+    lm_eval_tasks/{small_endings,counting}.{yaml,jsonl}
+                                                      tasks for lm_eval: how does a sentence go on, and
+                                                      how many nouns does a list have?
     mask_lpp_en.nii.gz, isc_10trials_en.gz            a coarse brain, and which voxels are reliable
     lpp_en_average_subject/average_subject_run-{run}.gz
                                                       a simulated listener, whose left hemisphere
                                                       follows the grammar more than the right
     note.txt                                          that all this is simulated
     null/                                             a listener whose hemispheres follow it equally
+    noisy/                                            likewise, with more noise in the right hemisphere
 
+``demo/listeners.py`` describes the three listeners. Each has its own weights and noise.
 Nothing in it is a measurement of a brain. It shows whether the pipeline recovers a known truth.
 """
 
@@ -30,6 +34,7 @@ import pandas as pd
 
 from demo import endings, judge, language_model, listener, pairs
 from demo.language import speak, spell
+from demo.listeners import LISTENERS
 from pipeline.errors import InputError
 from study.command_line import ArgumentParser, run_script
 from study.files.safe_joblib import write_arrays
@@ -39,8 +44,9 @@ from study.paths import average_subject_path, isc_path, mask_path, note_path, st
 LANG = "en"
 NOTE = (
     "The language and the listener are simulated: this study shows that the pipeline recovers a known truth. It is not "
-    "evidence about brains.\n"
+    "evidence about brains. Put in: {truth}.\n"
 )
+PLACES = {".": "asymmetric", "null": "symmetric", "noisy": "noisier_right_0.851"}  # in the study folder
 SECONDS_PER_WORD = 0.36
 FIRST_ONSET_S = 0.5
 LAST_SCANS_S = 10  # the scanner runs on after the story
@@ -73,7 +79,7 @@ def main():
     folder = args.output_folder
     pairs.write_blimp(folder / "blimp" / "data", N_PAIRS, args.seed)
     pairs.write_zorro(folder / "Zorro" / "sentences" / "babyberta", N_PAIRS, args.seed)
-    endings.write_task(folder / "lm_eval_tasks", N_PAIRS, args.seed)
+    endings.write_tasks(folder / "lm_eval_tasks", N_PAIRS, args.seed)
     (folder / "prompts.txt").write_text("".join(prompt + "\n" for prompt in make_prompts(args.seed)))
     language_model.train(folder / "checkpoints" / "small_lm", args.steps, args.seed)
     judge.train(folder / "checkpoints" / "small_judge", args.seed, args.judge_steps)
@@ -95,7 +101,7 @@ def make_prompts(seed):
     rng = random.Random(f"{seed} prompts")
     prompts: list[str] = []
     while len(prompts) < N_PROMPTS:
-        words = [word for word, _, _ in speak(rng)]
+        words = [word for word, _, _ in speak(rng, list_share=0)]
         if len(words) <= 7:
             prompts.append(spell(words))
     return prompts
@@ -134,7 +140,7 @@ def write_story(runs, onsets, offsets):
 
 
 def make_listeners(runs, onsets, offsets, rng, seed):
-    """Simulate the listener of the study, and the listener of the study in null/."""
+    """Simulate the listener of the study, and the listeners of the studies in null/ and noisy/."""
     mask = listener.make_brain_mask()
     n_scans = int(np.ceil((offsets[-1] + LAST_SCANS_S) / 2))
     training_runs = [list_words(tell(len(onsets), rng)) for _ in range(N_TRAINING_RUNS)]
@@ -147,15 +153,15 @@ def make_listeners(runs, onsets, offsets, rng, seed):
         rng=np.random.default_rng(seed),
     )
     folder = study_folder()
-    for place, syntactic_right in [(folder, listener.SYNTACTIC_RIGHT), (folder / "null", listener.SYNTACTIC_LEFT)]:
-        place.mkdir(exist_ok=True)
-        os.environ["LTBA_DIR"] = str(place)
-        fmri, isc = listener.listen(mask, signals, syntactic_right, seed)
+    for number, (place, name) in enumerate(PLACES.items()):
+        (folder / place).mkdir(exist_ok=True)
+        os.environ["LTBA_DIR"] = str(folder / place)
+        fmri, isc = listener.listen(mask, signals, [seed, number], **LISTENERS[name]["options"])
         for run, scans in enumerate(fmri):
             write_arrays(average_subject_path(LANG, run), scans)
         write_arrays(isc_path(LANG), isc)
         mask.to_filename(mask_path(LANG))
-        note_path().write_text(NOTE)
+        note_path().write_text(NOTE.format(truth=LISTENERS[name]["truth"]))
     os.environ["LTBA_DIR"] = str(folder)
 
 

@@ -9,7 +9,7 @@ pair of four. They are written as BLiMP's files are.
 import json
 import random
 
-from demo.language import DETERMINER_FORMS, NOUN_FORMS, NUMBERS, OTHER_FORMS, VERB_FORMS, spell
+from demo.language import DETERMINER_FORMS, LIST_NUMBERS, NOUN_FORMS, NUMBERS, OTHER_FORMS, VERB_FORMS, spell
 
 DETERMINERS = {number: [word for word, form in DETERMINER_FORMS if form == number] for number in NUMBERS}
 NEUTRAL = [word for word, form in DETERMINER_FORMS if form == "either"]
@@ -21,11 +21,14 @@ PARADIGMS = {  # name: phenomenon, difficulty
     "subject_verb_across_subject_relative": ("subject_verb_agreement", "hard"),
     "subject_verb_across_object_relative": ("subject_verb_agreement", "hard"),
     "reflexive_across_preposition": ("anaphor_agreement", "hard"),
+    "counting": ("counting", "counting"),
 }
 
 
 def make_pair(paradigm, rng):
     """Make a pair of a paradigm: (good words, bad words), full stop included."""
+    if paradigm == "counting":
+        return make_counting_pair(rng)
     number = rng.choice(NUMBERS)
     other_number = NUMBERS[1 - NUMBERS.index(number)]
     (noun, reflexive), (between, _) = rng.choice(NOUN_FORMS), rng.choice(NOUN_FORMS)
@@ -55,6 +58,16 @@ def make_pair(paradigm, rng):
     return [*start, good, *end, "."], [*start, bad, *end, "."]
 
 
+def make_counting_pair(rng):
+    """Make a list of nouns after the right number word, and after a wrong number word."""
+    good, bad = rng.sample(list(LIST_NUMBERS), 2)
+    items: list[str] = []
+    for _ in range(LIST_NUMBERS[good]):
+        determiner, number = rng.choice(DETERMINER_FORMS)
+        items += [determiner, rng.choice(NOUN_FORMS)[0][rng.choice(NUMBERS) if number == "either" else number]]
+    return [good, *items, "."], [bad, *items, "."]
+
+
 def make_distinct_pairs(paradigm, n_pairs, seed):
     """Make the pairs of a paradigm as they are written: a list of n_pairs (good sentence, bad sentence)."""
     rng = random.Random(f"{seed} {paradigm}")
@@ -78,7 +91,7 @@ def write_blimp(folder, n_pairs, seed):
     """Write the hard paradigms as BLiMP does: ``{paradigm}.jsonl``, a line for each pair."""
     folder.mkdir(parents=True, exist_ok=True)
     for paradigm, (phenomenon, difficulty) in PARADIGMS.items():
-        if difficulty == "easy":
+        if difficulty != "hard":
             continue
         with open(folder / f"{paradigm}.jsonl", "w", encoding="utf-8") as file:
             for number, (good, bad) in enumerate(make_distinct_pairs(paradigm, n_pairs, seed)):

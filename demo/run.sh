@@ -4,14 +4,15 @@
 #   bash demo/run.sh FOLDER [options of python -m demo.make_study]
 #
 # makes the study in FOLDER, which must not exist yet, extracts, fits and evaluates every checkpoint,
-# two at a time, runs the notebook, and prints the curves. FOLDER/null is the study of the null listener.
+# two at a time, runs the notebook, and prints the curves. FOLDER/null is the study of the null listener, and
+# FOLDER/noisy the study of a listener with more noise on the right. Both have the same model and benchmarks.
 # FOLDER/log.txt contains all that the scripts print. This script prints a line for each checkpoint.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$1
 shift
 
-echo "== a small language, a language model trained on it, a judge of its texts, and two simulated listeners"
+echo "== a small language, a language model trained on it, a judge of its texts, and three simulated listeners"
 python -m demo.make_study --output_folder "$folder" "$@"
 folder=$(cd "$folder" && pwd)
 model=$folder/checkpoints/small_lm
@@ -26,16 +27,15 @@ for_every_checkpoint() {
 export LTBA_DIR=$folder LTBA_MODEL=small_lm LTBA_LANG=en
 echo "== activations"
 for_every_checkpoint python extract_llm_activations.py --model "$model" --revision REVISION --lang en
-cp -r "$folder/llms_activations" "$folder/null/"
 
 for benchmark in blimp zorro arithmetic dyck; do
     echo "== $benchmark"
     for_every_checkpoint python evaluate_llm_$benchmark.py --model "$model" --revision REVISION
 done
-echo "== a task by lm_eval"
+echo "== two tasks by lm_eval"
 for_every_checkpoint bash -c 'lm_eval --model hf --model_args pretrained='"$model"'/REVISION,dtype=float32 \
-    --tasks small_endings --include_path '"$folder"'/lm_eval_tasks --device cpu --batch_size 64 --log_samples \
-    --output_path '"$folder"'/lm_eval_results/small_lm_REVISION_small_endings.json \
+    --tasks small_endings,counting --include_path '"$folder"'/lm_eval_tasks --device cpu --batch_size 64 --log_samples \
+    --output_path '"$folder"'/lm_eval_results/small_lm_REVISION_tasks.json \
     && echo "REVISION by lm_eval in '"$folder"'/lm_eval_results"'
 
 echo "== texts"
@@ -44,7 +44,11 @@ for_every_checkpoint python generate_texts.py --model "$model" --revision REVISI
 echo "== acceptability"
 python evaluate_linguistic_acceptability.py --classifier "$folder/checkpoints/small_judge" --device cpu
 
-for LTBA_DIR in "$folder" "$folder/null"; do
+for place in null noisy; do
+    cp -r "$folder"/{llms_activations,blimp_results,zorro_results,arithmetic_results,dyck_results} "$folder/$place/"
+    cp -r "$folder"/{lm_eval_results,generated_texts} "$folder/$place/"
+done
+for LTBA_DIR in "$folder" "$folder/null" "$folder/noisy"; do
     echo "== fit of the listener in $LTBA_DIR"
     # With fewer than 1,000 scans, smaller penalties than those of the paper predict better.
     for_every_checkpoint python fit_average_subject.py --model small_lm_REVISION --lang en --alphas 0 7 16

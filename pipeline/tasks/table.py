@@ -47,6 +47,7 @@ OTHER_KINDS = {
     "hellaswag": {"en": FUNCTIONAL},
     "french_bench_arc_challenge": {"fr": FUNCTIONAL},
     "french_bench_hellaswag": {"fr": FUNCTIONAL},
+    "counting": {"en": FUNCTIONAL},  # of the embedded study
 }
 
 # One over the number of answers. ARC has four answers to nearly all of its questions, and three or five to some.

@@ -1,19 +1,15 @@
-"""Check the language and the listener of the embedded study."""
+"""Check the language of the embedded study, and the tasks that are made of it."""
 
 import itertools
+import json
 import random
 import re
 
 import numpy as np
 import pytest
 
-from demo import endings, judge, listener, make_study, pairs
-from demo.language import CATEGORIES, DETERMINER_FORMS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, speak
-from pipeline.brain.hemispheres import assign_hemispheres
-from pipeline.brain.scores import select_reliable_voxels
-from pipeline.brain.voxels import compute_positions
-from pipeline.encoding.signals import TRIM_SCANS
-from pipeline.errors import InputError
+from demo import endings, judge, pairs
+from demo.language import CATEGORIES, DETERMINER_FORMS, LIST_NUMBERS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, speak
 from study.inputs.blimp_zorro import read_blimp, read_zorro
 
 # ---------------------------------------------------------------- the language
@@ -22,7 +18,11 @@ from study.inputs.blimp_zorro import read_blimp, read_zorro
 def test_the_language_has_about_240_words():
     words = {form for forms, reflexive in NOUN_FORMS for form in [*forms.values(), reflexive]} | {"themselves"}
     words |= {form for kind in VERB_FORMS.values() for forms in kind for form in forms.values()}
-    words |= {word for word, _ in DETERMINER_FORMS} | {word for kind in OTHER_FORMS.values() for word in kind}
+    words |= (
+        set(LIST_NUMBERS)
+        | {word for word, _ in DETERMINER_FORMS}
+        | {word for kind in OTHER_FORMS.values() for word in kind}
+    )
     assert 220 < len(words) < 260
 
 
@@ -56,6 +56,35 @@ def test_state_of_mind_in_a_sentence_with_everything():
     assert [state["gap"] for state in states] == [0, 0, 0, 1, 1, 0, 0, 0]
     assert [state["depth"] for state in states] == [0, 0, 1, 1, 1, 1, 0, 0]
     assert [state["distance"] for state in states] == [0, 0, 1, 2, 0, 4, 0, 0]
+
+
+def test_a_list_has_the_nouns_that_it_announces_and_the_grammar_does_not_count_them():
+    rng, n_lists, n_ends = random.Random(0), 0, []
+    for _ in range(2000):
+        words = speak(rng, with_state=True)
+        categories = [category for _, category, _ in words]
+        if categories[0] != "number":
+            continue
+        n_lists += 1
+        n_nouns = sum(category.startswith("noun") for category in categories)
+        assert n_nouns == LIST_NUMBERS[words[0][0]]
+        after_nouns = [state for _, category, state in words if category.startswith("noun")]
+        n_ends += [state["next_end"] for state in after_nouns]
+        left = [next(k for k in range(6) if state[f"count_{k}"]) for state in after_nouns]
+        assert left == list(range(n_nouns))[::-1]
+        assert [state["count_end"] > 0 for state in after_nouns] == [False] * (n_nouns - 1) + [True]
+    assert n_lists / 2000 == pytest.approx(0.25, abs=0.03)
+    assert len(set(n_ends)) == 1  # whatever the number of nouns
+    assert not any(category == "number" for _ in range(200) for _, category, _ in speak(rng, list_share=0))
+
+
+def test_counting_pairs_differ_in_the_number_word():
+    rng = random.Random(0)
+    for _ in range(100):
+        good, bad = pairs.make_pair("counting", rng)
+        assert good[1:] == bad[1:]
+        assert good[0] != bad[0]
+        assert len(good) == 2 + 2 * LIST_NUMBERS[good[0]]
 
 
 def grammatical_verbs(words):
@@ -102,6 +131,18 @@ def test_endings_are_those_of_one_sentence_and_three_others():
     assert all(len(set(item["endings"])) == 4 for item in items)
 
 
+def test_tasks_of_lm_eval_are_written(tmp_path):
+    endings.write_tasks(tmp_path, n_items=10, seed=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{task}.{suffix}" for task in ("counting", "small_endings") for suffix in ("jsonl", "yaml")
+    ]
+    items = [json.loads(line) for line in (tmp_path / "counting.jsonl").read_text().splitlines()]
+    assert {item["right"] for item in items} == {0, 1}
+    for item in items:
+        good = item["endings"][item["right"]].rstrip(".").lower().split()
+        assert len(good) == 1 + 2 * LIST_NUMBERS[good[0]]
+
+
 def test_what_is_spoilt_for_the_judge_is_spoilt():
     rng = random.Random(0)
     for _ in range(300):
@@ -109,75 +150,3 @@ def test_what_is_spoilt_for_the_judge_is_spoilt():
         spoilt = judge.spoil(words, rng)
         assert spoilt != words
         assert spoilt[-1] == "."
-
-
-# ---------------------------------------------------------------- the listener
-
-
-@pytest.fixture(scope="module")
-def signals():
-    rng = random.Random(3)
-    onsets, offsets = make_study.make_timings(300)
-    runs, others = ([make_study.list_words(make_study.tell(300, rng)) for _ in range(n)] for n in (3, 60))
-    n_scans = 60
-    return listener.make_signals(
-        runs, others, onsets=onsets, offsets=offsets, n_scans=n_scans, rng=np.random.default_rng(0)
-    )
-
-
-def test_the_brain_is_symmetric_and_a_quarter_of_it_is_driven():
-    mask = listener.make_brain_mask()
-    inside = np.asarray(mask.dataobj)
-    assert (inside == inside[::-1]).all()
-    (left, right), x = assign_hemispheres(mask), compute_positions(mask)[:, 0]
-    assert left.sum() == right.sum()
-    assert 800 < left.sum() < 1000
-    assert (x == 0).sum() > 100
-    driven_left, driven_right = listener.find_driven_pairs(mask)
-    assert (x[driven_left] < 0).all()
-    np.testing.assert_array_equal(x[driven_left], -x[driven_right])
-    assert 0.25 < 2 * len(driven_left) / len(x) < 0.30
-
-
-def test_syntax_is_orthogonal_to_words_within_each_run(signals):
-    for lexical, syntactic in signals:
-        seen = slice(TRIM_SCANS, len(lexical) - TRIM_SCANS)
-        n_lexical = lexical.shape[1]
-        correlations = np.corrcoef(lexical[seen], syntactic[seen], rowvar=False)[:n_lexical, n_lexical:]
-        assert np.abs(correlations).max() < 1e-4
-
-
-def test_voxels_are_made_of_what_they_are_said_to_be_made_of(signals):
-    mask = listener.make_brain_mask()
-    fmri, isc = listener.listen(mask, signals, listener.SYNTACTIC_RIGHT, seed=1)
-    null, _ = listener.listen(mask, signals, listener.SYNTACTIC_LEFT, seed=1)
-    left, right = listener.find_driven_pairs(mask)
-    assert fmri[0].shape == (60, len(compute_positions(mask)))
-    assert fmri[0].dtype == np.float32
-    assert select_reliable_voxels(isc)[left].mean() > 0.9
-    assert select_reliable_voxels(isc)[[*left, *right]].sum() == select_reliable_voxels(isc).sum()
-    for run, null_run in zip(fmri, null, strict=True):
-        np.testing.assert_allclose(run[:, left], null_run[:, left], atol=1e-5)
-        np.testing.assert_allclose(run.std(axis=0), 1, atol=1e-4)
-        both = [np.corrcoef(run[:, a], run[:, b])[0, 1] for a, b in zip(left, right, strict=True)]
-        both_null = [np.corrcoef(null_run[:, a], null_run[:, b])[0, 1] for a, b in zip(left, right, strict=True)]
-        # Mirror images share words and grammar: .15 + sqrt(.30 x .09), or .15 + .30.
-        assert np.mean(both) == pytest.approx(0.15 + np.sqrt(0.30 * 0.09), abs=0.06)
-        assert np.mean(both_null) == pytest.approx(0.45, abs=0.06)
-
-
-def test_a_story_too_short_for_the_fit_is_refused():
-    onsets, offsets = make_study.make_timings(60)
-    run = make_study.list_words(make_study.tell(60, random.Random(0)))
-    times = {"onsets": onsets, "offsets": offsets, "n_scans": 17, "rng": np.random.default_rng(0)}
-    with pytest.raises(InputError, match="17 scans are too few"):
-        listener.make_signals([run], [run], **times)
-
-
-def test_scrambling_keeps_the_spectrum_and_nothing_else():
-    rng = np.random.default_rng(0)
-    signal = np.cumsum(rng.standard_normal((200, 50)), axis=0)
-    scrambled = listener.scramble(signal, rng)
-    np.testing.assert_allclose(np.abs(np.fft.rfft(scrambled, axis=0))[1:-1], np.abs(np.fft.rfft(signal, axis=0))[1:-1])
-    correlations = [np.corrcoef(a, b)[0, 1] for a, b in zip(signal.T, scrambled.T, strict=True)]
-    assert abs(np.mean(correlations)) < 0.25
