@@ -23,6 +23,6 @@ def read_zipf_frequencies(word_types, lang):
 
     None where ``find_wordfreq_version`` is None.
     """
-    if find_wordfreq_version(lang) is None:
+    if wordfreq is None or find_wordfreq_version(lang) is None:
         return None
     return {word_type: wordfreq.zipf_frequency(word_type, lang) for word_type in word_types}

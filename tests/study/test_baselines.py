@@ -1,11 +1,15 @@
 """Names of baselines, which are never taken for checkpoints."""
 
+import json
+import shutil
 import types
 
 import pytest
+from hub_models import NAME, REVISION
 
 from study import baselines
 from study.inputs import word_frequencies
+from study.paths import activations_path, checkpoint_stem, record_path
 
 NAMES = {
     "baseline_word_rate": None,
@@ -46,3 +50,24 @@ def test_wordfreq_is_used_where_it_is_installed(monkeypatch):
     assert word_frequencies.find_wordfreq_version("en") == "3.1.1"
     assert word_frequencies.read_zipf_frequencies({"fox", "b612"}, "en") == {"fox": 4.5, "b612": 0.0}
     assert word_frequencies.find_wordfreq_version("xx") is None
+
+
+def test_an_untrained_model_of_the_hub_needs_no_weights(hub, two_checkpoints, tiny_study, extract, tmp_path):
+    """The cache has configuration and tokenizer alone, and no test reaches the hub."""
+    commits = ["a" * 40, "b" * 40]
+    shutil.copytree(two_checkpoints / "old", tmp_path / "lm", ignore=shutil.ignore_patterns("*.safetensors"))
+    hub(tmp_path / "lm", commits[0])
+    assert extract("--untrained", 1, "--device", "cpu")[0] == 0
+    path = activations_path(f"{checkpoint_stem(NAME, REVISION)}_untrained-1", "en")
+    checkpoint = json.loads(record_path(path).read_text())["checkpoint"]
+    assert (checkpoint["commit"], checkpoint["untrained"]) == (commits[0], 1)
+    assert "is there already" in extract("--untrained", 1, "--device", "cpu")[1]
+    assert extract("--device", "cpu")[0] == 2  # with weights, which are not there
+    # A new commit with the same configuration and tokenizer has the same weights.
+    hub(tmp_path / "lm", commits[1])
+    assert extract("--untrained", 1, "--device", "cpu")[0] == 0
+    config = tmp_path / "lm" / "config.json"
+    config.write_text(config.read_text().replace('"initializer_range": 0.3', '"initializer_range": 0.2'))
+    hub(tmp_path / "lm", commits[1])
+    status, _, error = extract("--untrained", 1, "--device", "cpu")
+    assert (status, "--overwrite makes it again" in error) == (2, True)
