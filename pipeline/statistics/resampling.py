@@ -55,8 +55,8 @@ def resample_means(values, strata, n_resamples=1000, seed=0, groups=None):
         numbers, _ = pd.factorize(groups[is_member])  # in the order of the items
         means.append(_resample_stratum(values[:, is_member], numbers, n_resamples, rng))
         sizes.append(is_member.sum())
-    means = np.average(means, axis=0, weights=sizes)
-    return Curve(means[0], means[1:])
+    averages = np.average(means, axis=0, weights=sizes)
+    return Curve(averages[0], averages[1:])
 
 
 def _resample_stratum(values, groups, n_resamples, rng):

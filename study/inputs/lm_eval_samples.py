@@ -48,7 +48,9 @@ def _join_items(task, rows, revisions):
     paths = dict(zip(rows["revision"], (find_samples(file, task) for file in rows["file"]), strict=True))
     if missing := [revision for revision, path in paths.items() if path is None or not path.is_file()]:
         raise InputError(f"Expected samples at {shorten(missing)}, got none. Run lm_eval with --log_samples.")
-    first_path, first, values = None, {}, {}
+    first_path = paths[rows["revision"].iloc[0]]
+    first: dict[tuple[int, str], float] = {}
+    values = {}
     for row in rows.to_dict("records"):
         path = paths[row["revision"]]
         scores = read_samples(path, row["metric"])
@@ -58,7 +60,7 @@ def _join_items(task, rows, revisions):
                 f"{path}: expected items with a mean of {row['value']:.6f}, got {len(scores)} items with a mean of "
                 f"{mean:.6f}. Run lm_eval again."
             )
-        first_path, first = first_path or path, first or scores
+        first = first or scores
         if scores.keys() != first.keys():
             raise InputError(f"{path}: expected the items of {first_path.name}, got others. Run lm_eval again.")
         values[row["revision"]] = [scores[item] for item in first]

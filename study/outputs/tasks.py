@@ -129,12 +129,12 @@ def read_benchmark_items(model, checkpoints):
                     rights[row] = path, right
         if any(right is not None for right in rights):
             items[benchmark] = task_tables.join_pairs(rights)
-    if "blimp" in items:
-        items |= _select_fields(items["blimp"], checkpoints["stem"])
     if (path := acceptability_path(model, generated_texts_folder())).is_file():
         values = _average_texts(read_acceptability(path), checkpoints)
         # Prompts are not separate groups: a model that has learnt little may write no sentence after one of them.
         items["acceptability"] = values, np.zeros(values.shape[1]), None
+    if "blimp" in items:
+        items |= _select_fields(items["blimp"], checkpoints["stem"])
     return items
 
 
