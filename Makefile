@@ -28,6 +28,7 @@ architectures: .venv/made
 # About forty minutes; the results are in speed/README.md.
 bench: .venv/made_speed
 	python -m speed.encoding
+	python -m speed.banded_ridge
 	python -m speed.extraction
 	python -m speed.minimal_pairs
 	python -m speed.whole_study

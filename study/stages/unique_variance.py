@@ -22,7 +22,7 @@ from study.stages.fit import (
 )
 from study.stages.loading import limit_threads
 
-ALPHAS_PER_DECADE = 3  # of the nuisance alone, as many as the fit of a model without nuisance has
+ALPHAS_PER_DECADE = 3  # of the nuisance alone, the steps of the fit of a model without nuisance
 
 
 def fit_unique_variance(model, args):
