@@ -8,7 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.statistics.intervals import (
+    Bounds,
+    average_bounds,
     compute_interval,
+    compute_simultaneous_band,
     describe_tokens,
     format_with_interval,
     round_to,
@@ -103,3 +106,71 @@ def test_each_point_has_an_interval_of_its_own():
         np.testing.assert_allclose([low[k], high[k]], np.percentile(resamples[first:, k], [2.5, 97.5]))
     assert np.shape(compute_interval(1.0, np.ones(10))) == (2,)
     assert np.isnan(compute_interval(np.zeros(3), np.full((2, 3), np.nan))).all()
+
+
+def test_nothing_that_was_not_drawn_has_an_interval():
+    resamples = np.random.default_rng(0).standard_normal((100, 3))
+    resamples[:, 1] = 0.7
+    for compute in (compute_interval, compute_simultaneous_band):
+        low, high = compute(np.array([0.0, 0.7, 0.0]), resamples)
+        assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, False]
+
+
+# ---------------------------------------------------------------- of a whole curve
+
+
+def test_the_simultaneous_band_is_that_of_a_loop_over_resamples():
+    rng = np.random.default_rng(1)
+    estimate = np.array([0.1, 0.2, np.nan, 0.4, 0.5])
+    resamples = np.nan_to_num(estimate) + rng.standard_normal((300, 5)) * [0.1, 0.3, 0.2, 0.0, 0.2]
+    resamples[:3, 4] = np.nan  # one in a hundred
+    known = [0, 1, 4]
+    errors = {k: np.nanstd(resamples[:, k]) for k in known}
+    largest = [max(abs(row[k] - estimate[k]) / errors[k] for k in known if np.isfinite(row[k])) for row in resamples]
+    half = np.quantile(largest, 0.95) * np.array([errors[k] for k in known])
+    low, high = compute_simultaneous_band(estimate, resamples)
+    np.testing.assert_allclose(low[known], estimate[known] - half)
+    np.testing.assert_allclose(high[known], estimate[known] + half)
+    assert np.isnan(low[[2, 3]]).all()  # without an estimate, and where nothing was drawn
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_the_simultaneous_band_encloses_the_whole_true_curve_in_95_percent_of_studies(correlation):
+    rng, n_studies, n_points = np.random.default_rng(2), 400, 10
+    distance = np.abs(np.subtract.outer(np.arange(n_points), np.arange(n_points)))
+    sd = np.linspace(0.5, 2, n_points)
+    root = np.linalg.cholesky(np.outer(sd, sd) * np.where(distance == 0, 1.0, correlation**distance))
+    truth = np.linspace(0, 3, n_points)
+    n_covered, n_covered_pointwise = 0, 0
+    for _ in range(n_studies):
+        estimate = truth + root @ rng.standard_normal(n_points)
+        resamples = estimate + rng.standard_normal((500, n_points)) @ root.T
+        low, high = compute_simultaneous_band(estimate, resamples)
+        n_covered += ((low <= truth) & (truth <= high)).all()
+        pointwise = compute_interval(estimate, resamples)
+        n_covered_pointwise += ((pointwise[0] <= truth) & (truth <= pointwise[1])).all()
+        assert ((low <= pointwise[0]) & (pointwise[1] <= high)).all()
+    error = np.sqrt(0.95 * 0.05 / n_studies)
+    assert n_covered / n_studies == pytest.approx(0.95, abs=3 * error)
+    assert n_covered_pointwise / n_studies < 0.9  # which is why a pointwise band is called pointwise
+
+
+# ---------------------------------------------------------------- of what is known within bounds
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_bounds_of_a_difference_are_those_of_all_values_within_bounds(seed):
+    rng = np.random.default_rng(seed)
+    first, second, third = (Bounds(*np.sort(rng.random((2, 20)), axis=0)) for _ in range(3))
+    difference = first.subtract(second)
+    np.testing.assert_allclose(difference.least, [min(a - b for a in (p, q) for b in (r, s))
+                               for p, q, r, s in zip(*first, *second, strict=True)])  # fmt: skip
+    np.testing.assert_allclose(difference.most, [max(a - b for a in (p, q) for b in (r, s))
+                               for p, q, r, s in zip(*first, *second, strict=True)])  # fmt: skip
+    mean = average_bounds([first, second, third])
+    np.testing.assert_allclose(mean.least, (first.least + second.least + third.least) / 3)
+    np.testing.assert_allclose(mean.most, (first.most + second.most + third.most) / 3)
+    low, high = mean.compute_interval(0.5)
+    assert low == min(np.percentile(mean.least, 2.5), 0.5)
+    assert high == max(np.percentile(mean.most, 97.5), 0.5)
+    assert np.isnan(mean.compute_interval(np.nan)).all()

@@ -181,21 +181,27 @@ def draw_pairs(true_rise, rng, n_pairs=1200):
     return resample_means(right.T.astype(float), np.arange(n_pairs) % 4, 100)
 
 
-@pytest.mark.parametrize("true_rise", [0.05, 0.02])
-def test_a_weak_transition_is_not_taken_for_none(true_rise):
+def test_a_weak_transition_is_not_taken_for_none():
     """A benchmark with a small rise at the same time is as close to left minus right as the hard pairs are.
 
-    Where a missing transition counted as no alignment, the answer was wrong in 7 % to 67 % of studies.
+    Where a missing transition counted as no alignment, a rise of .02 gave the wrong answer in half of the studies.
     """
-    rng, n, closer = np.random.default_rng(5), 40, 0
+    rng, n, weak_rises = np.random.default_rng(5), 12, (0.05, 0.02)
+    n_wrong = dict.fromkeys(weak_rises, 0)
     for _ in range(n):
         target = noisy(0.116 * rise(5.2), 0.006, rng, 100)
         null = simulate_flat_curves(X, target.resamples)
-        compared = []
-        for curve in (draw_pairs(0.5, rng), draw_pairs(true_rise, rng)):
-            nulls = null, simulate_flat_curves(X, curve.resamples)
-            compared.append(compute_alignment(X, target, curve, nulls=nulls, bounds=(0, 1), score_range=0.5))
-        (hard, hard_bounds), (weak, weak_bounds) = compared
-        worst = 1.0 if np.isnan(weak) else weak
-        closer += hard_bounds.subtract(weak_bounds).compute_interval(hard - worst)[0] > 0
-    assert closer / n <= 0.025 + 2 * np.sqrt(0.025 * 0.975 / n)
+        hard, *weak = (
+            compute_alignment(
+                *(X, target, curve),
+                nulls=(null, simulate_flat_curves(X, curve.resamples)),
+                bounds=(0, 1),
+                score_range=0.5,
+            )
+            for curve in (draw_pairs(true_rise, rng) for true_rise in (0.5, *weak_rises))
+        )
+        for true_rise, (value, bounds) in zip(weak_rises, weak, strict=True):
+            worst = 1.0 if np.isnan(value) else value
+            n_wrong[true_rise] += hard[1].subtract(bounds).compute_interval(hard[0] - worst)[0] > 0
+    most = n * (0.025 + 2 * np.sqrt(0.025 * 0.975 / n))
+    assert all(number <= most for number in n_wrong.values())
