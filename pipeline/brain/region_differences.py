@@ -35,7 +35,7 @@ def compute_region_curves(checkpoints, scores, regions):
     -------
     pandas.DataFrame with a row per region and checkpoint: region, revision, tokens, left, right, left_minus_right, low
         and high. The same five with "_nested" where runs are known. n_left and n_right are the voxels with a score on
-        either side, reliable or not. p and p_holm. interval_over is "runs", or empty where there is no interval.
+        either side, reliable or not. p and p_holm. interval_over is "runs", or empty where no interval is known.
         same_weights_as where the checkpoints have it.
     """
     last = find_last_to_report(checkpoints)
