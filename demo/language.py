@@ -38,6 +38,7 @@ OTHERS = {
 DEEPEST = 3  # open clauses, without the main clause
 LIST_NUMBERS = {"three": 3, "four": 4, "five": 5, "six": 6}
 LIST_SHARE = 0.25  # of the sentences of a story
+MORE_ADJECTIVES = 0.6  # before a noun of a list, so that the number of words does not give away that of nouns
 LIST_END = len(LIST_NUMBERS) / sum(LIST_NUMBERS.values())  # share of the nouns of lists that are the last
 
 NUMBERS = ("sg", "pl")
@@ -88,10 +89,14 @@ def expand(symbol, noun, depth):
     match symbol:
         case "SENTENCE":
             tally = Tally()
-            items = [("number", tally), ("SHORT_NP", Noun()), ("MORE", tally)]
+            items = [("number", tally), ("ITEM", Noun()), ("MORE", tally)]
             return [(1 - LIST_SHARE, [("S", None)]), (LIST_SHARE, items)]
         case "MORE":
-            return [(LIST_END, []), (1 - LIST_END, [("SHORT_NP", Noun()), ("MORE", noun)])]
+            return [(LIST_END, []), (1 - LIST_END, [("ITEM", Noun()), ("MORE", noun)])]
+        case "ITEM":
+            return [(1, [("determiner", noun), ("ADJECTIVES", None), ("noun", noun)])]
+        case "ADJECTIVES":
+            return [(1 - MORE_ADJECTIVES, []), (MORE_ADJECTIVES, [("adjective", None), ("ADJECTIVES", None)])]
         case "S":
             subject = Noun()
             return [(1, [("NP", subject), ("VP", subject)])]

@@ -30,7 +30,6 @@ NOISE_AUTOCORRELATION = 0.3  # from one scan to the next
 BURN_IN_SCANS = 50
 WORD_DIMENSIONS = 4
 N_SUBJECTS, N_TRIALS = 20, 10
-SMALLEST_VARIANCE = 0.999  # share of the variance of smooth noise that is simulated
 # Standard deviation of the log of a voxel's strength of response. In the published English ISC, log(left / right) of
 # mirror voxels that are both reliable has a standard deviation of .108, sqrt(2) times this.
 FIELD_SD = 0.077
@@ -168,17 +167,6 @@ def make_smoothing_matrix(positions, fwhm_mm):
     return matrix / np.linalg.norm(matrix, axis=0)
 
 
-def make_smooth_sources(positions, fwhm_mm):
-    """Make a matrix (n_sources, n_voxels) with nearly the effect of ``make_smoothing_matrix``, from few sources.
-
-    The sources are the principal components with SMALLEST_VARIANCE of the variance. Columns have norm 1.
-    """
-    _, scales, components = np.linalg.svd(make_smoothing_matrix(positions, fwhm_mm))
-    n_sources = 1 + np.searchsorted(np.cumsum(scales**2) / np.sum(scales**2), SMALLEST_VARIANCE)
-    sources = scales[:n_sources, None] * components[:n_sources]
-    return (sources / np.linalg.norm(sources, axis=0)).astype(np.float32)
-
-
 def make_noise(rng, n_scans, n_voxels, sources=None):
     """Make noise of mean 0 and variance 1 with the autocorrelation of fMRI, for every subject.
 
@@ -186,7 +174,7 @@ def make_noise(rng, n_scans, n_voxels, sources=None):
     ----------
     rng : numpy.random.Generator
     n_scans, n_voxels : int
-    sources : array (n_sources, n_voxels) as ``make_smooth_sources`` returns it, or None for independent voxels
+    sources : array (n_sources, n_voxels) as ``make_smoothing_matrix`` returns it, or None for independent voxels
 
     Returns
     -------

@@ -9,7 +9,16 @@ pair of four. They are written as BLiMP's files are.
 import json
 import random
 
-from demo.language import DETERMINER_FORMS, LIST_NUMBERS, NOUN_FORMS, NUMBERS, OTHER_FORMS, VERB_FORMS, spell
+from demo.language import (
+    DETERMINER_FORMS,
+    LIST_NUMBERS,
+    MORE_ADJECTIVES,
+    NOUN_FORMS,
+    NUMBERS,
+    OTHER_FORMS,
+    VERB_FORMS,
+    spell,
+)
 
 DETERMINERS = {number: [word for word, form in DETERMINER_FORMS if form == number] for number in NUMBERS}
 NEUTRAL = [word for word, form in DETERMINER_FORMS if form == "either"]
@@ -64,7 +73,10 @@ def make_counting_pair(rng):
     items: list[str] = []
     for _ in range(LIST_NUMBERS[good]):
         determiner, number = rng.choice(DETERMINER_FORMS)
-        items += [determiner, rng.choice(NOUN_FORMS)[0][rng.choice(NUMBERS) if number == "either" else number]]
+        items.append(determiner)
+        while rng.random() < MORE_ADJECTIVES:
+            items.append(rng.choice(OTHER_FORMS["adjective"]))
+        items.append(rng.choice(NOUN_FORMS)[0][rng.choice(NUMBERS) if number == "either" else number])
     return [good, *items, "."], [bad, *items, "."]
 
 

@@ -35,8 +35,8 @@ def main():
     curve = read_values(place)
     # Printed are the published maximum over layers, and left minus right with layers chosen on other runs.
     not_shown = [column for column in curve if column.endswith("_nested") and column != TARGET] + ["same_weights_as"]
-    is_shown = [column for column in curve if column not in ["revision", *not_shown] and not _is_control(column)]
-    table = curve[is_shown].astype({"tokens": int})
+    not_shown += [column for column in curve if _is_control(column) and column != "log_left_right"]
+    table = curve.drop(columns=["revision", *not_shown], errors="ignore").astype({"tokens": int})
     for column, path in [("null_listener", null_place), ("noisy_listener", noisy_place)]:
         table[column] = read_values(path)["left_minus_right"]
     print(table.to_string(index=False, float_format="{:.4f}".format))
@@ -55,8 +55,7 @@ def main():
 
 def _is_control(column):
     """Return whether a column of the curves belongs to a control of left minus right, or to surprisal."""
-    first = column.removesuffix("_low").removesuffix("_high")
-    return first in CONTROLS
+    return column.removesuffix("_low").removesuffix("_high") in CONTROLS
 
 
 def check_listener(place, curve):

@@ -45,7 +45,9 @@ def make_brain():
     places = np.abs(compute_positions(mask)).round() / listener.VOXEL_MM
     is_driven[places.sum(axis=1).astype(int) % 2 == 1] = 0
     mask = Nifti1Image((fill_volume(is_driven, mask) == 1).astype(np.int8), mask.affine)
-    return Brain(mask, make_blocks(mask), listener.make_smooth_sources(compute_positions(mask), FWHM_MM))
+    return Brain(
+        mask, make_blocks(mask), listener.make_smoothing_matrix(compute_positions(mask), FWHM_MM).astype(np.float32)
+    )
 
 
 def simulate_study(tokens, signals, *, regressors, right, stock, brain, options, benchmarks, seeds):

@@ -41,8 +41,9 @@ def find_closest_within(curves, shapes, bounds):
     """
     gram = np.stack([((1 - shapes) ** 2).sum(axis=1), ((1 - shapes) * shapes).sum(axis=1), (shapes**2).sum(axis=1)])
     best, (low, high) = np.empty(len(curves), dtype=int), np.empty((2, len(curves)))
+    falling = 1 - shapes
     for number, curve in enumerate(curves):
-        products = np.stack([(1 - shapes) @ curve, shapes @ curve])
+        products = np.stack([falling @ curve, shapes @ curve])
         least = _compute_errors_without_bounds(gram, products)
         # Bounds only increase the error of a shape. So a shape is excluded if its error without bounds is
         # larger than the error of a good shape within bounds.

@@ -65,8 +65,9 @@ def test_memory_is_orthogonal_to_words_within_each_run(signals):
         seen = slice(TRIM_SCANS, N_SCANS - TRIM_SCANS)
         n_lexical = run.lexical.shape[1]
         for memory in (run.syntactic, run.counting):
-            correlations = np.corrcoef(run.lexical[seen], memory[seen], rowvar=False)[:n_lexical, n_lexical:]
-            assert np.nanmax(np.abs(correlations)) < 1e-4
+            varying = memory[seen][:, memory[seen].std(axis=0) > 0]  # a short run may have no list of six
+            correlations = np.corrcoef(run.lexical[seen], varying, rowvar=False)[:n_lexical, n_lexical:]
+            assert np.abs(correlations).max() < 1e-4
 
 
 def correlate_mirror_images(fmri, left, right):
@@ -94,7 +95,7 @@ def test_voxels_are_made_of_what_they_are_said_to_be_made_of(signals, mask):
 def test_a_noisier_right_has_a_lower_ceiling_in_that_ratio(signals, mask, ratio):
     left, right = listener.find_driven_pairs(mask)
     means = []
-    for seed in range(3):
+    for seed in range(2):
         _, isc = listener.listen(mask, signals, seed, ceiling_ratio=ratio)
         halves = isc.mean(axis=0) ** 2 * (1 + listener.PREDICTION_NOISE)  # reliability of half of the subjects
         ceilings = np.sqrt(2 * halves / (1 + halves))
@@ -115,14 +116,12 @@ def test_a_field_varies_over_voxels_and_is_smooth(mask):
 def test_neighbours_resemble_each_other_and_vary_as_much(mask):
     left, _ = listener.find_driven_pairs(mask)
     positions = compute_positions(mask)[left]
-    sources = listener.make_smooth_sources(positions, 20.0)
-    assert len(sources) < len(left) / 2
     matrix = listener.make_smoothing_matrix(positions, 20.0)
-    # The covariance of few sources is that of all.
-    np.testing.assert_allclose(sources.T @ sources, matrix.T @ matrix, atol=0.02)
+    correlations = matrix.T @ matrix
+    np.testing.assert_allclose(np.diag(correlations), 1)
     distances = np.linalg.norm(positions[:, None] - positions, axis=2)
     # A Gaussian of sd s, applied to white noise, leaves a correlation of exp(-d^2 / 4 s^2); near the edge less of it.
-    inside = (sources.T @ sources)[distances == 10]
+    inside = correlations[distances == 10]
     assert np.median(inside) == pytest.approx(np.exp(-(10**2) / (4 * (20 / 2.3548) ** 2)), abs=0.05)
 
 

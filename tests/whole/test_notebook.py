@@ -48,9 +48,9 @@ def test_figures_and_curve_are_written(small_study):
     assert list(curve.columns) == [
         *["revision", "tokens", "left", "right", "left_minus_right", "low", "high"],
         *["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"],
-        *["same_weights_as", "blimp", "zorro", "arithmetic", "dyck", "acceptability", "small_endings"],
+        *["same_weights_as", "blimp", "zorro", "arithmetic", "dyck", "acceptability", "counting", "small_endings"],
     ]
-    assert curve[["blimp", "zorro", "arithmetic", "dyck", "small_endings"]].notna().all(axis=None)
+    assert curve[["blimp", "zorro", "arithmetic", "dyck", "counting", "small_endings"]].notna().all(axis=None)
     assert curve["tokens"].tolist() == [0, 1024, 2048, 4096]
     for end in ("", "_nested"):
         difference = curve[f"left{end}"] - curve[f"right{end}"]
