@@ -43,16 +43,24 @@ FIGURES = """
 Brain score (mean correlation r of measured and predicted signal) of both hemispheres over training, with each voxel's
 layer chosen on other runs and, lighter, at its best layer. Bands, here and below, are 95 % intervals.
 # left_minus_right | Left minus right
-Their difference over training, with each voxel's layer chosen on other runs and, lighter, at its best layer.
+Their difference over training, with each voxel's layer chosen on other runs and, lighter, at its best layer. The dark
+band is pointwise. The light band is simultaneous: it holds for the whole curve.
+# controls | More than reliability?
+Left minus right, and controls that a difference in reliability between the hemispheres does not move, or moves less.
+# baselines | Above which line does it rise?
+Left minus right over training, and that of features without grammar.
 # benchmarks | What the model can do
 Left minus right, in black, over every benchmark, each scaled from the plateau before its rise (0) to the plateau after
 it (1). Formal: does the model know the language? Functional: can it use the language for a task?
 # acceptability | Generated texts
-Acceptability of generated texts by prompt and by judge.
+Acceptability of generated texts by prompt and by classifier.
 # transitions | When it happens
 When every curve rises (its midpoint) and how sharply, and where no transition is shown; how much of left minus right
 the transition of each benchmark explains (alignment: 0 nothing, 1 all), and by how much it moves first (lead). An
 arrow: the rise is not over, or had begun before the first checkpoint, and the true value may lie further on.
+# claims | How the claim moves
+Alignment with formal minus functional benchmarks, with each benchmark left out, and with disputed benchmarks on the
+other side. An unknown alignment has its most unfavourable value.
 # regions | Regions
 Left minus right in seven language regions (TP temporal pole, aSTS and pSTS superior temporal sulcus, AG/TPJ angular
 gyrus, BA Brodmann areas) and the cerebellum.

@@ -14,10 +14,25 @@ from pipeline.statistics.intervals import (
 from pipeline.transitions.comparison import BRAIN_CURVES, TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
+from report.baselines import describe_baselines
 from report.claim_sentences import describe_claim, describe_specificity, describe_undetected
+from report.reliability import describe_reliability
 
 
-def describe_results(name, lang, points, table, claim, regions, specificity=None, missing=(), differing=()):
+def describe_results(
+    name,
+    lang,
+    points,
+    table,
+    claim,
+    regions,
+    *,
+    specificity=None,
+    controls=None,
+    baselines=None,
+    missing=(),
+    differing=(),
+):
     """Describe the results of a study.
 
     Parameters
@@ -28,6 +43,8 @@ def describe_results(name, lang, points, table, claim, regions, specificity=None
     claim : dict or None, from ``transitions.claims.compare_kinds``
     regions : pandas.DataFrame, from ``brain.region_differences.compute_region_curves``
     specificity : pandas.DataFrame or None, from ``transitions.claims.compare_targets``
+    controls : pandas.DataFrame or None, from ``reliability.tabulate_controls``
+    baselines : pandas.DataFrame or None, from ``baselines.compare_with_baselines``
     missing : list of str, a sentence for every gap in the results
     differing : list of str, a sentence for every difference between checkpoints, apart from their training
 
@@ -43,6 +60,8 @@ def describe_results(name, lang, points, table, claim, regions, specificity=None
         _describe_end(name, lang, points),
         _describe_start(points, target),
         _describe_asymmetry(rows[target], has_interval),
+        "" if controls is None else describe_reliability(controls),
+        "" if baselines is None else describe_baselines(baselines),
         *_describe_benchmarks(benchmarks, rows[target]),
         describe_claim(claim),
         describe_specificity(specificity),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.statistics.intervals import average_bounds
 from pipeline.tasks.table import BENCHMARKS, FORMAL, FUNCTIONAL, OTHER_KINDS
-from pipeline.transitions.comparison import BRAIN_CURVES, MEAN_SCORE, compare_curves
+from pipeline.transitions.comparison import BRAIN_CURVES, MEAN_SCORE, RIVALS, compare_curves
 
 KINDS = (FORMAL, FUNCTIONAL)
 NO_ASYMMETRY = "no transition is detected in left minus right"
@@ -110,7 +110,7 @@ def list_variants(table):
 def _is_unknown_task(name):
     """Return whether a curve is a task that has no kind in any language; surprisal and parts of benchmarks are none."""
     is_part = any(name.startswith(f"{benchmark}_") for benchmark in BENCHMARKS)
-    return not (is_part or name in BENCHMARKS or name in OTHER_KINDS or name.startswith("surprisal"))
+    return not (is_part or name in BENCHMARKS or name in OTHER_KINDS or name in RIVALS)
 
 
 def tabulate_claims(table, alignments):

@@ -25,6 +25,8 @@ COLUMNS = (
 # Left minus right with layers chosen on other runs, where runs are known; else at the published best layer.
 TARGETS = ("left_minus_right_nested", "left_minus_right")
 MEAN_SCORE = "mean"  # of both hemispheres
+# Of the story under the model: the obvious rivals of grammar, which are not benchmarks either.
+RIVALS = ("minus_surprisal", "unigram_agreement", "bigram_agreement")
 # Curves of the brain are no benchmarks: they have rows in the table of transitions, and do not count in a claim.
 BRAIN_CURVES = (
     *TARGETS,

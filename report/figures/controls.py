@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib import rc_context
 
 from pipeline.transitions.comparison import TARGETS
-from report.controls import NOT_ASYMMETRIES
 from report.figures import drawing
+from report.reliability import NOT_ASYMMETRIES
 
 TITLES = {
     "left_minus_right_nested": "left − right",
@@ -30,7 +30,7 @@ def draw_controls(points, controls, title):
     Parameters
     ----------
     points : pandas.DataFrame, as ``transitions.tables.tabulate_points`` returns it for left minus right and controls
-    controls : pandas.DataFrame, as ``report.controls.tabulate_controls`` returns it; left minus right comes first
+    controls : pandas.DataFrame, as ``report.reliability.tabulate_controls`` returns it; left minus right comes first
     title : str
 
     Returns

@@ -9,8 +9,8 @@ from pipeline.brain.controls import RELIABILITY_CONTROLS
 from pipeline.statistics.curve import Curve
 from pipeline.transitions import flatness
 from pipeline.transitions.tables import tabulate_points
-from report.controls import COLUMNS, TITLES, describe_reliability, judge_reliability, tabulate_controls
 from report.figures.controls import draw_controls
+from report.reliability import COLUMNS, TITLES, describe_reliability, judge_reliability, tabulate_controls
 
 TOKENS = np.array([0, 1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
 CHECKPOINTS = pd.DataFrame({"revision": [f"step{k}" for k in range(len(TOKENS))], "tokens": TOKENS})
