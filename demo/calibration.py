@@ -44,7 +44,8 @@ from pipeline.models.loading import load_checkpoint
 from pipeline.statistics.curve import Curve
 from pipeline.statistics.intervals import compute_interval
 from pipeline.tasks.minimal_pairs import score_pairs
-from pipeline.transitions.comparison import MEASURES, compare_curves, compute_measures
+from pipeline.transitions.alignment import MEASURES, compute_measures
+from pipeline.transitions.comparison import compare_curves
 from pipeline.transitions.emergence import detect_emergence
 from pipeline.transitions.flatness import simulate_flat_curves
 from pipeline.transitions.plateaus import find_possible_range
@@ -214,7 +215,7 @@ def _list_estimates(table):
     for row in table.to_dict("records"):
         yield row["curve"], "p_flat", np.nan, row["p_flat"], np.nan, np.nan
         for quantity in ("x0", "beta", *MEASURES):
-            if np.isfinite(row[quantity]):
+            if np.isfinite(row[f"{quantity}_low"]):  # an unknown alignment has an interval and no value
                 estimate = [row[name] for name in (quantity, f"{quantity}_low", f"{quantity}_high")]
                 yield row["curve"], quantity, np.nan, *estimate
 
@@ -240,7 +241,13 @@ def _compare_benchmarks(resampled_measures):
     """Yield the rows of simulate_study that compare the hard pairs with further benchmarks."""
     for name in ("zorro", "blimp_again", "blimp_+1_checkpoint", "coin", "weak"):
         for measure, resamples in resampled_measures.items():
-            if "blimp" in resamples and name in resamples:
+            if "blimp" not in resamples or name not in resamples:
+                continue
+            if measure == "alignment":  # known only within bounds where no transition is detected
+                difference = resamples["blimp"].subtract(resamples[name])
+                middle = np.median(np.concatenate(difference))
+                yield f"blimp - {name}", measure, np.nan, middle, *difference.compute_interval(middle)
+            else:
                 # How far apart midpoints are, or how far a curve leads, counts without its sign.
                 difference = np.abs(resamples["blimp"]) - np.abs(resamples[name])
                 median = np.median(difference)
