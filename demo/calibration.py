@@ -38,7 +38,7 @@ from pipeline.errors import InputError
 from pipeline.models.loading import load_checkpoint
 from pipeline.statistics.curve import Curve
 from pipeline.tasks.minimal_pairs import score_pairs
-from pipeline.transitions.comparison import compute_measures
+from pipeline.transitions.alignment import compute_measures
 from pipeline.transitions.flatness import simulate_flat_curves
 from pipeline.transitions.plateaus import find_possible_range
 from pipeline.transitions.sigmoids import fit_sigmoids

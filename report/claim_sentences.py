@@ -54,29 +54,39 @@ def describe_claim(claim):
             "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "
             "with intervals, at five trained checkpoints or more."
         )
-    unfavourable = _describe_unfavourable(claim)
     if claim["reason"]:
-        return f"Formal and functional competence are not compared: {claim['reason']}.{unfavourable}"
+        worst = f"{_describe_worst(claim)}." if has_unknown(claim) else ""
+        return f"Formal and functional competence are not compared: {claim['reason']}.{worst}"
     formal, functional = (claim[f"{kind}_benchmarks"].replace(" ", ", ") for kind in ("formal", "functional"))
     write = round_to(2)
     words = (
         f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({formal}) and "
         f"{write(claim['functional'])} with those of functional competence ({functional}), a difference of "
-        f"{_format_difference(claim)}: {_judge(claim)}."
+        f"{_format_difference(claim)}"
     )
-    return words + unfavourable
+    verdict = _judge(claim)
+    if not has_unknown(claim):
+        return f"{words}: {verdict}."
+    worst_verdict = _judge(claim, "unfavourable_")
+    if worst_verdict == verdict:
+        return f"{words}: {verdict}.{_describe_worst(claim)}: the verdict stays."
+    kind = "formal" if verdict == FORMAL_VERDICT else "functional"
+    return (
+        f"{words}: the benchmarks of known alignment alone would suggest that the asymmetry is closer to {kind} "
+        f"competence.{_describe_worst(claim)}: {worst_verdict}."
+    )
 
 
-def _describe_unfavourable(claim):
-    """Describe the claim with unknown alignments at their most unfavourable values, the empty str without any."""
+def has_unknown(claim):
+    """Return whether the claim has a version with unknown alignments at their most unfavourable values."""
+    return bool(claim["undetected_benchmarks"]) and np.isfinite(claim["unfavourable_difference"])
+
+
+def _describe_worst(claim):
+    """Describe the claim with unknown alignments at their most unfavourable values, without full stop."""
     names = claim["undetected_benchmarks"].replace(" ", ", ")
-    if not names or not np.isfinite(claim["unfavourable_difference"]):
-        return ""
-    difference, verdict = _format_difference(claim, "unfavourable_"), _judge(claim, "unfavourable_")
-    words = f" With the unknown alignment of {names} at its most unfavourable value, the difference is {difference}"
-    if claim["reason"]:
-        return f"{words}."
-    return f"{words}: {'the verdict stays' if verdict == _judge(claim) else verdict}."
+    difference = _format_difference(claim, "unfavourable_")
+    return f" With the unknown alignment of {names} at its most unfavourable value, the difference is {difference}"
 
 
 def _judge(claim, prefix=""):

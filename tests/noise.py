@@ -12,7 +12,8 @@ from pipeline.brain.voxels import compute_positions, make_blocks
 from pipeline.encoding.cross_validation import cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.signals import zscore
-from pipeline.transitions.comparison import TARGETS, compare_curves, compare_kinds
+from pipeline.transitions.claims import compare_kinds
+from pipeline.transitions.comparison import TARGETS, compare_curves
 from pipeline.transitions.tables import tabulate_points
 from report import summary
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from pipeline.statistics.checkpoints import select_tokens_for_fits
-from pipeline.transitions.comparison import MEASURES, compare_curves, compare_kinds
+from pipeline.transitions.claims import compare_kinds
+from pipeline.transitions.comparison import MEASURES, compare_curves
 from pipeline.transitions.tables import tabulate_points
-from report import summary
+from report import claim_sentences, summary
 
 TOKENS = np.array([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
 
@@ -66,7 +67,9 @@ def test_what_is_found_is_said_with_its_numbers():
     )
     assert "formal competence (blimp)" in words
     assert "goes with formal competence rather than" in words
-    assert "are all flat: no transition could be shown" in words
+    bound = rows.loc["dyck", "rise_bound"]
+    assert f"less than a tenth of the range of scores: dyck by at most {bound:.2g}." in words
+    assert "unknown" not in words
     assert "Benchmarks that do not clearly move before or after it: blimp." in words
     assert "Of 3 regions" in words
     assert "the left is predicted better in aSTS and the right is predicted better in cerebellum (p < 0.05," in words
@@ -89,6 +92,61 @@ def test_what_is_not_known_is_not_said():
     assert words.count("Missing:") == 0 and "Differences between checkpoints" not in words
     assert "which biases them upwards" in words
     assert "chosen on other runs." in words
+
+
+def make_claim(difference, unfavourable=None, **known):
+    """A claim of zorro and blimp against dyck and arithmetic, which may be unknown."""
+    numbers = {"formal": 0.9, "functional": 0.2, "formal_benchmarks": "blimp zorro", "functional_benchmarks": "dyck"}
+    names = ("difference", "low", "high")
+    numbers |= dict(zip(names, difference, strict=True)) | {"undetected_benchmarks": "", "reason": ""}
+    if unfavourable:
+        numbers |= {"undetected_benchmarks": "arithmetic"}
+    values = unfavourable or difference
+    return numbers | {f"unfavourable_{name}": value for name, value in zip(names, values, strict=True)} | known
+
+
+def test_the_verdict_is_that_of_the_unfavourable_version_and_both_are_given():
+    words = claim_sentences.describe_claim(make_claim((0.7, 0.5, 0.8)))
+    assert words.endswith("(95 % interval 0.50 to 0.80): the asymmetry goes with formal competence rather than with "
+                          "functional competence.")  # fmt: skip
+    words = claim_sentences.describe_claim(make_claim((0.7, 0.5, 0.8), (0.2, 0.1, 0.8)))
+    assert words.endswith("With the unknown alignment of arithmetic at its most unfavourable value, the difference is "
+                          "0.20 (95 % interval 0.10 to 0.80): the verdict stays.")  # fmt: skip
+    words = claim_sentences.describe_claim(make_claim((0.7, 0.5, 0.8), (0.2, -0.1, 0.8)))
+    assert "goes with formal competence" not in words
+    assert "benchmarks of known alignment alone would suggest that the asymmetry is closer to formal" in words
+    assert words.endswith("these checkpoints do not show which of the two the asymmetry goes with.")
+    words = claim_sentences.describe_claim(make_claim((-0.7, -0.8, -0.5)))
+    assert "goes with functional competence rather" in words
+    unknown = (np.nan, np.nan, np.nan)
+    words = claim_sentences.describe_claim(make_claim(unknown, (-0.1, -0.3, 0.9), reason="r"))
+    assert words.startswith("Formal and functional competence are not compared: r. With the unknown")
+    words = claim_sentences.describe_claim(make_claim(unknown, unknown, reason="r"))
+    assert words == "Formal and functional competence are not compared: r."
+
+
+def test_specificity_is_described_for_each_benchmark():
+    rows = [("blimp", 0.3, 0.1, 0.5), ("zorro", 0.1, -0.1, 0.2), ("acceptability", -0.3, -0.5, -0.1)]
+    rows.append(("french_bench_grammar", np.nan, np.nan, np.nan))
+    specificity = pd.DataFrame(rows, columns=["curve", "difference", "low", "high"])
+    words = claim_sentences.describe_specificity(specificity)
+    assert "Left minus right is closer than the mean brain score to blimp (difference in alignment 0.30 (95 %" in words
+    assert "The mean brain score is closer than left minus right to acceptability (" in words
+    assert "not shown to be closer than the mean brain score to zorro (" in words
+    assert words.endswith("or the mean brain score is closer to french_bench_grammar.")
+    assert claim_sentences.describe_specificity(None) == ""
+
+
+def test_benchmarks_that_may_rise_are_called_unknown():
+    rows = {"dyck": {"is_flat": True, "is_equivalent_to_flat": True, "rise_bound": 0.03},
+            "arithmetic": {"is_flat": True, "is_equivalent_to_flat": False, "rise_bound": 0.083},
+            "blimp": {"is_flat": False, "is_equivalent_to_flat": False, "rise_bound": 0.9}}  # fmt: skip
+    assert list(claim_sentences.describe_undetected(rows)) == [
+        "No transition can be shown in dyck and arithmetic.",
+        "Shown to rise or fall by less than a tenth of the range of scores: dyck by at most 0.03. "
+        "A benchmark with so small a rise counts as not aligned.",
+        "Of unknown alignment, since they may still rise or fall: arithmetic by up to 0.083.",
+    ]
 
 
 def test_a_rise_that_is_not_over_is_not_dated():

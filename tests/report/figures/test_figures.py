@@ -8,9 +8,10 @@ from brains import BRAIN
 
 from pipeline.brain.hemispheres import assign_hemispheres
 from pipeline.statistics.checkpoints import select_tokens_for_fits
-from pipeline.transitions.comparison import TARGETS, compare_curves
+from pipeline.transitions.comparison import BRAIN_CURVES, compare_curves
 from pipeline.transitions.tables import tabulate_points as tabulate
 from report.figures import brain, drawing, training
+from report.figures.claims import draw_claims
 
 SIX = 1e9 * 2.0 ** np.arange(6)
 
@@ -109,7 +110,7 @@ def test_all_points_and_bands_of_benchmarks_lie_within_the_axes():
     figure = training.draw_benchmarks(points, table, "t")
     target = table["curve"].iloc[0]
     for row in table.to_dict("records"):
-        if row["curve"] in TARGETS:
+        if row["curve"] in BRAIN_CURVES:
             continue
         (axes,) = [axes for axes in figure.axes if axes.get_title().startswith(row["curve"])]
         is_fitted = np.isfinite(row["p_flat"])
@@ -120,7 +121,7 @@ def test_all_points_and_bands_of_benchmarks_lie_within_the_axes():
         assert ((values >= low) & (values <= high) | np.isnan(values)).all()
         if row["is_flat"] is True:
             assert "no transition shown" in axes.get_title()
-            assert f"p = {row['p_flat']:.2g}" in axes.get_title()
+            assert f"p = {row['p_flat']:.2g}, rise at most {row['rise_bound']:.2g}" in axes.get_title()
         assert "flat" not in axes.get_title()
         assert axes.get_ylabel() != ("score" if is_fitted else "share of the transition")
         if not is_fitted:
@@ -167,6 +168,48 @@ def test_midpoints_that_are_bounds_have_arrows():
     # blimp moves even later than seems, and zorro even earlier.
     arrows = [(text.xyann[0], round(-text.xy[1])) for text in panels[3].texts if text.arrow_patch]
     assert [(np.sign(points), table["curve"][row]) for points, row in arrows] == [(-1, "blimp"), (1, "zorro")]
+
+
+def test_an_unknown_alignment_is_a_dotted_line():
+    _, _, table = analysed([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
+    panel = training.draw_transitions(table, "t").axes[2]
+    dotted = {-line.get_ydata()[0] for line in panel.get_lines() if line.get_linestyle() == ":"}
+    assert dotted == set(table.index[table["alignment"].isna() & table["alignment_low"].notna()])
+    assert dotted
+
+
+def test_both_bands_of_left_minus_right_are_drawn_and_named():
+    _, points, _ = analysed([1e9, 3e9, 1e10, 3e10, 1e11, 3e11, 1e12])
+    axes = training.draw_asymmetry(points, "t").axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["layer chosen on other runs", "best layer", "95 %, pointwise", "95 %, whole curve"]
+    rows = points[points["curve"] == "left_minus_right_nested"]
+    drawn = [tuple(band.get_datalim(axes.transData).intervaly) for band in axes.collections if len(band.get_paths())]
+    for suffix in ("", "_simultaneous"):
+        assert (rows[f"low{suffix}"].min(), rows[f"high{suffix}"].max()) in [pytest.approx(ends) for ends in drawn]
+
+
+def test_each_variant_of_the_claim_has_a_row():
+    known = {"difference": 0.5, "low": 0.3, "high": 0.6, "undetected_benchmarks": "", "reason": ""}
+    known |= {f"unfavourable_{name}": known[name] for name in ("difference", "low", "high")}
+    worse = known | {"undetected_benchmarks": "dyck", "unfavourable_difference": -0.1, "unfavourable_low": -0.3}
+    unknown = worse | dict.fromkeys(["difference", "low", "high"], np.nan) | {"reason": "r"}
+    rows = {
+        "all benchmarks": known,
+        "dyck as formal": worse,
+        "without zorro": unknown,
+        "without blimp": {"reason": "none"},
+    }
+    claims = pd.DataFrame([{"variant": variant} | row for variant, row in rows.items()])
+    axes = draw_claims(claims, "t").axes[0]
+    axes.figure.canvas.draw()
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(rows)
+    marks = [line for line in axes.get_lines() if line.get_marker() == "o" and len(line.get_xdata())]
+    drawn = {
+        (round(-line.get_ydata()[0]), line.get_xdata()[0], line.get_markerfacecolor() == "white") for line in marks
+    }
+    assert {(0, 0.5, False), (1, 0.5, False), (1, -0.1, True), (2, -0.1, True)} <= drawn
+    assert [text.get_text() for text in axes.texts] == ["none"]
 
 
 def test_more_curves_than_colours_can_be_told_apart():
