@@ -73,25 +73,33 @@ def compute_log_probabilities(
 
     # Neighbours share a beginning. No token follows the last token of a sentence, so it belongs to no beginning.
     order = sorted(range(len(token_ids)), key=lambda index: token_ids[index][:-1])
-    tried = _select_tried(token_ids, order)
-    is_linear = _has_linear_logits([token_ids[tried[0]], token_ids[tried[-1]]], model, batch_size, log)
-    score_plain_batch = partial(_score_batch, model=model, is_linear=is_linear)
-    plain = np.full(len(token_ids), np.nan)
     score_all = partial(_score_all, token_ids=token_ids, batch_size=batch_size, log=log)
-    score_all(tried, score_batch=score_plain_batch, scores=plain)
-    _check_scores([sentences[index] for index in tried], plain[tried])
-    score_trees = partial(_score_trees, model=model, context=context)
-    if reason := _find_reason_against_trees(
-        plain, tried, token_ids, model=model, context=context, is_linear=is_linear, score_all=score_all
-    ):
+    score_batch, reason = _choose_reading(
+        sentences, token_ids, order, model=model, context=context, score_all=score_all
+    )
+    if reason:
         log(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads plain batches, more slowly")
         order.sort(key=lambda index: -len(token_ids[index]))  # similar lengths need little padding
 
     scores = np.full(len(token_ids), np.nan) if known is None else known.copy()
-    score_batch = score_plain_batch if reason else score_trees
     score_all(order, score_batch=score_batch, scores=scores, progress=progress, keep=keep)
     _check_scores(sentences, scores)
     return scores / [len(ids) - 1 for ids in token_ids] if is_mean else scores
+
+
+def _choose_reading(sentences, token_ids, order, *, model, context, score_all):
+    """Return the function that scores a batch, and why it does not read trees, or None where it does."""
+    tried = _select_tried(token_ids, order)
+    batch_size, log = score_all.keywords["batch_size"], score_all.keywords["log"]
+    is_linear = _has_linear_logits([token_ids[tried[0]], token_ids[tried[-1]]], model, batch_size, log)
+    score_plain_batch = partial(_score_batch, model=model, is_linear=is_linear)
+    plain = np.full(len(token_ids), np.nan)
+    score_all(tried, score_batch=score_plain_batch, scores=plain)
+    _check_scores([sentences[index] for index in tried], plain[tried])
+    reason = _find_reason_against_trees(
+        plain, tried, token_ids, model=model, context=context, is_linear=is_linear, score_all=score_all
+    )
+    return score_plain_batch if reason else partial(_score_trees, model=model, context=context), reason
 
 
 def _select_tried(token_ids, order):

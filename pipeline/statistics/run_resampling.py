@@ -1,4 +1,4 @@
-"""Draw bootstrap resamples of statistics of items that belong to runs: whole runs are drawn, as they are not alike."""
+"""Draw bootstrap resamples of statistics of items that belong to runs: whole runs are drawn."""
 
 import numpy as np
 
