@@ -75,8 +75,7 @@ def compare_times(rng, place, n_times):
 def compare_with_himalaya(rng, place):
     """Print how penalties and correlations of fold 0 differ from himalaya's, for one choice for each voxel."""
     n_scans = [n - 2 * TRIM_SCANS for n in SCANS_OF_RUNS[:HIMALAYA_RUNS]]
-    bands_and_targets = simulate(rng, sum(n_scans), HIMALAYA_VOXELS)
-    features, nuisance, targets = bands_and_targets
+    features, nuisance, targets = simulate(rng, sum(n_scans), HIMALAYA_VOXELS)
     folds = hold_out_runs(n_scans)
     shared, shared_pairs = cross_validate(features, targets, folds, MODEL_ALPHAS, nuisance=nuisance, device=place)
     started = time.perf_counter()
@@ -85,7 +84,7 @@ def compare_with_himalaya(rng, place):
     )
     ours = time.perf_counter() - started
     started = time.perf_counter()
-    scores, predicted = fit_fold_by_himalaya(*bands_and_targets, folds[0])
+    scores, predicted = fit_fold_by_himalaya(features, nuisance, targets, fold=folds[0])
     theirs = time.perf_counter() - started
     pairs = np.array(list(itertools.product(MODEL_ALPHAS, NUISANCE_ALPHAS)))
     best = scores.argmax(axis=0)  # (n_voxels,)

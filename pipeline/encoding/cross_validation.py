@@ -53,8 +53,9 @@ def cross_validate(
         raise InputError(f'alpha_per: expected "all" or "target", got {alpha_per!r}')
     x, y = as_float32(features, device), as_float32(targets, device)
     _check_folds(x, y, folds)
+    candidates: list[tuple[float, ...]]
     if nuisance is None:
-        widths, candidates = [x.shape[1]], [(alpha,) for alpha in alphas]
+        widths, candidates = [x.shape[1]], list(itertools.product(alphas))
     else:
         n = as_float32(nuisance, device)
         _check_lengths("nuisance", n, y)

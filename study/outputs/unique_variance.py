@@ -68,11 +68,13 @@ def read_unique_scores(checkpoints, lang):
     nuisance : list of str, names in the activation files of the nuisance; empty where no checkpoint has such a fit
     sentences : list of str, what is left out, for the user
     """
-    unique, methods = [], []
+    unique: list[np.ndarray | None] = []
+    methods: list[str | None] = []
     for stem in checkpoints["stem"]:
         is_there = unique_correlations_path(stem, lang).is_file()
-        unique.append(read_unique_variance(stem, lang)["unique"] if is_there else None)
-        methods.append(describe_method(stem, lang, unique[-1].shape) if is_there else None)
+        values = read_unique_variance(stem, lang)["unique"] if is_there else None
+        unique.append(values)
+        methods.append(None if values is None else describe_method(stem, lang, values.shape))
     if not any(methods):
         return unique, [], []
     usual, _ = collections.Counter(filter(None, methods)).most_common(1)[0]
