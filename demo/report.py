@@ -27,8 +27,8 @@ def main():
     curve, null_curve = read_values(place), read_values(null_place)
     # Printed are the published maximum over layers, and left minus right with layers chosen on other runs.
     not_shown = ["revision", "left_nested", "right_nested", "low_nested", "high_nested", "same_weights_as"]
-    controls = {*CONTROL_COLUMNS, *RELIABILITY_CONTROLS}
-    not_shown += [f"{name}{end}" for name in controls for end in ("", "_low", "_high") if name + end != "log_left_right"]
+    controls = {f"{name}{end}" for name in (*CONTROL_COLUMNS, *RELIABILITY_CONTROLS) for end in ("", "_low", "_high")}
+    not_shown += controls - {"log_left_right"}
     table = curve.assign(null_listener=null_curve["left_minus_right"]).astype({"tokens": int})
     print(table.drop(columns=not_shown, errors="ignore").to_string(index=False, float_format="{:.4f}".format))
     print()
