@@ -145,7 +145,7 @@ def describe_reliability(table):
         )
     verb = "rises" if difference["rises"] else "falls"
     ratio, side = controls["log_left_right"], "left" if difference["rises"] else "right"
-    last = format_with_interval(*(ratio[column] for column in ("value", "low", "high")), write=round_to(3))
+    last = format_with_interval(ratio["value"], ratio["low"], ratio["high"], write=round_to(3))
     if verdict == "reliability":
         claim = f"More reliable responses on the {side} explain the transition of left minus right as well"
         if any(row["has_same_direction"] for name, row in controls.items() if name in WITH_ISC):
