@@ -9,13 +9,15 @@ from nibabel import Nifti1Image
 from demo import listener
 from demo.fast_fits import cross_validate_runs
 from demo.simulated_benchmarks import N_RESAMPLES, make_benchmark_curves
+from pipeline.brain.controls import RELIABILITY_CONTROLS, compute_control_curves
 from pipeline.brain.hemispheres import assign_hemispheres, average_sides, subtract_mirror_voxels
-from pipeline.brain.scores import compute_brain_scores, resample_sides
+from pipeline.brain.scores import compute_brain_scores, compute_side_curves
 from pipeline.brain.voxels import compute_positions, fill_volume, make_blocks
 from pipeline.encoding.signals import trim_and_zscore
-from pipeline.statistics.curve import Curve
-from pipeline.statistics.intervals import SIGNIFICANCE, compute_interval
-from pipeline.transitions.comparison import MEASURES, compare_curves, compare_kinds
+from pipeline.statistics.intervals import Bounds, compute_interval, compute_simultaneous_band
+from pipeline.transitions.alignment import MEASURES
+from pipeline.transitions.claims import compare_kinds
+from pipeline.transitions.comparison import compare_curves
 from pipeline.transitions.emergence import detect_emergence, detect_transition
 
 N_RUNS = 9
@@ -23,6 +25,7 @@ ALPHAS = np.logspace(0, 7, 16)  # as in the embedded study
 FWHM_MM = 20.0  # of the noise
 TARGET = "left_minus_right"
 FORMAL = ("blimp", "zorro")
+COLUMNS_OF_CLAIM = ("difference", "low", "high")
 COLUMNS = ["curve", "quantity", "tokens", "value", "low", "high"]
 
 
@@ -91,27 +94,12 @@ def simulate_study(tokens, signals, *, regressors, right, stock, brain, options,
 
 
 def compute_controls(scores, isc, brain):
-    """Compute left minus right and its controls for reliability: dict from name to Curve.
-
-    log_left_right and ceiling_left_minus_right are not moved by a difference in reliability alone. For the latter, each
-    side is divided by its noise ceiling, the root of its reliability. The squared ISC is the reliability of half of the
-    subjects, which the formula of Spearman and Brown extrapolates to all subjects.
-    """
+    """Compute left minus right and its controls for reliability: dict from name to Curve."""
     left, right = assign_hemispheres(brain.mask)
-    values = average_sides(scores.mean(axis=1), left, right)
-    resamples = resample_sides(scores, left, right, brain.blocks, N_RESAMPLES)
-    sides = [Curve(*side) for side in zip(values, resamples, strict=True)]
-    halves = np.array(average_sides(isc.mean(axis=0), left, right)) ** 2
-    ceilings = np.sqrt(2 * halves / (1 + halves))
-
-    def combine(function):
-        return Curve(*(function(*pair) for pair in zip(*sides, strict=True)))
-
-    return {
-        TARGET: combine(lambda left, right: left - right),
-        "log_left_right": combine(lambda left, right: np.log(left / right)),
-        "ceiling_left_minus_right": combine(lambda left, right: left / ceilings[0] - right / ceilings[1]),
-    }
+    resampling = {"blocks": brain.blocks, "n_resamples": N_RESAMPLES}
+    target = compute_side_curves(scores, left, right, **resampling)[TARGET]
+    controls = compute_control_curves({"nested": scores}, left, right, isc=isc, mask_image=brain.mask, **resampling)
+    return {TARGET: target} | {name: controls[name] for name in RELIABILITY_CONTROLS}
 
 
 def _list_points(tokens, curves):
@@ -126,19 +114,8 @@ def _list_bands(controls):
     for name, curve in controls.items():
         low, high = compute_interval(*curve)
         yield name, "pointwise_excludes_0", np.nan, float(((low > 0) | (high < 0)).any()), np.nan, np.nan
-        low, high = compute_simultaneous_band(curve)
+        low, high = compute_simultaneous_band(*curve)
         yield name, "simultaneous_excludes_0", np.nan, float(((low > 0) | (high < 0)).any()), np.nan, np.nan
-
-
-def compute_simultaneous_band(curve):
-    """Compute a band that encloses all points of a curve in 95 % of resamples: low, high, arrays (n_checkpoints,).
-
-    Each point has the same number of standard errors: that of the largest deviation of a resample.
-    """
-    errors = curve.resamples.std(axis=0)
-    deviations = np.abs(curve.resamples - curve.resamples.mean(axis=0)) / np.where(errors > 0, errors, np.inf)
-    width = np.quantile(deviations.max(axis=1), 1 - SIGNIFICANCE) * errors
-    return curve.values - width, curve.values + width
 
 
 def _list_estimates(table):
@@ -179,11 +156,17 @@ def _compare_benchmarks(resampled_measures):
     """Yield the differences of the measures of the hard pairs and of further benchmarks."""
     for measure, resamples in resampled_measures.items():
         for name in resamples:
-            if name != "blimp" and "blimp" in resamples:
-                # How far apart midpoints are, or how far a curve leads, counts without its sign.
-                difference = np.abs(resamples["blimp"]) - np.abs(resamples[name])
-                median = np.nanmedian(difference)
-                yield f"blimp - {name}", measure, np.nan, median, *compute_interval(median, difference)
+            if name == "blimp" or "blimp" not in resamples:
+                continue
+            hard, further = resamples["blimp"], resamples[name]
+            if isinstance(hard, Bounds):  # known only within bounds where no transition is detected
+                difference = hard.subtract(further)
+                middle = np.median(np.concatenate(difference))
+                yield f"blimp - {name}", measure, np.nan, middle, *difference.compute_interval(middle)
+            else:  # how far apart midpoints are, or how far a curve leads, counts without its sign
+                difference = np.abs(hard) - np.abs(further)
+                middle = np.median(difference)
+                yield f"blimp - {name}", measure, np.nan, middle, *compute_interval(middle, difference)
 
 
 def _list_claims(table, alignments):
@@ -197,4 +180,5 @@ def _list_claims(table, alignments):
         claim = compare_kinds(rows, alignments)
         if claim is not None:
             curve = f"claim against {choice}"
-            yield curve, "difference", np.nan, claim["difference"], claim["low"], claim["high"]
+            for prefix in ("", "unfavourable_"):
+                yield curve, f"{prefix}difference", np.nan, *(claim[f"{prefix}{name}"] for name in COLUMNS_OF_CLAIM)
