@@ -62,7 +62,7 @@ def describe_claim(claim):
     words = (
         f"Mean alignment is {write(claim['formal'])} with benchmarks of formal competence ({formal}) and "
         f"{write(claim['functional'])} with those of functional competence ({functional}), a difference of "
-        f"{_format_difference(claim)}"
+        f"{format_difference(claim)}"
     )
     verdict = _judge(claim)
     if not has_unknown(claim):
@@ -85,7 +85,7 @@ def has_unknown(claim):
 def _describe_worst(claim):
     """Describe the claim with unknown alignments at their most unfavourable values, without full stop."""
     names = claim["undetected_benchmarks"].replace(" ", ", ")
-    difference = _format_difference(claim, "unfavourable_")
+    difference = format_difference(claim, "unfavourable_")
     return f" With the unknown alignment of {names} at its most unfavourable value, the difference is {difference}"
 
 
@@ -96,9 +96,10 @@ def _judge(claim, prefix=""):
     return FUNCTIONAL_VERDICT if claim[f"{prefix}high"] < 0 else NO_VERDICT
 
 
-def _format_difference(row, prefix=""):
+def format_difference(row, prefix=""):
     """Write a difference with its interval, whose columns begin with a prefix."""
-    return format_with_interval(*(row[f"{prefix}{name}"] for name in ("difference", "low", "high")), write=round_to(2))
+    difference, low, high = (row[f"{prefix}{name}"] for name in ("difference", "low", "high"))
+    return format_with_interval(difference, low, high, write=round_to(2))
 
 
 def describe_specificity(specificity):
@@ -120,6 +121,6 @@ def describe_specificity(specificity):
         if not np.isfinite(row["difference"]):
             unknown.append(row["curve"])
             continue
-        words = f"{row['curve']} (difference in alignment {_format_difference(row)})"
+        words = f"{row['curve']} (difference in alignment {format_difference(row)})"
         (closer if row["low"] > 0 else farther if row["high"] < 0 else undecided).append(words)
     return " ".join(f"{words} {', '.join(names)}." for words, names in groups.items() if names)

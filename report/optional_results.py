@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from pipeline.brain.region_differences import select_largest
-from pipeline.statistics.intervals import format_with_interval, round_to
 from pipeline.transitions.comparison import BRAIN_CURVES
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
+from report.claim_sentences import format_difference
 from report.figures.brain import draw_emergence, draw_regions
 from report.figures.claims import draw_claims
 from report.figures.training import draw_acceptability, draw_benchmarks, draw_comparison, draw_transitions
@@ -58,16 +58,10 @@ def save_claim(claim, prefix):
         print(f"no claim is made: {claim['reason']}")
         return
     print("alignment with formal competence {formal:.2f}, with functional competence {functional:.2f}".format(**claim))
-    print("difference", _format_difference(claim))
+    print("difference", format_difference(claim))
     if claim["undetected_benchmarks"]:
         names = claim["undetected_benchmarks"].replace(" ", ", ")
-        print(f"with {names} at the most unfavourable value", _format_difference(claim, "unfavourable_"))
-
-
-def _format_difference(row, prefix=""):
-    """Write a difference of alignments with its interval; the columns of the row begin with a prefix."""
-    values = [row[f"{prefix}{name}"] for name in ("difference", "low", "high")]
-    return format_with_interval(*values, write=round_to(2))
+        print(f"with {names} at the most unfavourable value", format_difference(claim, "unfavourable_"))
 
 
 def save_claims(claims, title, prefix):
@@ -89,7 +83,7 @@ def save_specificity(specificity, prefix):
         return
     save_table(specificity, f"{prefix}_specificity")
     for row in specificity.to_dict("records"):
-        print(f"alignment of left minus right with {row['curve']}, minus that of the mean:", _format_difference(row))
+        print(f"alignment of left minus right with {row['curve']}, minus that of the mean:", format_difference(row))
 
 
 def save_atlas(curves, title, prefix):

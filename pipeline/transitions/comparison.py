@@ -64,7 +64,7 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
         ``select_tokens_for_fits``) are omitted.
     curves : dict from name to Curve. A checkpoint is omitted where a value or a resample is NaN.
     lang : {"en", "fr"}, language of the story
-    target : str, the curve that the others are compared with, by default the first of TARGETS in curves. Every other
+    target : str, the curve that benchmarks are compared with, by default the first of TARGETS in curves. Every other
         curve of TARGETS has a row in the table, without a comparison.
     unbounded : collection of str, benchmarks whose plateaus may lie anywhere, like those of left minus right. The
         plateaus of a benchmark with scores between 0 and 1 also lie between 0 and 1 (see ``find_possible_range``).
@@ -100,28 +100,28 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
         score_range = find_score_range(name, curve.values, is_unbounded)
         rows[name] = {"kind": classify_benchmark(name, lang), "n_checkpoints": int(used.sum())}
         if used.sum() >= FEWEST_CHECKPOINTS:
-            null = simulate_null(name, tuple(used))
-            rows[name] |= detect_transition(x[used], curve.select(used), null=null, bounds=bounds)
-            rows[name] |= _describe_rise(compute_rise_bound(x[used], curve.select(used)), rows[name], score_range)
+            options = {"null": simulate_null(name, tuple(used)), "bounds": bounds, "score_range": score_range}
+            rows[name] |= _describe_curve(x[used], curve.select(used), **options)
         if name in (target, *TARGETS) or shared.sum() < FEWEST_CHECKPOINTS:
             continue
         pair = curves[target].select(shared), curve.select(shared)
         nulls = simulate_null(target, tuple(shared)), simulate_null(name, tuple(shared))
-        options = {"nulls": nulls, "bounds": bounds, "score_range": score_range}
-        for measure, (value, resamples) in compute_measures(x[shared], *pair, **options).items():
+        measures = compute_measures(x[shared], *pair, nulls=nulls, bounds=bounds, score_range=score_range)
+        for measure, (value, resamples) in measures.items():
             rows[name] |= _make_measure_columns(measure, value, resamples)
             resampled_measures[measure][name] = resamples
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index()
-    table = table.reindex(columns=COLUMNS)
-    bounds = ["at_limit", "at_start"]
-    table[bounds] = table[bounds].eq(True)  # False where a curve is not fitted
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index().reindex(columns=COLUMNS)
+    limits = ["at_limit", "at_start"]
+    table[limits] = table[limits].eq(True)  # False where a curve is not fitted
     return table, resampled_measures
 
 
-def _describe_rise(rise_bound, row, score_range):
-    """Return the columns rise_bound and is_equivalent_to_flat of a row of the table."""
+def _describe_curve(x, curve, *, null, bounds, score_range):
+    """Return the columns of a curve that do not depend on the target, a dict."""
+    row = detect_transition(x, curve, null=null, bounds=bounds)
+    rise_bound = compute_rise_bound(x, curve)
     is_small = np.nan if score_range is None else row["is_flat"] and rise_bound < NEGLIGIBLE_SHARE * score_range
-    return {"rise_bound": rise_bound, "is_equivalent_to_flat": is_small}
+    return row | {"rise_bound": rise_bound, "is_equivalent_to_flat": is_small}
 
 
 def _make_measure_columns(measure, value, resamples):

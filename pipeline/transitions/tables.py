@@ -7,8 +7,10 @@ from pipeline.statistics.intervals import compute_interval, compute_simultaneous
 from pipeline.transitions.comparison import BRAIN_CURVES
 
 BAND = ("low_simultaneous", "high_simultaneous")
-COLUMNS = ("curve", "revision", "tokens", "value", "low", "high", *BAND, "scaled", "scaled_low", "scaled_high")
-COLUMNS += ("same_weights_as",)
+COLUMNS = (
+    *("curve", "revision", "tokens", "value", "low", "high", *BAND),
+    *("scaled", "scaled_low", "scaled_high", "same_weights_as"),
+)
 
 
 def tabulate_points(checkpoints, curves, table):

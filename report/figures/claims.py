@@ -27,8 +27,8 @@ def draw_claims(claims, title):
     axes.set_xlabel("alignment with left − right: formal minus functional competence")
     axes.spines[["top", "right"]].set_visible(False)
     axes.plot([], [], "o-", color=drawing.DIFFERENCE_COLOUR, label="benchmarks with a known alignment")
-    style = {"color": drawing.LIGHT_DIFFERENCE, "markerfacecolor": "white"}
-    axes.plot([], [], "o-", **style, label="unknown alignments at their worst")
+    label = "unknown alignments at their worst"
+    axes.plot([], [], "o-", color=drawing.LIGHT_DIFFERENCE, markerfacecolor="white", label=label)
     figure.legend(loc="outside lower center", ncols=2, fontsize="x-small")
     return figure
 
