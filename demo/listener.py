@@ -29,6 +29,7 @@ VOXEL_MM = 10
 NOISE_AUTOCORRELATION = 0.3  # from one scan to the next
 BURN_IN_SCANS = 50
 WORD_DIMENSIONS = 4
+LONGEST_LIST = 25  # words; further words count as the last
 N_SUBJECTS, N_TRIALS = 20, 10
 # Standard deviation of the log of a voxel's strength of response. In the published English ISC, log(left / right) of
 # mirror voxels that are both reliable has a standard deviation of .108, sqrt(2) times this.
@@ -89,7 +90,8 @@ def make_word_features(words, numbers, embeddings):
     Returns
     -------
     lexical, syntactic, counting : array (n_words, n_features)
-    counts : array (n_words, n_counts), a column for each word, each category, and each category of the word before
+    counts : array (n_words, n_counts), a column for each word, each category, each category of the word before, and
+        what ``describe_lists`` returns
     """
     rows = [numbers[word] for word, _, _ in words]
     categories = np.eye(len(CATEGORIES))[[CATEGORIES.index(category) for _, category, _ in words]]
@@ -97,8 +99,19 @@ def make_word_features(words, numbers, embeddings):
     names = list(words[0][2])
     states = np.array([list(state.values()) for _, _, state in words])
     is_count = np.array([name.startswith("count_") for name in names])
-    counts = np.hstack([np.eye(len(embeddings))[rows], categories, before])
+    counts = np.hstack([np.eye(len(embeddings))[rows], categories, before, describe_lists(words)])
     return embeddings[rows], states[:, ~is_count], states[:, is_count], counts
+
+
+def describe_lists(words):
+    """Describe how long a list has been going on, without counting its nouns: a one-hot code (n_words, LONGEST_LIST)."""
+    features, place = np.zeros((len(words), LONGEST_LIST)), 0
+    for row, (_, category, state) in enumerate(words):
+        is_list = any(value for name, value in state.items() if name.startswith("count_"))
+        place = 1 if category == "number" else (place + 1) * is_list
+        if is_list:
+            features[row, min(place, LONGEST_LIST) - 1] = 1
+    return features
 
 
 def make_signals(runs, training_runs, onsets, offsets, n_scans, rng, delay_s=0.0):
