@@ -104,7 +104,7 @@ def make_word_features(words, numbers, embeddings):
 
 
 def describe_lists(words):
-    """Describe how long a list has been going on, without counting its nouns: a one-hot code (n_words, LONGEST_LIST)."""
+    """Describe how long a list has been going on, without counting its nouns: one-hot codes (n_words, LONGEST_LIST)."""
     features, place = np.zeros((len(words), LONGEST_LIST)), 0
     for row, (_, category, state) in enumerate(words):
         is_list = any(value for name, value in state.items() if name.startswith("count_"))
