@@ -8,7 +8,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from tqdm import tqdm
 
 from demo.language import NUMBERS, VERB_FORMS, speak, spell
-from demo.language_model import LIST_SHARE
 
 N_STEPS = 1200
 SENTENCES_PER_STEP = 64
@@ -63,7 +62,7 @@ def train(folder, seed, n_steps=N_STEPS):
     rng = random.Random(f"{seed} judge")
 
     def draw():
-        return [word for word, _, _ in speak(rng, list_share=LIST_SHARE)]
+        return [word for word, _, _ in speak(rng)]
 
     tokenizer = train_tokenizer([spell(draw()) for _ in range(20_000)])
     torch.manual_seed(seed)

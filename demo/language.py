@@ -37,7 +37,7 @@ OTHERS = {
 }
 DEEPEST = 3  # open clauses, without the main clause
 LIST_NUMBERS = {"three": 3, "four": 4, "five": 5, "six": 6}
-LIST_SHARE = 0.25  # of the sentences of a story
+LIST_SHARE = 0.3  # of the sentences
 MORE_ADJECTIVES = 0.6  # before a noun of a list, so that the number of words does not give away that of nouns
 LIST_END = len(LIST_NUMBERS) / sum(LIST_NUMBERS.values())  # share of the nouns of lists that are the last
 
@@ -173,7 +173,7 @@ def speak(rng, with_state=False, list_share=LIST_SHARE):
     with_state : bool
         Whether to describe the memory after each word.
     list_share : float
-        Share of lists. What is expected is right for the share of a story.
+        Share of lists. What is expected is right for LIST_SHARE.
 
     Returns
     -------

@@ -16,14 +16,12 @@ WARMUP_STEPS = 20
 END_OF_TEXT = "<|endoftext|>"
 # A sentence has nine tokens on average: 1,024 steps of 16 x 64 tokens read the corpus once.
 N_SENTENCES = 115_000
-# Lists are rarer than in stories, so that the model learns to count after it has learnt the grammar.
-LIST_SHARE = 0.08
 
 
 def make_corpus(n_sentences, seed):
     """Make sentences of the small language, a list of str."""
     rng = random.Random(seed)
-    return [spell([word for word, _, _ in speak(rng, list_share=LIST_SHARE)]) for _ in range(n_sentences)]
+    return [spell([word for word, _, _ in speak(rng)]) for _ in range(n_sentences)]
 
 
 def train_tokenizer(sentences):

@@ -29,6 +29,7 @@ VOXEL_MM = 10
 NOISE_AUTOCORRELATION = 0.3  # from one scan to the next
 BURN_IN_SCANS = 50
 WORD_DIMENSIONS = 4
+LONGEST_LIST = 25  # words; further words count as the last
 N_SUBJECTS, N_TRIALS = 20, 10
 # Standard deviation of the log of a voxel's strength of response. In the published English ISC, log(left / right) of
 # mirror voxels that are both reliable has a standard deviation of .108, sqrt(2) times this.
@@ -89,7 +90,8 @@ def make_word_features(words, numbers, embeddings):
     Returns
     -------
     lexical, syntactic, counting : array (n_words, n_features)
-    counts : array (n_words, n_counts), a column for each word, each category, and each category of the word before
+    counts : array (n_words, n_counts), a column for each word, each category, each category of the word before, and
+        what ``describe_lists`` returns
     """
     rows = [numbers[word] for word, _, _ in words]
     categories = np.eye(len(CATEGORIES))[[CATEGORIES.index(category) for _, category, _ in words]]
@@ -97,8 +99,19 @@ def make_word_features(words, numbers, embeddings):
     names = list(words[0][2])
     states = np.array([list(state.values()) for _, _, state in words])
     is_count = np.array([name.startswith("count_") for name in names])
-    counts = np.hstack([np.eye(len(embeddings))[rows], categories, before])
+    counts = np.hstack([np.eye(len(embeddings))[rows], categories, before, describe_lists(words)])
     return embeddings[rows], states[:, ~is_count], states[:, is_count], counts
+
+
+def describe_lists(words):
+    """Describe how long a list has been going on, without counting its nouns: one-hot codes (n_words, LONGEST_LIST)."""
+    features, place = np.zeros((len(words), LONGEST_LIST)), 0
+    for row, (_, category, state) in enumerate(words):
+        is_list = any(value for name, value in state.items() if name.startswith("count_"))
+        place = 1 if category == "number" else (place + 1) * is_list
+        if is_list:
+            features[row, min(place, LONGEST_LIST) - 1] = 1
+    return features
 
 
 def make_signals(runs, training_runs, onsets, offsets, n_scans, rng, delay_s=0.0):
@@ -232,34 +245,39 @@ def listen(
     if field_mm:
         strength = np.exp(FIELD_SD * rng.standard_normal(len(positions)) @ make_smoothing_matrix(positions, field_mm))
     trials = [rng.permutation(N_SUBJECTS) < N_SUBJECTS / 2 for _ in range(N_TRIALS)]
-    # The average subject, then the halves of the trials that are predicted.
     shares = np.stack([np.ones(N_SUBJECTS), *trials], dtype=np.float32)
     shares /= shares.sum(axis=1, keepdims=True)
 
     fmri, isc = [], np.zeros((N_TRIALS, len(positions)))
     for run in signals:
-        n_scans = len(run.lexical)
-        response = np.zeros((n_scans, len(positions)))
-        words = standardize(run.lexical @ weights["lexical"])
-        for side, voxels in enumerate((left, right)):
-            response[:, voxels] = np.sqrt(lexical) * words
-            for name, parts in memory.items():
-                if not any(parts):
-                    continue
-                signal = standardize(getattr(run, name) @ weights[name])
-                response[:, voxels] += np.sqrt(parts[side]) * signal
-                if max(parts) > parts[side]:
-                    unrelated = standardize(scramble(signal, rng))
-                    response[:, voxels] += np.sqrt(max(parts) - parts[side]) * unrelated
-        noise = make_noise(rng, n_scans, len(positions), sources)
-        noise = np.sqrt(N_SUBJECTS) * noise_sd * np.tensordot(shares, noise, axes=1)
-        averages = response * strength + noise  # (1 + N_TRIALS, n_scans, n_voxels)
+        response = np.zeros((len(run.lexical), len(positions)))
+        drives = _drive_voxels(run, weights, lexical=lexical, memory=memory, rng=rng)
+        for voxels, driven in zip((left, right), drives, strict=True):
+            response[:, voxels] = driven
+        noise = np.tensordot(shares, make_noise(rng, *response.shape, sources), axes=1)
+        # The average subject, then the halves that are predicted: (1 + N_TRIALS, n_scans, n_voxels).
+        averages = response * strength + np.sqrt(N_SUBJECTS) * noise_sd * noise
         fmri.append(standardize(averages[0]).astype(np.float32))
-        kept = slice(LOST_SCANS, n_scans - LOST_SCANS)
+        kept = slice(LOST_SCANS, len(response) - LOST_SCANS)
         prediction = standardize(response[kept]) + np.sqrt(PREDICTION_NOISE) * rng.standard_normal(response[kept].shape)
         prediction = standardize(prediction)
         isc += [(prediction * standardize(half[kept])).mean(axis=0) / len(signals) for half in averages[1:]]
     return fmri, isc
+
+
+def _drive_voxels(run, weights, lexical, memory, rng):
+    """Return what drives the voxels of the left and of the right in a run, arrays (n_scans, n_pairs)."""
+    words = np.sqrt(lexical) * standardize(run.lexical @ weights["lexical"])
+    drives = [words, words]
+    for name, shares in memory.items():
+        if not any(shares):
+            continue
+        signal = standardize(getattr(run, name) @ weights[name])
+        for side, share in enumerate(shares):
+            drives[side] = drives[side] + np.sqrt(share) * signal
+            if max(shares) > share:
+                drives[side] += np.sqrt(max(shares) - share) * standardize(scramble(signal, rng))
+    return drives
 
 
 def _draw_weights(rng, features, left, sources):

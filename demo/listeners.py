@@ -4,7 +4,7 @@ from demo.simulated_benchmarks import NAMES
 
 FEW = ("blimp", "zorro", "counting", "coin", "twos")
 GRAMMAR = {"syntactic": (0.30, 0.09)}  # shares of the left and of the right
-SMALL = 0.25  # share of the right that gives a true left minus right of about .02
+SMALL = 0.265  # share of the right that gives a true left minus right of about .02
 
 
 def _describe(options, *, is_flat=False, delay_s=0.0, benchmarks=FEW, truth=""):
@@ -24,7 +24,7 @@ LISTENERS = {
     },
     "small_effect": _describe({"syntactic": (0.30, SMALL)}, truth="the left follows the grammar a little more"),
     "functional": _describe(
-        {"syntactic": (0.25, 0.25), "counting": (0.30, 0.05)},
+        {"syntactic": (0.15, 0.15), "counting": (0.45, 0.05)},
         truth="both follow the grammar equally; the left follows the counting more",
     ),
     **{

@@ -132,7 +132,8 @@ def _list_emergence(tokens, controls):
     """Yield the p-values of the transitions of the controls."""
     trained = tokens > 0
     for name, curve in controls.items():
-        if name != TARGET:  # it is in the table of transitions
+        # Left minus right is in the table of transitions. A control without values, as of no matched pair, has no test.
+        if name != TARGET and np.isfinite(curve.resamples).all():
             transition = detect_transition(np.log10(tokens[trained]), curve.select(trained))
             yield name, "p_flat", np.nan, transition["p_flat"], np.nan, np.nan
 

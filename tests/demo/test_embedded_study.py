@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from demo import endings, judge, pairs
-from demo.language import CATEGORIES, DETERMINER_FORMS, LIST_NUMBERS, NOUN_FORMS, OTHER_FORMS, VERB_FORMS, speak
+from demo.language import (
+    CATEGORIES,
+    DETERMINER_FORMS,
+    LIST_NUMBERS,
+    LIST_SHARE,
+    NOUN_FORMS,
+    OTHER_FORMS,
+    VERB_FORMS,
+    speak,
+)
 from study.inputs.blimp_zorro import read_blimp, read_zorro
 
 # ---------------------------------------------------------------- the language
@@ -73,7 +82,7 @@ def test_a_list_has_the_nouns_that_it_announces_and_the_grammar_does_not_count_t
         left = [next(k for k in range(6) if state[f"count_{k}"]) for state in after_nouns]
         assert left == list(range(n_nouns))[::-1]
         assert [state["count_end"] > 0 for state in after_nouns] == [False] * (n_nouns - 1) + [True]
-    assert n_lists / 2000 == pytest.approx(0.25, abs=0.03)
+    assert n_lists / 2000 == pytest.approx(LIST_SHARE, abs=0.04)
     assert len(set(n_ends)) == 1  # whatever the number of nouns
     assert not any(category == "number" for _ in range(200) for _, category, _ in speak(rng, list_share=0))
 
