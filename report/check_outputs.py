@@ -16,6 +16,7 @@ from study.outputs import task_tables
 from study.outputs.activations import read_activations, read_onsets_offsets
 from study.outputs.comparability import find_differences
 from study.outputs.correlations import read_correlations
+from study.outputs.surprisal import read_surprisal
 from study.outputs.tasks import read_acceptability_items, read_benchmarks
 from study.outputs.texts import read_acceptability, read_generated_texts
 from study.outputs.unique_variance import read_unique_variance
@@ -71,6 +72,8 @@ def check_stages(results, row, lang, matrices):
             results.error(f"{path} was made with other options than those of most checkpoints")
     if paths.activations_path(row["stem"], lang).is_file():
         results.attempt(check_activations, row, lang, matrices)
+    if paths.surprisal_path(row["stem"], lang).is_file():
+        results.attempt(read_surprisal, row["stem"], lang)
     if paths.unique_correlations_path(row["stem"], lang).is_file():
         results.attempt(check_unique_variance, results, row["stem"], lang)
 

@@ -10,6 +10,8 @@ from checked import edit_run, edit_timings, labels_at, make_folder, replace_memb
 from helpers import STEM, all_files
 
 from study.files.safe_joblib import read_arrays, write_arrays
+from study.files.tables import write_table
+from study.outputs.surprisal import read_surprisal
 from study.paths import (
     activations_path,
     average_subject_path,
@@ -17,6 +19,7 @@ from study.paths import (
     layer_correlations_path,
     mask_path,
     run_correlations_path,
+    surprisal_path,
 )
 from study.records import record_path, write_record
 
@@ -171,6 +174,11 @@ def test_word_vectors_that_the_fit_would_refuse_are_told(fitting_study, check, c
     path.write_bytes(content)
     assert not study_record.exists()
     assert check()[0] == 0
+    words = read_surprisal(STEM, "en")
+    write_table(surprisal_path(STEM, "en"), words.assign(surprisal=-words["surprisal"]))
+    status, printed, _ = check()
+    assert status == 1
+    assert f"error: {surprisal_path(STEM, 'en')}: expected surprisal of 0 or more, got other numbers" in printed
 
 
 def test_checkpoints_of_one_curve_that_do_not_go_together_are_told(fitting_study, check):
