@@ -180,7 +180,7 @@ def speak(rng, with_state=False, list_share=LIST_SHARE):
     list of (word, category, state)
         The last is the full stop. state is a dict of numbers (see ``describe_memory``), or None.
     """
-    stack: list[tuple[str, Noun | Tally | None]] = [("end", None), ("SENTENCE", None)]
+    stack: list[tuple] = [("end", None), ("SENTENCE", None)]
     words: list[tuple] = []
     while stack:
         symbol, noun = stack.pop()

@@ -244,10 +244,7 @@ def listen(
     strength = np.ones(len(positions))
     if field_mm:
         strength = np.exp(FIELD_SD * rng.standard_normal(len(positions)) @ make_smoothing_matrix(positions, field_mm))
-    trials = [rng.permutation(N_SUBJECTS) < N_SUBJECTS / 2 for _ in range(N_TRIALS)]
-    shares = np.stack([np.ones(N_SUBJECTS), *trials], dtype=np.float32)
-    shares /= shares.sum(axis=1, keepdims=True)
-
+    shares = _draw_halves(rng)
     fmri, isc = [], np.zeros((N_TRIALS, len(positions)))
     for run in signals:
         response = np.zeros((len(run.lexical), len(positions)))
@@ -263,6 +260,13 @@ def listen(
         prediction = standardize(prediction)
         isc += [(prediction * standardize(half[kept])).mean(axis=0) / len(signals) for half in averages[1:]]
     return fmri, isc
+
+
+def _draw_halves(rng):
+    """Return the weight of each subject in the average subject, then in the half of each trial: (1 + N_TRIALS, n)."""
+    trials = [rng.permutation(N_SUBJECTS) < N_SUBJECTS / 2 for _ in range(N_TRIALS)]
+    shares = np.stack([np.ones(N_SUBJECTS), *trials], dtype=np.float32)
+    return shares / shares.sum(axis=1, keepdims=True)
 
 
 def _drive_voxels(run, weights, lexical, memory, rng):

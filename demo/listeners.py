@@ -4,7 +4,7 @@ from demo.simulated_benchmarks import NAMES
 
 FEW = ("blimp", "zorro", "counting", "coin", "twos")
 GRAMMAR = {"syntactic": (0.30, 0.09)}  # shares of the left and of the right
-SMALL = 0.265  # share of the right that gives a true left minus right of about .02
+SMALL = 0.265  # share of the right that gives a true left minus right of about .02 at the end
 
 
 def _describe(options, *, is_flat=False, delay_s=0.0, benchmarks=FEW, truth=""):
