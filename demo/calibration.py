@@ -31,7 +31,7 @@ from demo import listener, make_study
 from demo.language import spell
 from demo.listeners import LISTENERS
 from demo.simulated_benchmarks import FLAT, compute_true_curves, make_stock
-from demo.simulated_study import N_RUNS, TARGET, make_brain, simulate_study
+from demo.simulated_study import CONTROLS, N_RUNS, TARGET, make_brain, simulate_study
 from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import make_regressors
 from pipeline.errors import InputError
@@ -52,7 +52,6 @@ from study.stages.loading import limit_threads
 
 WORDS_PER_RUN = 600
 COLUMNS = ["listener", "study", "curve", "quantity", "tokens", "value", "low", "high"]
-CONTROLS = ("log_left_right", "ceiling_left_minus_right")
 
 
 def main():

@@ -52,20 +52,23 @@ def make_benchmark_curves(right, stock, names, rng):
     -------
     dict from name to Curve
     """
-    drawn: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    drawn: dict[str, tuple] = {}  # values, paradigms and groups
     for name in names:
         if name in SHIFTS:
-            values, paradigms = drawn["blimp"]
-            drawn[name] = shift_checkpoints(values, SHIFTS[name]), paradigms
+            values, paradigms, _ = drawn["blimp"]
+            drawn[name] = shift_checkpoints(values, SHIFTS[name]), paradigms, None
             continue
         values, paradigms = _draw_items(right, stock, LEVELS.get(name, "hard"), rng)
         share = WEAK.get(name, 1.0 if name == "coin" else 0.0)
         is_coin = rng.random(len(paradigms)) < share
         values = np.where(is_coin & (rng.random(len(paradigms)) < 0.5), 1 - values, values)
-        if name == "twos":  # drawn together: the items are the means of the twos
-            values, paradigms = average_twos(values, rng), paradigms[::2]
-        drawn[name] = values, paradigms
-    return {name: resample_means(items, paradigms, N_RESAMPLES) for name, (items, paradigms) in drawn.items()}
+        is_twos = name == "twos"
+        groups = np.arange(len(paradigms)) // 2 if is_twos else None
+        drawn[name] = make_twos(values, rng) if is_twos else values, paradigms, groups
+    return {
+        name: resample_means(items, paradigms, N_RESAMPLES, groups=groups)
+        for name, (items, paradigms, groups) in drawn.items()
+    }
 
 
 def _draw_items(right, stock, level, rng):
@@ -76,11 +79,11 @@ def _draw_items(right, stock, level, rng):
     return right[:, items].astype(float), stock["paradigm"].to_numpy()[items]
 
 
-def average_twos(values, rng):
-    """Put pairs (n_checkpoints, n_items) into twos, most of which have one right pair, and average each two."""
-    first, second = values[:, ::2], values[:, 1::2]
-    second = np.where(rng.random(first.shape[1]) < SHARE_OF_TWOS, second, 1 - first)
-    return (first + second) / 2
+def make_twos(values, rng):
+    """Put neighbouring pairs (n_checkpoints, n_items) into twos, most of which have one right pair."""
+    first, twos = values[:, ::2], values.copy()
+    twos[:, 1::2] = np.where(rng.random(first.shape[1]) < SHARE_OF_TWOS, values[:, 1::2], 1 - first)
+    return twos
 
 
 def shift_checkpoints(values, shift):

@@ -1,6 +1,6 @@
 """Simulate a study whose truth is known, and analyse it as the notebook does."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,9 +9,10 @@ from nibabel import Nifti1Image
 from demo import listener
 from demo.fast_fits import cross_validate_runs
 from demo.simulated_benchmarks import N_RESAMPLES, make_benchmark_curves
-from pipeline.brain.controls import RELIABILITY_CONTROLS, compute_control_curves
+from pipeline.brain.controls import compute_control_curves
+from pipeline.brain.curves import compute_brain_curves
 from pipeline.brain.hemispheres import assign_hemispheres, average_sides, subtract_mirror_voxels
-from pipeline.brain.scores import compute_brain_scores, compute_side_curves
+from pipeline.brain.scores import compute_brain_scores
 from pipeline.brain.voxels import compute_positions, fill_volume, make_blocks
 from pipeline.encoding.signals import trim_and_zscore
 from pipeline.statistics.intervals import Bounds, compute_interval, compute_simultaneous_band
@@ -25,7 +26,7 @@ ALPHAS = np.logspace(0, 7, 16)  # as in the embedded study
 FWHM_MM = 20.0  # of the noise
 TARGET = "left_minus_right"
 FORMAL = ("blimp", "zorro")
-COLUMNS_OF_CLAIM = ("difference", "low", "high")
+CONTROLS = ("log_left_right", "ceiling_left_minus_right", "matched_left_minus_right")
 COLUMNS = ["curve", "quantity", "tokens", "value", "low", "high"]
 
 
@@ -83,7 +84,7 @@ def simulate_study(tokens, signals, *, regressors, right, stock, brain, options,
     scores = compute_brain_scores(correlations, best_layer="nested")
     controls = compute_controls(scores, isc, brain)
     curves = make_benchmark_curves(right, stock, benchmarks, rng)
-    table, resamples = compare_curves(tokens, {TARGET: controls[TARGET]} | curves)
+    table, resamples = compare_benchmarks(tokens, controls[TARGET], curves)
     rows = [*_list_points(tokens, controls | curves), *_list_bands(controls), *_list_estimates(table)]
     rows += [*_list_emergence(tokens, controls), *_correlate_curves(tokens, controls[TARGET], curves)]
     rows += [*_compare_benchmarks(resamples), *_list_claims(table, resamples["alignment"])]
@@ -93,13 +94,26 @@ def simulate_study(tokens, signals, *, regressors, right, stock, brain, options,
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def compare_benchmarks(tokens, target, curves):
+    """Compare the benchmarks with left minus right, as ``compare_curves`` does.
+
+    Every simulated benchmark is at chance at one half, as the parts of BLiMP, whose names begin with ``blimp_``.
+    """
+    names = {f"blimp_{name}" if name not in ("blimp", "zorro") else name: name for name in curves}
+    table, resamples = compare_curves(tokens, {TARGET: target} | {new: curves[name] for new, name in names.items()})
+    table["curve"] = table["curve"].replace(names)
+    return table, {
+        measure: {names[new]: values for new, values in measured.items()} for measure, measured in resamples.items()
+    }
+
+
 def compute_controls(scores, isc, brain):
     """Compute left minus right and its controls for reliability: dict from name to Curve."""
-    left, right = assign_hemispheres(brain.mask)
-    resampling = {"blocks": brain.blocks, "n_resamples": N_RESAMPLES}
-    target = compute_side_curves(scores, left, right, **resampling)[TARGET]
-    controls = compute_control_curves({"nested": scores}, left, right, isc=isc, mask_image=brain.mask, **resampling)
-    return {TARGET: target} | {name: controls[name] for name in RELIABILITY_CONTROLS}
+    sides, nested = assign_hemispheres(brain.mask), {"nested": scores}
+    options: dict[str, Any] = {"blocks": brain.blocks, "n_resamples": N_RESAMPLES}
+    target = compute_brain_curves(nested, *sides, **options)[f"{TARGET}_nested"]
+    controls = compute_control_curves(nested, *sides, isc=isc, mask_image=brain.mask, **options)
+    return {TARGET: target} | {name: controls[name] for name in CONTROLS}
 
 
 def _list_points(tokens, curves):
@@ -157,17 +171,16 @@ def _compare_benchmarks(resampled_measures):
     """Yield the differences of the measures of the hard pairs and of further benchmarks."""
     for measure, resamples in resampled_measures.items():
         for name in resamples:
-            if name == "blimp" or "blimp" not in resamples:
-                continue
-            hard, further = resamples["blimp"], resamples[name]
-            if isinstance(hard, Bounds):  # known only within bounds where no transition is detected
-                difference = hard.subtract(further)
-                middle = np.median(np.concatenate(difference))
-                yield f"blimp - {name}", measure, np.nan, middle, *difference.compute_interval(middle)
-            else:  # how far apart midpoints are, or how far a curve leads, counts without its sign
-                difference = np.abs(hard) - np.abs(further)
-                middle = np.median(difference)
-                yield f"blimp - {name}", measure, np.nan, middle, *compute_interval(middle, difference)
+            if name != "blimp" and "blimp" in resamples:
+                if isinstance(resamples[name], Bounds):
+                    difference = resamples["blimp"].subtract(resamples[name])
+                    median = np.median(np.mean(difference, axis=0))
+                    yield f"blimp - {name}", measure, np.nan, median, *difference.compute_interval(median)
+                    continue
+                # How far apart midpoints are, or how far a curve leads, counts without its sign.
+                difference = np.abs(resamples["blimp"]) - np.abs(resamples[name])
+                median = np.nanmedian(difference)
+                yield f"blimp - {name}", measure, np.nan, median, *compute_interval(median, difference)
 
 
 def _list_claims(table, alignments):
@@ -181,5 +194,7 @@ def _list_claims(table, alignments):
         claim = compare_kinds(rows, alignments)
         if claim is not None:
             curve = f"claim against {choice}"
-            for prefix in ("", "unfavourable_"):
-                yield curve, f"{prefix}difference", np.nan, *(claim[f"{prefix}{name}"] for name in COLUMNS_OF_CLAIM)
+            for quantity, prefix in [("difference", ""), ("unfavourable", "unfavourable_")]:
+                row = [claim[f"{prefix}{name}"] for name in ("difference", "low", "high")]
+                if np.isfinite(row[0]):
+                    yield curve, quantity, np.nan, *row

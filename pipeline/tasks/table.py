@@ -52,6 +52,7 @@ OTHER_KINDS = {
 
 # One over the number of answers. ARC has four answers to nearly all of its questions, and three or five to some.
 OTHER_CHANCES = {
+    "counting": 0.5,  # of the embedded study
     "french_bench_grammar": 0.25,
     "arc_easy": 0.25,
     "arc_challenge": 0.25,
