@@ -64,6 +64,7 @@ def check_listener(place, curve):
     transitions = read_values(place.with_name("small_lm_en_table.csv")).set_index("curve")
     formal = read_claim(claim_path(place))
     blimp, zorro = transitions.loc["blimp"], transitions.loc["zorro"]
+    benchmarks = transitions[transitions["kind"] != "other"]  # without the hemispheres and their mean
     yield print_verdict(
         f"the untrained model shows no asymmetry: {asymmetry.iloc[0]:+.4f}",
         abs(curve["left_minus_right"].iloc[0]) < NEGLIGIBLE and curve["low_nested"].iloc[0] <= 0,
@@ -74,7 +75,7 @@ def check_listener(place, curve):
     )
     yield print_verdict(
         f"it comes to do so with the hard pairs of the language: alignment {format_estimate(blimp, 'alignment')}",
-        transitions["alignment"].idxmax() == "blimp" if transitions["alignment"].notna().any() else False,
+        benchmarks["alignment"].idxmax() == "blimp" if benchmarks["alignment"].notna().any() else False,
     )
     yield print_verdict(
         f"and after the easy pairs: they lead by {format_estimate(zorro, 'lead')} decades of tokens",
@@ -109,8 +110,10 @@ def check_noisy_listener(place):
         ratio["is_flat"] == True,  # noqa: E712  (NaN without a fit)
     )
     summary = place.with_name("small_lm_en_summary.txt").read_text(encoding="utf-8")
+    claims_nothing = BEYOND_RELIABILITY not in summary and "the asymmetry goes with" not in summary
     yield print_verdict(
-        "and its summary does not claim an asymmetry beyond reliability", BEYOND_RELIABILITY not in summary
+        "and its summary claims neither an asymmetry beyond reliability, nor one that goes with a competence",
+        claims_nothing,
     )
 
 

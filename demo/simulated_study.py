@@ -109,10 +109,10 @@ def compare_benchmarks(tokens, target, curves):
 
 def compute_controls(scores, isc, brain):
     """Compute left minus right and its controls for reliability: dict from name to Curve."""
-    sides, nested = assign_hemispheres(brain.mask), {"nested": scores}
+    nested, (left, right) = {"nested": scores}, assign_hemispheres(brain.mask)
     options: dict[str, Any] = {"blocks": brain.blocks, "n_resamples": N_RESAMPLES}
-    target = compute_brain_curves(nested, *sides, **options)[f"{TARGET}_nested"]
-    controls = compute_control_curves(nested, *sides, isc=isc, mask_image=brain.mask, **options)
+    target = compute_brain_curves(nested, left, right, **options)[f"{TARGET}_nested"]
+    controls = compute_control_curves(nested, left, right, isc=isc, mask_image=brain.mask, **options)
     return {TARGET: target} | {name: controls[name] for name in CONTROLS}
 
 

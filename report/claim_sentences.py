@@ -7,6 +7,10 @@ from pipeline.statistics.intervals import format_with_interval, round_to
 FORMAL_VERDICT = "the asymmetry goes with formal competence rather than with functional competence"
 FUNCTIONAL_VERDICT = "the asymmetry goes with functional competence rather than with formal competence"
 NO_VERDICT = "these checkpoints do not show which of the two the asymmetry goes with"
+CAUTION = (
+    " A difference in reliability between the hemispheres is not excluded as the cause of left minus right (see "
+    "above), so that nothing is claimed about an asymmetry of language."
+)
 
 
 def describe_undetected(rows):
@@ -35,7 +39,7 @@ def is_small(row):
     return row["is_equivalent_to_flat"] is True
 
 
-def describe_claim(claim):
+def describe_claim(claim, is_beyond_reliability=True):
     """Describe the comparison of formal with functional competence.
 
     The verdict is that of the unfavourable version. The low end of a two-sided 95 % interval decides, so that a verdict
@@ -44,11 +48,21 @@ def describe_claim(claim):
     Parameters
     ----------
     claim : dict or None, as ``pipeline.transitions.claims.compare_kinds`` returns it
+    is_beyond_reliability : bool, False where a difference in reliability may explain left minus right. The verdict is
+        then one on left minus right, with a caution.
 
     Returns
     -------
     str, one or more sentences
     """
+    words = _describe_difference(claim)
+    if is_beyond_reliability or claim is None or claim["reason"]:
+        return words
+    return words.replace("the asymmetry", "left minus right") + CAUTION
+
+
+def _describe_difference(claim):
+    """Describe the difference between both kinds, with its verdict."""
     if claim is None:
         return (
             "Formal and functional competence cannot be compared: that takes at least one benchmark of either kind, "

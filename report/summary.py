@@ -16,7 +16,7 @@ from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
 from report.baselines import describe_baselines
 from report.claim_sentences import describe_claim, describe_specificity, describe_undetected
-from report.reliability import describe_reliability
+from report.reliability import describe_reliability, judge_reliability
 
 
 def describe_results(
@@ -63,7 +63,7 @@ def describe_results(
         "" if controls is None else describe_reliability(controls),
         "" if baselines is None else describe_baselines(baselines),
         *_describe_benchmarks(benchmarks, rows[target]),
-        describe_claim(claim),
+        describe_claim(claim, controls is None or judge_reliability(controls) in ("more", "unknown")),
         describe_specificity(specificity),
         _describe_regions(regions),
         _describe_same_weights(points[points["curve"] == target]),
@@ -168,7 +168,7 @@ def _describe_benchmarks(rows, target):
     if aligned:
         ranked = sorted(aligned.items(), key=lambda item: -item[1]["alignment"])
         alignments = [f"{_format_brief(row, 'alignment')} with {name}" for name, row in ranked]
-        yield f"Its alignment is {', '.join(alignments)}."
+        yield f"The alignment of left minus right is {', '.join(alignments)}."
     yield from describe_undetected(rows)
     for name, row in rows.items():
         if row["at_limit"] or row["at_start"]:

@@ -234,3 +234,17 @@ def test_gaps_and_differences_are_said():
 )
 def test_tokens_are_said_as_one_says_them(number, words):
     assert summary.describe_tokens(number) == words
+
+
+@pytest.mark.parametrize("is_log_ratio_flat", [True, False])
+def test_nothing_is_claimed_about_an_asymmetry_that_reliability_may_explain(is_log_ratio_flat):
+    rows = [{"curve": "left_minus_right_nested", "is_flat": False, "rises": True, "has_same_direction": True}]
+    flat = {"is_flat": is_log_ratio_flat, "rises": None if is_log_ratio_flat else True}
+    rows.append({"curve": "log_left_right", **flat, "has_same_direction": not is_log_ratio_flat})
+    numbers = {"p_flat": 0.001, "value": 0.1, "low": 0.05, "high": 0.15}
+    controls = pd.DataFrame([row | numbers | ({"p_flat": 0.5} if row["is_flat"] else {}) for row in rows])
+    words = analysed(controls=controls)[0]
+    assert ("The asymmetry is more than a difference in reliability explains" in words) != is_log_ratio_flat
+    assert ("the asymmetry goes with formal competence" in words) != is_log_ratio_flat
+    assert ("left minus right goes with formal competence" in words) == is_log_ratio_flat
+    assert ("nothing is claimed about an asymmetry of language" in words) == is_log_ratio_flat
