@@ -106,7 +106,7 @@ def test_the_claim_is_tabulated_for_other_choices_and_kinds():
         "dyck": ("functional", 0.1),
         "hellaswag": ("functional", 0.3),
         "small_endings": ("other", 0.7),
-        "surprisal": ("other", 0.9),
+        "minus_surprisal": ("other", 0.9),
         "blimp_morphology": ("other", 0.8),
         "mean": ("other", 0.9),
     }
