@@ -52,12 +52,26 @@ for LTBA_DIR in "$folder" "$folder/null" "$folder/noisy"; do
     echo "== fit of the listener in $LTBA_DIR"
     # With fewer than 1,000 scans, smaller penalties than those of the paper predict better.
     for_every_checkpoint python fit_average_subject.py --model small_lm_REVISION --lang en --alphas 0 7 16
-    echo "== notebook of the listener in $LTBA_DIR"
-    jupyter execute --output="$LTBA_DIR/analyze_results_executed.ipynb" analyze_results.ipynb 2>> "$folder/log.txt" ||
-        { tail -n 40 "$folder/log.txt" >&2; exit 1; }
-    echo "== page of the listener in $LTBA_DIR"
-    python -m report.page --model small_lm --lang en
 done
+
+LTBA_DIR=$folder
+echo "== baselines"
+for baseline in word_rate length_frequency position random_embedding; do
+    python -m experiments.baselines.extract --lang en --baseline $baseline >> "$folder/log.txt"
+done
+for baseline in word_rate length_frequency position random_embedding_seed-1; do
+    python fit_average_subject.py --model baseline_$baseline --lang en --alphas 0 7 16 >> "$folder/log.txt"
+done
+
+analyze() { # the notebook and the page of a listener
+    export LTBA_DIR=$1
+    jupyter execute --output="$1/analyze_results_executed.ipynb" analyze_results.ipynb 2>> "$1/log.txt" ||
+        { tail -n 40 "$1/log.txt" >&2; return 1; }
+    python -m report.page --model small_lm --lang en
+}
+export -f analyze
+echo "== notebooks and pages of the three listeners"
+printf '%s\n' "$folder" "$folder/null" "$folder/noisy" | OMP_NUM_THREADS=1 xargs -P 2 -I PLACE bash -c 'analyze PLACE'
 
 echo "== what was found"
 LTBA_DIR=$folder python -m demo.report
