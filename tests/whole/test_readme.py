@@ -249,7 +249,7 @@ def make_clone(clone, home):
     shutil.copytree(ROOT / "config", clone / "config")
     for name, study in SHORT_STUDIES.items():
         (clone / "config" / f"{name}.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    for name in ("profiles", "pipeline", "study", "report", "demo", ".venv-snakemake"):
+    for name in ("profiles", "pipeline", "study", "report", "demo", "experiments", ".venv-snakemake"):
         if (ROOT / name).exists():
             (clone / name).symlink_to(ROOT / name)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", clone / ".venv"], check=True)

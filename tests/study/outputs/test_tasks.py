@@ -264,7 +264,7 @@ def test_scores_of_different_options_are_not_one_curve(study_folder, option):
     write_scored("m_c", [1, 1, 1, 1], **{option: True})
     record_path(benchmark_path("m_d", "blimp")).unlink()  # its options are not known
     np.testing.assert_array_equal(read_benchmarks("m", checkpoints)["blimp"], [0.75, 0.75, np.nan, 0.75])
-    values, _ = read_benchmark_items("m", checkpoints)["blimp"]
+    values, *_ = read_benchmark_items("m", checkpoints)["blimp"]
     assert np.isnan(values).all(axis=1).tolist() == [False, False, True, False]
     expected = f"blimp is scored with --{option} at c, and without options in the rest of the curve"
     assert [line for line in find_differences("m", checkpoints, "en") if "scored" in line] == [
