@@ -12,6 +12,7 @@ from helpers import ROOT, execute_notebook, make_embedded_study
 from matplotlib.image import imread
 from nbclient.exceptions import CellExecutionError
 
+from pipeline.brain.curves import CONTROL_COLUMNS
 from pipeline.brain.hemispheres import subtract_mirror_voxels
 from pipeline.brain.regions import LANGUAGE_REGIONS
 from pipeline.brain.scores import compute_brain_scores
@@ -20,7 +21,7 @@ from report import results
 NOTEBOOK = ROOT / "analyze_results.ipynb"
 FIGURES = [
     *["brain_scores", "left_minus_right", "benchmarks", "acceptability", "regions"],
-    *["asymmetry", "brain", "layers"],
+    *["asymmetry", "brain", "layers", "controls", "baselines", "surface"],
 ]
 
 
@@ -45,9 +46,11 @@ def test_figures_and_curve_are_written(small_study):
     for folder in (small_study, small_study / "null"):
         assert "It is not evidence about brains." in (folder / "fig" / "report.html").read_text()
     curve = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
+    controls = [*CONTROL_COLUMNS, "ceiling_hemisphere_left_minus_right"]
     assert list(curve.columns) == [
         *["revision", "tokens", "left", "right", "left_minus_right", "low", "high"],
         *["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"],
+        *[f"{name}{end}" for name in controls for end in ("", "_low", "_high")],
         *["same_weights_as", "blimp", "zorro", "arithmetic", "dyck", "acceptability", "counting", "small_endings"],
     ]
     assert curve[["blimp", "zorro", "arithmetic", "dyck", "counting", "small_endings"]].notna().all(axis=None)
