@@ -60,7 +60,9 @@ def main():
     parser.add_argument("--listeners", nargs="+", choices=LISTENERS, default=list(LISTENERS), metavar="NAME")
     parser.add_argument("--n_studies", type=whole_number, default=200, help="of each listener")
     parser.add_argument("--n_runs", type=whole_number, default=60, help="stock of runs (default: 60)")
-    parser.add_argument("--n_pairs", type=whole_number, default=600, help="stock of pairs of each paradigm (default: 600)")
+    parser.add_argument(
+        "--n_pairs", type=whole_number, default=600, help="stock of pairs of each paradigm (default: 600)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--n_jobs", type=int, default=-1, help="processes (default: one per core)")
     parser.add_argument("--output", type=Path, default=calibration_path())

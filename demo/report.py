@@ -83,7 +83,7 @@ def check_listener(place, curve):
     )
     yield print_verdict(
         f"closer to formal than to functional competence: by {format_estimate(formal, 'difference', '')}",
-        formal["low"] > 0,
+        formal["unfavourable_low"] > 0,
     )
 
 
@@ -99,7 +99,9 @@ def check_null_listener(place):
         f"and no asymmetry emerges in it: p = {row['p_flat']:.3f}",
         row["is_flat"] == True,  # noqa: E712  (NaN without a fit)
     )
-    yield print_verdict("nor does it go with formal competence", not read_claim(claim_path(place))["low"] > 0)
+    yield print_verdict(
+        "nor does it go with formal competence", not read_claim(claim_path(place))["unfavourable_low"] > 0
+    )
 
 
 def check_noisy_listener(place):
@@ -110,9 +112,9 @@ def check_noisy_listener(place):
         ratio["is_flat"] == True,  # noqa: E712  (NaN without a fit)
     )
     summary = place.with_name("small_lm_en_summary.txt").read_text(encoding="utf-8")
-    claims_nothing = BEYOND_RELIABILITY not in summary and "the asymmetry goes with" not in summary
+    claims_nothing = BEYOND_RELIABILITY not in summary and "goes with formal competence" not in summary
     yield print_verdict(
-        "and its summary claims neither an asymmetry beyond reliability, nor one that goes with a competence",
+        "and its summary claims neither an asymmetry beyond reliability, nor one that goes with formal competence",
         claims_nothing,
     )
 
@@ -128,9 +130,9 @@ def describe_conclusion(place):
             shows = "shows no transition" if row["is_flat"] else "has a transition"
             words.append(f"{name} {shows} (p = {row['p_flat']:.4f})")
     claim = read_claim(claim_path(place))
-    if claim["low"] > 0:
+    if claim["unfavourable_low"] > 0:
         words.append(f"closer to formal than to functional competence by {format_estimate(claim, 'difference', '')}")
-    elif claim["high"] < 0:
+    elif claim["unfavourable_high"] < 0:
         words.append(f"closer to functional than to formal competence: {format_estimate(claim, 'difference', '')}")
     else:
         words.append("no claim about formal or functional competence")
@@ -152,7 +154,8 @@ def claim_path(place):
 def read_claim(path):
     """Read the comparison of formal with functional competence; NaN where the notebook could not make it."""
     if not path.is_file():
-        return pd.Series({"difference": np.nan, "low": np.nan, "high": np.nan})
+        numbers = ("difference", "low", "high", "unfavourable_low", "unfavourable_high")
+        return pd.Series(dict.fromkeys(numbers, np.nan))
     return read_values(path).iloc[0]
 
 

@@ -81,7 +81,8 @@ def is_of_another_model(stem, name, lang):
     """Return whether a baseline was made from a fitted checkpoint of another model than name, as in file names."""
     if (source := find_source(stem)) is None:
         return False
-    record = read_record(run_correlations_path(source, lang)).get("checkpoint")
+    own = read_record(run_correlations_path(stem, lang)).get("checkpoint") or {}
+    record = own if own.get("model") else read_record(run_correlations_path(source, lang)).get("checkpoint")
     if record:
         return get_name_on_record(source, record) != name
     return not source.startswith(f"{name}_") and run_correlations_path(source, lang).exists()

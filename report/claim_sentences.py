@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.statistics.intervals import format_with_interval, round_to
+from pipeline.statistics.intervals import SIGNIFICANCE, format_with_interval, round_to
 
 FORMAL_VERDICT = "the asymmetry goes with formal competence rather than with functional competence"
 FUNCTIONAL_VERDICT = "the asymmetry goes with functional competence rather than with formal competence"
@@ -20,7 +20,13 @@ def describe_undetected(rows):
     ----------
     rows : dict from benchmark to dict, the rows of the table of ``compare_curves``
     """
-    flat = {name: row for name, row in rows.items() if row["is_flat"] is True}
+    without = {name: row for name, row in rows.items() if row["is_flat"] is True}
+    flat = {name: row for name, row in without.items() if not row["p_constant"] < SIGNIFICANCE}
+    varying = [name for name in without if name not in flat]
+    if varying:
+        yield (
+            f"Neither a constant nor a single rise or fall describes {' and '.join(varying)}: the alignment is unknown."
+        )
     if flat:
         yield f"No transition can be shown in {' and '.join(flat)}."
     small = [f"{name} by at most {row['rise_bound']:.2g}" for name, row in flat.items() if is_small(row)]
@@ -114,6 +120,22 @@ def format_difference(row, prefix=""):
     """Write a difference with its interval, whose columns begin with a prefix."""
     difference, low, high = (row[f"{prefix}{name}"] for name in ("difference", "low", "high"))
     return format_with_interval(difference, low, high, write=round_to(2))
+
+
+def describe_fragility(variants):
+    """Describe the benchmarks without which the claim is not made, the empty str without any.
+
+    variants is the pandas.DataFrame of ``pipeline.transitions.claims.tabulate_claims``, or None.
+    """
+    if variants is None or variants.empty or not variants["unfavourable_low"].iloc[0] > 0:
+        return ""
+    rows = [row for row in variants.to_dict("records")[1:] if not row.get("unfavourable_low", np.nan) > 0]
+    words = [
+        f"{row['variant']} ({format_difference(row, 'unfavourable_')})"
+        for row in rows
+        if np.isfinite(row.get("unfavourable_difference", np.nan))
+    ]
+    return f"The claim is not shown {', '.join(words)}." if words else ""
 
 
 def describe_specificity(specificity):

@@ -3,6 +3,7 @@
 from pipeline.brain.unique_variance import compute_unique_curves
 from study.outputs.surprisal import compute_story_curves, select_rivals
 from study.outputs.unique_variance import read_unique_scores
+from study.paths import surprisal_path
 
 
 def compute_further_curves(model, checkpoints, lang, left, right, blocks):
@@ -27,6 +28,9 @@ def compute_further_curves(model, checkpoints, lang, left, right, blocks):
     story_curves = compute_story_curves(model, checkpoints, lang)
     curves = unique_curves | story_curves
     controls = {name: curves[name] for name in ("unique_left_minus_right", "surprisal") if name in curves}
+    lacking = [row.revision for row in checkpoints.itertuples() if not surprisal_path(row.stem, lang).is_file()]
+    if story_curves and lacking:
+        notes.append(f"surprisal was not computed for {', '.join(lacking)}")
     if nuisance:
         notes.append(f"unique variance is what the model explains in addition to {', '.join(nuisance)}")
     return controls, select_rivals(story_curves), notes

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.brain.region_differences import select_largest
-from pipeline.transitions.comparison import BRAIN_CURVES
+from pipeline.transitions.comparison import BRAIN_CURVES, RIVALS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from report.claim_sentences import format_difference
 from report.figures.brain import draw_emergence, draw_regions
@@ -19,7 +19,7 @@ from study.outputs.figures import read_families, remove_figure, save_figure, sav
 
 def save_benchmarks(points, table, title, prefix):
     """Save the figure of all benchmarks, ``{prefix}_benchmarks``; for points and table see ``draw_benchmarks``."""
-    if table["curve"].isin(BRAIN_CURVES).all():
+    if table["curve"].isin([*BRAIN_CURVES, *RIVALS]).all():
         remove_figure(f"{prefix}_benchmarks")
         print("no benchmark has been run for these checkpoints")
     else:

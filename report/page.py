@@ -137,7 +137,7 @@ def fill_page(name, lang):
         last=len(curves) - 1,
         table=format_table(curves),
         layers=LAYERS["left_nested" in curves],
-        columns=f"{COLUMNS}{BEST_LAYER if 'left_nested' in curves else ''}and a column per benchmark",
+        columns=f"{COLUMNS}{BEST_LAYER if 'left_nested' in curves else ''}controls and benchmarks",
         figures="\n".join(embed_figures(prefix)),
         surface_script=script,
         content=json.dumps(content).replace("<", "\\u003c"),  # "</script>" would end the script

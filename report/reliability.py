@@ -136,7 +136,8 @@ def describe_reliability(table):
     if verdict == "flat":
         moving = [TITLES[name] for name, row in controls.items() if row["is_flat"] is False]
         words = "Left minus right shows no transition that a difference in reliability would have to explain"
-        return f"{words}, though {_join(moving)} {_agree(moving, 'does', 'do')} show one." if moving else f"{words}."
+        words = f"{words}, though {_join(moving)} {_agree(moving, 'does', 'do')} show one." if moving else f"{words}."
+        return words + _describe_constant_difference(difference, controls.get("log_left_right"))
     if verdict == "unknown":
         lacking = "left minus right" if difference["is_flat"] is None else "log(left/right)"
         return (
@@ -166,6 +167,17 @@ def describe_reliability(table):
             f"difference alone does not move, also {verb} ({_format_p(ratio)}; {last} at the last checkpoint)."
         )
     return f"{words}{_describe_others(controls, verdict)}"
+
+
+def _describe_constant_difference(difference, ratio):
+    """Describe a left minus right that is not 0 at the last checkpoint, though it shows no transition."""
+    if ratio is None or not (difference["low"] > 0 or difference["high"] < 0):
+        return ""
+    last = format_with_interval(ratio["value"], ratio["low"], ratio["high"], write=round_to(3))
+    return (
+        " It is not 0 at the last checkpoint, which a difference in reliability alone can cause: log(left/right) is "
+        f"{last} there, and shows {'no' if ratio['is_flat'] else 'a'} transition ({_format_p(ratio)})."
+    )
 
 
 def _describe_others(controls, verdict):

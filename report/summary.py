@@ -15,7 +15,7 @@ from pipeline.transitions.comparison import BRAIN_CURVES, TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
 from report.baselines import describe_baselines
-from report.claim_sentences import describe_claim, describe_specificity, describe_undetected
+from report.claim_sentences import describe_claim, describe_fragility, describe_specificity, describe_undetected
 from report.reliability import describe_reliability, judge_reliability
 
 
@@ -30,6 +30,7 @@ def describe_results(
     specificity=None,
     controls=None,
     baselines=None,
+    variants=None,
     missing=(),
     differing=(),
 ):
@@ -45,6 +46,7 @@ def describe_results(
     specificity : pandas.DataFrame or None, from ``transitions.claims.compare_targets``
     controls : pandas.DataFrame or None, from ``reliability.tabulate_controls``
     baselines : pandas.DataFrame or None, from ``baselines.compare_with_baselines``
+    variants : pandas.DataFrame or None, from ``transitions.claims.tabulate_claims``
     missing : list of str, a sentence for every gap in the results
     differing : list of str, a sentence for every difference between checkpoints, apart from their training
 
@@ -63,7 +65,8 @@ def describe_results(
         "" if controls is None else describe_reliability(controls),
         "" if baselines is None else describe_baselines(baselines),
         *_describe_benchmarks(benchmarks, rows[target]),
-        describe_claim(claim, controls is None or judge_reliability(controls) in ("more", "unknown")),
+        describe_claim(claim, controls is None or judge_reliability(controls) == "more"),
+        describe_fragility(variants),
         describe_specificity(specificity),
         _describe_regions(regions),
         _describe_same_weights(points[points["curve"] == target]),
@@ -173,14 +176,19 @@ def _describe_benchmarks(rows, target):
     for name, row in rows.items():
         if row["at_limit"] or row["at_start"]:
             yield f"In {name}, the transition {_describe_limits(row)}."
-    first, last, together, unknown = _sort_by_order(aligned, target)
+    rises = target["high"] > target["low"]
+    opposite = [name for name, row in aligned.items() if (row["high"] > row["low"]) != rises]
+    if opposite:
+        yield f"In the opposite direction: {', '.join(opposite)}."
+    in_order = {name: row for name, row in aligned.items() if name not in opposite}
+    first, last, together, unknown = _sort_by_order(in_order, target)
     for words, names in [("before the asymmetry", first), ("after it", last)]:
         if names:
-            yield f"Benchmarks that move {words}, in factors of ten of tokens: {', '.join(names)}."
+            yield f"Curves that move {words}, in factors of ten of tokens: {', '.join(names)}."
     if together:
-        yield f"Benchmarks that do not clearly move before or after it: {', '.join(together)}."
+        yield f"Curves that do not clearly move before or after it: {', '.join(together)}."
     if unknown:
-        yield f"Benchmarks whose order is not known, since plateaus are not reached: {', '.join(unknown)}."
+        yield f"Curves whose order is not known, since plateaus are not reached: {', '.join(unknown)}."
 
 
 def _sort_by_order(rows, target):

@@ -16,8 +16,8 @@ from pipeline.transitions.plateaus import find_possible_range
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 
 COLUMNS = (
-    "curve kind n_checkpoints is_flat p_flat rise_bound is_equivalent_to_flat is_monotonic x0 x0_low x0_high "
-    "beta beta_low beta_high low high at_limit at_start "
+    "curve kind n_checkpoints is_flat p_flat p_constant rise_bound is_equivalent_to_flat is_monotonic "
+    "x0 x0_low x0_high beta beta_low beta_high low high at_limit at_start "
     "alignment alignment_low alignment_high "
     "midpoint_difference midpoint_difference_low midpoint_difference_high lead lead_low lead_high"
 ).split()
@@ -31,7 +31,8 @@ RIVALS = ("minus_surprisal", "unigram_agreement", "bigram_agreement")
 BRAIN_CURVES = (
     *TARGETS,
     *("left_nested", "right_nested", "left", "right", MEAN_SCORE, "log_left_right", "relative_asymmetry"),
-    *("ceiling_left_minus_right", "matched_left_minus_right", "unique_left_minus_right"),
+    *("ceiling_left_minus_right", "ceiling_hemisphere_left_minus_right"),
+    *("matched_left_minus_right", "unique_left_minus_right"),
 )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import false_discovery_control
 
 from pipeline.statistics.intervals import SIGNIFICANCE, make_columns
-from pipeline.transitions.flatness import compute_flat_p_value, simulate_flat_curves
+from pipeline.transitions.flatness import compute_constant_p_value, compute_flat_p_value, simulate_flat_curves
 from pipeline.transitions.plateaus import is_under_way, is_unfinished
 from pipeline.transitions.sigmoids import fit_sigmoids, sample_sigmoids
 
@@ -77,20 +77,27 @@ def detect_transition(x, curve, null=None, bounds=None):
 
     Returns
     -------
-    dict. is_flat is true where a constant explains the curve as well, and p_flat is the p-value. x0 and beta have the
-        95 % intervals x0_low, x0_high, beta_low and beta_high. They and is_monotonic are NaN for a flat curve. low and
-        high are the plateaus, or the mean of a flat curve. at_limit is true where the transition was not over at the
-        last checkpoint: x0 is then a lower bound (see ``is_unfinished``). at_start is true where the transition had
+    dict. is_flat is true where a constant explains the curve as well, and p_flat is the p-value. p_constant is the
+        p-value with the noise of resampling only: it is small for a curve that rises and falls, too. x0 and beta have
+        the 95 % intervals x0_low, x0_high, beta_low and beta_high. They and is_monotonic are NaN for a flat curve. low
+        and high are the plateaus, or the mean of a flat curve. at_limit is true where the transition was not over at
+        the last checkpoint: x0 is then a lower bound (see ``is_unfinished``). at_start is true where the transition had
         begun before the first checkpoint: x0 is then an upper bound (see ``is_under_way``).
     """
     values, resamples = curve
-    p_flat = compute_flat_p_value(x, values, null or simulate_flat_curves(x, resamples))
+    null = null or simulate_flat_curves(x, resamples)
+    p_flat, p_constant = compute_flat_p_value(x, values, null), compute_constant_p_value(x, values, null)
     if p_flat >= SIGNIFICANCE:
         names = ["is_monotonic", "x0", "x0_low", "x0_high", "beta", "beta_low", "beta_high"]
         plateaus = dict.fromkeys(["low", "high"], float(np.mean(values)))
-        row = {"is_flat": True, "p_flat": p_flat, "at_limit": False, "at_start": False}
+        row = {"is_flat": True, "p_flat": p_flat, "p_constant": p_constant, "at_limit": False, "at_start": False}
         return row | dict.fromkeys(names, np.nan) | plateaus
-    row = {"is_flat": False, "p_flat": p_flat, "is_monotonic": is_monotonic(values, resamples)}
+    row = {
+        "is_flat": False,
+        "p_flat": p_flat,
+        "p_constant": p_constant,
+        "is_monotonic": is_monotonic(values, resamples),
+    }
     fit, resampled_fits = fit_sigmoids(x, values, bounds), fit_sigmoids(x, resamples, bounds)
     for name in ("x0", "beta"):
         row |= make_columns(name, fit[name], resampled_fits[name])

@@ -54,6 +54,16 @@ def compute_flat_p_value(x, curve, null):
     return float((1 + n_as_large) / (1 + N_NULL_CURVES))
 
 
+def compute_constant_p_value(x, curve, null):
+    """Compute the p-value (float) of a curve under the hypothesis that it is constant, with the noise of resampling.
+
+    A curve may vary by more than this noise without a transition: a curve that rises and falls, for example. The
+    arguments are as for ``compute_flat_p_value``.
+    """
+    explained, _ = _compute_sums_of_squares(x, np.asarray(curve, dtype=float))
+    return float((1 + np.sum(null[0] >= explained)) / (1 + N_NULL_CURVES))
+
+
 def are_flat(x, resamples, null):
     """Return which resampled curves the test calls flat: their noise is that of the curve plus that of resampling."""
     explained, residual = _compute_sums_of_squares(x, resamples)

@@ -115,7 +115,7 @@ def _draw_benchmark(axes, points, row, target, is_fitted):
 def _write_remark(row):
     """Write a remark for the title of a panel."""
     if row["is_flat"] is True:
-        return f"\nno transition shown (p = {row['p_flat']:.2g},\nrise at most {row['rise_bound']:.2g})"
+        return f"\nno transition shown\n(p = {row['p_flat']:.2g}, rise at most {row['rise_bound']:.2g})"
     if row["is_flat"] is not False:
         return ": not fitted"
     if row["at_limit"]:

@@ -70,7 +70,7 @@ def test_what_is_found_is_said_with_its_numbers():
     bound = rows.loc["dyck", "rise_bound"]
     assert f"less than a tenth of the range of scores: dyck by at most {bound:.2g}." in words
     assert "unknown" not in words
-    assert "Benchmarks that do not clearly move before or after it: blimp." in words
+    assert "Curves that do not clearly move before or after it: blimp." in words
     assert "Of 3 regions" in words
     assert "the left is predicted better in aSTS and the right is predicted better in cerebellum (p < 0.05," in words
     assert "BA44" not in words
@@ -138,8 +138,8 @@ def test_specificity_is_described_for_each_benchmark():
 
 
 def test_benchmarks_that_may_rise_are_called_unknown():
-    rows = {"dyck": {"is_flat": True, "is_equivalent_to_flat": True, "rise_bound": 0.03},
-            "arithmetic": {"is_flat": True, "is_equivalent_to_flat": False, "rise_bound": 0.083},
+    rows = {"dyck": {"is_flat": True, "is_equivalent_to_flat": True, "rise_bound": 0.03, "p_constant": 0.6},
+            "arithmetic": {"is_flat": True, "is_equivalent_to_flat": False, "rise_bound": 0.083, "p_constant": 0.4},
             "blimp": {"is_flat": False, "is_equivalent_to_flat": False, "rise_bound": 0.9}}  # fmt: skip
     assert list(claim_sentences.describe_undetected(rows)) == [
         "No transition can be shown in dyck and arithmetic.",
@@ -161,8 +161,8 @@ def test_a_rise_that_is_not_over_is_not_dated():
         assert f"{name} {ending}" in words
     assert "with a midpoint at" not in words
     # Where midpoints are not known, their order is not known either.
-    assert "Benchmarks whose order is not known, since plateaus are not reached: blimp." in words
-    assert "Benchmarks that move" not in words
+    assert "Curves whose order is not known, since plateaus are not reached: blimp." in words
+    assert "Curves that move" not in words
 
 
 def test_a_rise_that_had_begun_is_not_dated_either():
@@ -176,7 +176,7 @@ def test_a_rise_that_had_begun_is_not_dated_either():
 
 
 def test_a_lead_and_its_interval_have_one_sign():
-    target = {"at_limit": False, "at_start": False}
+    target = {"at_limit": False, "at_start": False, "low": 0.0, "high": 0.1}
     rows = {
         "early": {"lead": 0.3, "lead_low": 0.1, "lead_high": 0.4},
         "late": {"lead": -0.30, "lead_low": -0.30, "lead_high": -0.10},
@@ -188,19 +188,19 @@ def test_a_lead_and_its_interval_have_one_sign():
     rows = {name: target | {"is_flat": False, "alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6,
                          "x0_low": 9, "x0_high": 10} | row
             for name, row in rows.items()}  # fmt: skip
-    words = [sentence for sentence in summary._describe_benchmarks(rows, target) if sentence.startswith("Benchmarks ")]
+    words = [sentence for sentence in summary._describe_benchmarks(rows, target) if sentence.startswith("Curves ")]
     assert words == [
-        "Benchmarks that move before the asymmetry, in factors of ten of tokens: early by 0.30 (0.10 to 0.40), "
+        "Curves that move before the asymmetry, in factors of ten of tokens: early by 0.30 (0.10 to 0.40), "
         "early_and_begun by at least 0.10.",
-        "Benchmarks that move after it, in factors of ten of tokens: late by 0.30 (0.10 to 0.30), "
+        "Curves that move after it, in factors of ten of tokens: late by 0.30 (0.10 to 0.30), "
         "late_and_not_over by at least 0.20.",
-        "Benchmarks that do not clearly move before or after it: with.",
-        "Benchmarks whose order is not known, since plateaus are not reached: early_and_not_over.",
+        "Curves that do not clearly move before or after it: with.",
+        "Curves whose order is not known, since plateaus are not reached: early_and_not_over.",
     ]
     # An asymmetry that is not over comes later than it seems.
     words = " ".join(summary._describe_benchmarks(rows, target | {"at_limit": True}))
     assert "early by at least 0.10" in words
-    assert "late" not in words.partition("that move after it")[2].partition("Benchmarks")[0]
+    assert "late" not in words.partition("that move after it")[2].partition("Curves")[0]
 
 
 def test_shared_weights_are_said_and_left_out():
@@ -248,3 +248,21 @@ def test_nothing_is_claimed_about_an_asymmetry_that_reliability_may_explain(is_l
     assert ("the asymmetry goes with formal competence" in words) != is_log_ratio_flat
     assert ("left minus right goes with formal competence" in words) == is_log_ratio_flat
     assert ("nothing is claimed about an asymmetry of language" in words) == is_log_ratio_flat
+
+
+def test_a_benchmark_without_which_the_claim_is_not_shown_is_named():
+    rows = [("all benchmarks", 0.6, 0.2, 0.7), ("without arithmetic", 0.4, -0.1, 0.5), ("without dyck", 0.5, 0.3, 0.6)]
+    columns = ["variant", "unfavourable_difference", "unfavourable_low", "unfavourable_high"]
+    variants = pd.DataFrame(rows, columns=columns)
+    words = claim_sentences.describe_fragility(variants)
+    assert words == "The claim is not shown without arithmetic (0.40 (95 % interval -0.10 to 0.50))."
+    assert claim_sentences.describe_fragility(variants.drop(index=1)) == ""
+    assert claim_sentences.describe_fragility(variants.iloc[[1, 2]]) == ""  # not shown with all benchmarks either
+
+
+def test_a_curve_that_rises_and_falls_is_not_called_flat():
+    row = {"is_flat": True, "rise_bound": 1.1, "is_equivalent_to_flat": np.nan}
+    rows = {"hump": row | {"p_constant": 0.0005}, "noise": row | {"p_constant": 0.4}}
+    words = " ".join(claim_sentences.describe_undetected(rows))
+    assert "Neither a constant nor a single rise or fall describes hump" in words
+    assert "No transition can be shown in noise." in words

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.statistics.curve import Curve
+from pipeline.transitions.emergence import detect_transition
 from pipeline.transitions.equivalence import NEGLIGIBLE_SHARE, compute_rise_bound, find_score_range
 from pipeline.transitions.sigmoids import sample_sigmoids
 
@@ -63,3 +64,14 @@ def test_the_stated_size_is_a_tenth_of_the_range_above_chance():
     assert find_score_range("some_task", np.full(5, 0.6)) == 1.0
     assert find_score_range("some_task", np.full(5, 0.6), is_unbounded=True) is None
     assert find_score_range("perplexity", np.full(5, 30.0)) is None
+
+
+def test_a_curve_that_rises_and_falls_is_neither_a_transition_nor_constant():
+    rng, x = np.random.default_rng(5), np.arange(9, 11, 0.25)
+    hump = np.exp(-((x - 10) ** 2) / 0.05)
+    is_found = []
+    for curve in (hump, np.zeros(len(x))):
+        measured = curve + 0.01 * rng.standard_normal(len(x))
+        row = detect_transition(x, Curve(measured, measured + 0.01 * rng.standard_normal((400, len(x)))))
+        is_found.append((row["is_flat"], row["p_constant"] < 0.05))
+    assert is_found == [(True, True), (True, False)]
