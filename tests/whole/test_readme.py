@@ -48,6 +48,7 @@ FOREIGN_OPTIONS = {
     "--set-resources",
     "--unlock",
     "--include_path",
+    "--log_samples",
     "--config",
     "--executor",
 }
@@ -108,6 +109,7 @@ def test_every_option_exists():
     shared = (ROOT / "study" / "command_line.py").read_text()
     sources = {path.name: path.read_text() for path in ROOT.glob("*.py")}
     sources["report.page"] = (ROOT / "report" / "page.py").read_text()
+    sources["experiments.baselines.extract"] = (ROOT / "experiments" / "baselines" / "extract.py").read_text()
     commands = re.findall(r"python (?:-m )?([\w.]+)((?:[^|;\n]|\\\n)*)", "\n".join(BLOCKS))
     checked = [(name, option) for name, words in commands for option in re.findall(r"--\w+", words) if name in sources]
     assert len(checked) > 10
@@ -116,6 +118,7 @@ def test_every_option_exists():
     everything = shared + "".join(sources.values())
     for name, text in GUIDES.items():
         for option in re.findall(r"`(--[\w-]+)", text):
+            option = option.replace("--no-", "--")  # of a BooleanOptionalAction
             assert option in FOREIGN_OPTIONS or f'"{option}"' in everything, f"{name}: {option}"
 
 
