@@ -3,15 +3,13 @@
 import gzip
 import os
 import shutil
-import subprocess
-import sys
 import zipfile
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, STEM, all_files
+from helpers import STEM, all_files
 from script_faults import edit_timings, refuses
 
 from pipeline.errors import InputError
@@ -327,26 +325,3 @@ def test_what_is_not_alike_along_a_curve_is_told(tiny_study, extract, fit):
 
 def test_a_context_beyond_the_model_s_is_named(tiny_study, extract):
     refuses(tiny_study, extract, "--max_length 129: expected 128 tokens at most", "--max_length", 129)
-
-
-def test_nothing_happens_when_a_script_is_imported(study_folder):
-    import extract_llm_activations
-    import fit_average_subject
-
-    assert extract_llm_activations.__doc__.strip().splitlines()[2].startswith("    python extract_llm_activations.py")
-    assert fit_average_subject.__doc__.strip().splitlines()[2].startswith("    python fit_average_subject.py")
-    assert not list(study_folder.iterdir())
-
-
-def test_where_the_reader_of_the_output_is_gone_a_script_ends_quietly(tmp_path):
-    """``python llm_brain_asym.py | head``: once all is printed at the end, and once in the middle."""
-    code = "import sys; sys.argv = ['x.py']; import llm_brain_asym as s; s.run_script(lambda: {})"
-    for what in ("print('x')", "[print('x' * 99) for _ in range(9999)]", "(print('x'), sys.exit(1))"):
-        read, write = os.pipe()
-        os.close(read)
-        run = subprocess.run(
-            [sys.executable, "-c", code.format(what)],
-            **{"cwd": ROOT, "stdout": write, "stderr": subprocess.PIPE, "text": True},
-        )
-        os.close(write)
-        assert (run.returncode, run.stderr) == (141, "")

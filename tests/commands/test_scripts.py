@@ -1,14 +1,17 @@
 """The two scripts, from files to files: the published method's numbers, and what they say to bad input."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import joblib
 import numpy as np
 import pandas as pd
 import torch
 from encoding_reference import published_method
-from helpers import STEM, all_files
+from helpers import ROOT, STEM, all_files
 from nilearn.glm.first_level import compute_regressor
 from script_faults import edit_timings, refuses
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -175,3 +178,26 @@ def test_a_voxel_that_does_not_vary_is_nan_and_counted(tiny_study, extract, fit)
     assert "voxels that do not vary in some run, whose correlation is NaN: 1\n" in printed
     average = joblib.load(tiny_study / "llms_brain_correlations" / f"{STEM}_layer-0_corr_en.gz")
     assert np.flatnonzero(np.isnan(average)).tolist() == [5]
+
+
+def test_nothing_happens_when_a_script_is_imported(study_folder):
+    import extract_llm_activations
+    import fit_average_subject
+
+    assert extract_llm_activations.__doc__.strip().splitlines()[2].startswith("    python extract_llm_activations.py")
+    assert fit_average_subject.__doc__.strip().splitlines()[2].startswith("    python fit_average_subject.py")
+    assert not list(study_folder.iterdir())
+
+
+def test_where_the_reader_of_the_output_is_gone_a_script_ends_quietly(tmp_path):
+    """``python llm_brain_asym.py | head``: once all is printed at the end, and once in the middle."""
+    code = "import sys; sys.argv = ['x.py']; import llm_brain_asym as s; s.run_script(lambda: {})"
+    for what in ("print('x')", "[print('x' * 99) for _ in range(9999)]", "(print('x'), sys.exit(1))"):
+        read, write = os.pipe()
+        os.close(read)
+        run = subprocess.run(
+            [sys.executable, "-c", code.format(what)],
+            **{"cwd": ROOT, "stdout": write, "stderr": subprocess.PIPE, "text": True},
+        )
+        os.close(write)
+        assert (run.returncode, run.stderr) == (141, "")

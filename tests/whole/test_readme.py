@@ -42,16 +42,9 @@ SHORT_STUDIES = {
 FIRST = STUDIES["olmo2-7b"]["revisions"][0]
 OUTPUTS = {"activations": "llms_activations", "fit": "llms_brain_correlations", "blimp": "blimp_results"}
 # What other programs take: Snakemake, hf, Jupyter, parallel, lm_eval.
-FOREIGN_OPTIONS = {
-    "--help",
-    "--slurm-status-command",
-    "--set-resources",
-    "--unlock",
-    "--include_path",
-    "--log_samples",
-    "--config",
-    "--executor",
-}
+FOREIGN_OPTIONS = set(
+    "--help --slurm-status-command --set-resources --unlock --include_path --log_samples --config --executor".split()
+)
 TASK = """\
 task: {task}
 dataset_path: json

@@ -11,7 +11,7 @@ from pipeline.statistics.intervals import compute_interval
 from pipeline.transitions.alignment import compute_alignment, compute_lead
 from pipeline.transitions.claims import compare_kinds, tabulate_claims
 from pipeline.transitions.comparison import BRAIN_CURVES, compare_curves, select_brain_curves
-from pipeline.transitions.emergence import detect_emergence, detect_transition, is_monotonic
+from pipeline.transitions.emergence import detect_transition, is_monotonic
 from pipeline.transitions.flatness import compute_flat_p_value, simulate_flat_curves
 from pipeline.transitions.sigmoids import fit_sigmoids
 from pipeline.transitions.tables import tabulate_points
@@ -331,23 +331,6 @@ def test_who_moves_first_and_by_how_much(shift):
     low, high = compute_interval(distance, compute_lead(X, first_resamples, second_resamples))
     assert low - 0.02 < shift < high + 0.02
     assert high - low < 0.3
-
-
-def test_a_map_of_emergence_shows_what_emerges_and_little_else():
-    """Though curves without a transition drift along, as those of voxels do."""
-    rng = np.random.default_rng(10)
-    drift = np.cumsum(rng.standard_normal((9, 10, 600)), axis=1) * 0.02
-    of_runs = drift + 0.02 * rng.standard_normal((9, 10, 600))
-    of_runs[:, :, :200] += sigmoid(X, 0, 0.3, 4, 10.2)[:, None]
-    of_runs[:, :, 200:300] += sigmoid(X, 0, -0.3, 4, 11.0)[:, None]
-    of_runs[3, 2, 599] = np.nan
-    x0 = detect_emergence(X, of_runs)
-    found = np.isfinite(x0)
-    assert found[:300].mean() > 0.95
-    assert np.median(x0[:200][found[:200]]) == pytest.approx(10.2, abs=0.05)
-    assert np.median(x0[200:300][found[200:300]]) == pytest.approx(11.0, abs=0.05)
-    assert found[300:].sum() / found.sum() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
-    assert np.isnan(x0[599])
 
 
 def test_too_few_checkpoints_are_an_error():
