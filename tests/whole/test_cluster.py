@@ -200,8 +200,9 @@ def test_a_job_that_slurm_kills_is_sent_again_and_goes_on(slurm, tmp_path):
     try:
         output = folder / "llms_activations" / "small_lm_step1-tokens1024_en.lz4"
         parts = output.with_name(f".{output.name}.parts")
-        wait_for((parts / "run-1.npz").is_file)
-        made = (parts / "run-1.npz").stat().st_ino
+        first = parts / "run-1-surprisal.npz"
+        wait_for(first.is_file)
+        made = first.stat().st_ino
         jobs = subprocess.run(["squeue", "--noheader", "--format=%i %k"], capture_output=True, text=True, check=True)
         (job,) = [line.split()[0] for line in jobs.stdout.splitlines() if "step1-tokens1024" in line]
         subprocess.run(["scancel", "--signal=KILL", "--full", job], check=True)
@@ -210,7 +211,7 @@ def test_a_job_that_slurm_kills_is_sent_again_and_goes_on(slurm, tmp_path):
         assert left and not output.exists()
         # Sent again, it makes the next run of the story, and the first one is that of the job that was killed.
         wait_for(lambda: output.exists() or {part.name for part in parts.glob("run-*.npz")} > left)
-        assert (parts / "run-1.npz").stat().st_ino == made
+        assert first.stat().st_ino == made
         told = printed(process)
     finally:
         if process.poll() is None:
