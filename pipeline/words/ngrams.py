@@ -62,14 +62,14 @@ def compute_bigram_surprisal(words_of_runs):
     """
     normalized = [[normalize_word(word) for word in words] for words in words_of_runs]
     pairs = collections.Counter(pair for words in normalized for pair in itertools.pairwise(words))
-    befores = collections.Counter(word for words in normalized for word in words[:-1])
+    predecessors = collections.Counter(word for words in normalized for word in words[:-1])
     unigram = np.exp(-compute_unigram_surprisal(words_of_runs))
     n_pairs, n_befores = np.full((2, len(unigram)), np.nan)
     position = 0
     for words in normalized:
         for index in range(1, len(words)):
             n_pairs[position + index] = pairs[words[index - 1], words[index]]
-            n_befores[position + index] = befores[words[index - 1]]
+            n_befores[position + index] = predecessors[words[index - 1]]
         position += len(words)
     strengths = STRENGTHS[:, None]
     surprisal = np.log(n_befores - 1 + strengths) - np.log(n_pairs - 1 + strengths * unigram)
