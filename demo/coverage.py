@@ -59,6 +59,7 @@ def render_page(results):
     template = string.Template(Path(__file__).with_name("coverage.md").read_text(encoding="utf-8"))
     return template.substitute(
         listeners=format_table(list_listeners(results)),
+        missing=describe_missing(results),
         history=describe_draws(results),
         intervals=format_table(summarize_quantities(compute_coverage(results))),
         tests=format_table(count_errors(results)),
@@ -71,6 +72,12 @@ def list_listeners(results):
     numbers = results[results["study"] != "truth"].groupby("listener")["study"].nunique()
     rows = [(f"`{name}`", how["truth"], numbers[name]) for name, how in LISTENERS.items() if name in numbers]
     return pd.DataFrame(rows, columns=["listener", "truth", "n_studies"])
+
+
+def describe_missing(results):
+    """Name the listeners without saved studies, the empty str where all have studies."""
+    missing = [f"`{name}`" for name in LISTENERS if name not in set(results["listener"])]
+    return f"Not simulated yet: {', '.join(missing)}." if missing else ""
 
 
 def describe_draws(results):

@@ -13,6 +13,7 @@ import pandas as pd
 
 from demo.listeners import LISTENERS
 from demo.make_study import PLACES
+from pipeline.brain.curves import CONTROL_COLUMNS
 from study.files.tables import read_values
 from study.paths import study_folder
 
@@ -20,10 +21,6 @@ from study.paths import study_folder
 NEGLIGIBLE = 0.01
 CLEAR = 0.05
 TARGET = "left_minus_right_nested"
-CONTROLS = (
-    "mean log_left_right relative_asymmetry ceiling_left_minus_right ceiling_hemisphere_left_minus_right "
-    "matched_left_minus_right unique_left_minus_right surprisal"
-).split()
 BEYOND_RELIABILITY = "more than a difference in reliability explains"  # of the summary
 
 
@@ -55,7 +52,7 @@ def main():
 
 def _is_control(column):
     """Return whether a column of the curves belongs to a control of left minus right, or to surprisal."""
-    return column.removesuffix("_low").removesuffix("_high") in CONTROLS
+    return column.removesuffix("_low").removesuffix("_high") in CONTROL_COLUMNS
 
 
 def check_listener(place, curve):

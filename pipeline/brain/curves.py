@@ -26,6 +26,7 @@ CONTROL_COLUMNS = (
     "matched_left_minus_right",
     "unique_left_minus_right",
     "surprisal",
+    "ceiling_hemisphere_left_minus_right",
 )
 
 

@@ -46,11 +46,10 @@ def test_figures_and_curve_are_written(small_study):
     for folder in (small_study, small_study / "null"):
         assert "It is not evidence about brains." in (folder / "fig" / "report.html").read_text()
     curve = pd.read_csv(small_study / "fig" / "small_lm_en_curves.csv")
-    controls = [*CONTROL_COLUMNS, "ceiling_hemisphere_left_minus_right"]
     assert list(curve.columns) == [
         *["revision", "tokens", "left", "right", "left_minus_right", "low", "high"],
         *["left_nested", "right_nested", "left_minus_right_nested", "low_nested", "high_nested"],
-        *[f"{name}{end}" for name in controls for end in ("", "_low", "_high")],
+        *[f"{name}{end}" for name in CONTROL_COLUMNS for end in ("", "_low", "_high")],
         *["same_weights_as", "blimp", "zorro", "arithmetic", "dyck", "acceptability", "counting", "small_endings"],
     ]
     assert curve[["blimp", "zorro", "arithmetic", "dyck", "counting", "small_endings"]].notna().all(axis=None)
