@@ -135,7 +135,7 @@ def describe_fragility(variants):
         for row in rows
         if np.isfinite(row.get("unfavourable_difference", np.nan))
     ]
-    return f"The claim is not shown {', '.join(words)}." if words else ""
+    return f"With another choice of benchmarks, the claim is not shown: {', '.join(words)}." if words else ""
 
 
 def describe_specificity(specificity):

@@ -186,3 +186,17 @@ def test_every_curve_that_is_known_is_drawn_in_a_panel_of_the_same_size():
         assert axes.get_ylim()[0] < 0
         assert axes.get_xlim() == drawn[0].get_xlim()
     plt.close(figure)
+
+
+@pytest.mark.parametrize(("value", "is_described"), [(0.05, True), (-0.05, True), (0.0, False)])
+def test_a_constant_difference_is_not_taken_for_an_asymmetry(value, is_described):
+    table = make_table(difference=0)
+    numbers = {"value": value, "low": value - 0.01, "high": value + 0.01}
+    table.loc[0, list(numbers)] = list(numbers.values())
+    words = describe_reliability(table)
+    assert ("It is not 0 at the last checkpoint, which a difference in reliability alone can cause" in words) == (
+        is_described
+    )
+    assert ("log(left/right) is 0.000 (95 % interval -0.010 to 0.010) there, and shows no transition" in words) == (
+        is_described
+    )
