@@ -190,7 +190,7 @@ def test_every_curve_that_is_known_is_drawn_in_a_panel_of_the_same_size():
 
 @pytest.mark.parametrize(("value", "is_described"), [(0.05, True), (-0.05, True), (0.0, False)])
 def test_a_constant_difference_is_not_taken_for_an_asymmetry(value, is_described):
-    table = make_table(difference=0)
+    table = make_table(difference=0).astype({"value": float})
     numbers = {"value": value, "low": value - 0.01, "high": value + 0.01}
     table.loc[0, list(numbers)] = list(numbers.values())
     words = describe_reliability(table)
