@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 demo: .venv/made
 	rm -rf embedded_study
-	bash demo/run.sh embedded_study
+	python -m demo.forked_commands bash demo/run.sh embedded_study
 
 test: .venv/made
 	ruff check .

@@ -57,7 +57,7 @@ def train_tokenizer(sentences):
     )
 
 
-def train(folder, seed, n_steps=N_STEPS):
+def train(folder, n_steps, seed):
     """Train the judge, and save it in a folder as ``save_pretrained`` writes it."""
     rng = random.Random(f"{seed} judge")
 
@@ -85,7 +85,7 @@ def train(folder, seed, n_steps=N_STEPS):
     )
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=n_steps)
-    for _ in tqdm(range(n_steps), desc="training the judge", unit="step", disable=None):
+    for _ in tqdm(range(n_steps), desc="training the judge", unit="step", position=1, disable=None):
         drawn = [draw() for _ in range(SENTENCES_PER_STEP // 2)]
         texts = [spell(words) for words in drawn] + [spell(spoil(words, rng)) for words in drawn]
         labels = torch.tensor([1] * len(drawn) + [0] * len(drawn))

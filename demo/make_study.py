@@ -29,6 +29,7 @@ import random
 import zipfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -40,6 +41,7 @@ from study.command_line import ArgumentParser, run_script
 from study.files.safe_joblib import write_arrays
 from study.files.tables import write_table
 from study.paths import average_subject_path, isc_path, mask_path, note_path, study_folder, text_path, word_timings_path
+from study.stages.loading import limit_threads
 
 LANG = "en"
 NOTE = (
@@ -75,15 +77,27 @@ def main():
     runs = [tell(args.words, rng) for _ in range(args.runs)]
     onsets, offsets = make_timings(args.words)
     write_story(runs, onsets, offsets)
-    make_listeners(runs, onsets, offsets, rng=rng, seed=args.seed)
     folder = args.output_folder
     pairs.write_blimp(folder / "blimp" / "data", N_PAIRS, args.seed)
     pairs.write_zorro(folder / "Zorro" / "sentences" / "babyberta", N_PAIRS, args.seed)
     endings.write_tasks(folder / "lm_eval_tasks", N_PAIRS, args.seed)
     (folder / "prompts.txt").write_text("".join(prompt + "\n" for prompt in make_prompts(args.seed)))
-    language_model.train(folder / "checkpoints" / "small_lm", args.steps, args.seed)
-    judge.train(folder / "checkpoints" / "small_judge", args.seed, args.judge_steps)
+    checkpoints = folder / "checkpoints"
+    joblib.Parallel(n_jobs=2)(
+        joblib.delayed(call_on_one_core)(function, *arguments)
+        for function, *arguments in (
+            (language_model.train, checkpoints / "small_lm", args.steps, args.seed),
+            (judge.train, checkpoints / "small_judge", args.judge_steps, args.seed),
+            (make_listeners, runs, onsets, offsets, rng, args.seed),
+        )
+    )
     print(f"the embedded study is in {args.output_folder}")
+
+
+def call_on_one_core(function, *arguments):
+    """Call a function on one core, so that trained weights do not depend on the number of cores."""
+    limit_threads(1)
+    function(*arguments)
 
 
 def tell(n_words, rng):

@@ -56,12 +56,14 @@ done
 
 LTBA_DIR=$folder
 echo "== baselines"
-for baseline in word_rate length_frequency position random_embedding; do
-    python -m experiments.baselines.extract --lang en --baseline $baseline >> "$folder/log.txt"
-done
-for baseline in word_rate length_frequency position random_embedding_seed-1; do
-    python fit_average_subject.py --model baseline_$baseline --lang en --alphas 0 7 16 >> "$folder/log.txt"
-done
+two_at_a_time() { # two_at_a_time NAMES COMMAND, in which NAME stands for each of the names
+    printf '%s\n' $1 | OMP_NUM_THREADS=1 xargs -P 2 -I NAME "${@:2}" >> "$folder/log.txt" 2>&1 ||
+        { tail -n 40 "$folder/log.txt" >&2; exit 1; }
+}
+two_at_a_time "word_rate length_frequency position random_embedding" \
+    python -m experiments.baselines.extract --lang en --baseline NAME
+two_at_a_time "word_rate length_frequency position random_embedding_seed-1" \
+    python fit_average_subject.py --model baseline_NAME --lang en --alphas 0 7 16
 
 analyze() { # the notebook and the page of a listener
     export LTBA_DIR=$1

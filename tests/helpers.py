@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
@@ -111,39 +110,12 @@ def all_files(folder):
 
 
 def make_embedded_study(folder, *options):
-    """Run the embedded study as ``make demo`` does, its commands as forks; returns what was printed."""
-    environment = os.environ | {"PATH": f"{folder.parent / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with forked_commands(folder.parent / "bin", environment):
-        return subprocess.run(
-            ["bash", str(ROOT / "demo" / "run.sh"), str(folder), *options],
-            **{"env": environment, "capture_output": True, "text": True},
-        )
-
-
-@contextlib.contextmanager
-def forked_commands(folder, environment, tasks=None):
-    """Commands python and lm_eval in a folder, which are forks of one process that has imported everything.
-
-    environment, of those who run them, gets what they need. For tasks see ``forked_scripts.py``.
-    """
-    folder.mkdir(exist_ok=True)
-    for name in ("python", "lm_eval"):
-        command = folder / name
-        command.unlink(missing_ok=True)
-        client = f'exec {sys.executable} -ISE {ROOT}/tests/forked_client.py {name} "$@"'
-        command.write_text(f"#!/bin/sh\n{client}\n")
-        command.chmod(0o755)
-    environment |= {"FORKED_SCRIPTS": str(folder / "scripts"), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    arguments = [folder / "scripts", *([tasks] if tasks else [])]
-    server = subprocess.Popen([sys.executable, ROOT / "tests" / "forked_scripts.py", *arguments], env=environment)
-    try:
-        while not (folder / "scripts").exists():
-            assert server.poll() is None
-            time.sleep(0.1)
-        yield
-    finally:
-        server.terminate()
-        server.wait()
+    """Run the embedded study as ``make demo`` does; returns what was printed."""
+    run = ["bash", str(ROOT / "demo" / "run.sh"), str(folder), *options]
+    return subprocess.run(
+        [sys.executable, "-m", "demo.forked_commands", *run],
+        **{"cwd": ROOT, "capture_output": True, "text": True},
+    )
 
 
 def make_bare_study(folder, words):

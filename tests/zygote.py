@@ -26,8 +26,7 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import heavy_imports
-
+from demo import heavy_imports
 from study import cache
 from study.command_line import run_script
 

@@ -2,7 +2,7 @@
 
 In place of the network are folders of the same names: repositories that git takes instead, a curl that
 copies, and a cache of the hub with small models. In place of python and lm_eval, forks of one process that
-has imported everything (tests/forked_scripts.py).
+has imported everything (demo/forked_commands.py).
 """
 
 import json
@@ -18,8 +18,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from helpers import ENGLISH, ROOT, byte_level_tokenizer, forked_commands, make_bare_study, random_model
+from helpers import ENGLISH, ROOT, byte_level_tokenizer, make_bare_study, random_model
 
+from demo.forked_commands import fork_commands
 from pipeline.checksums import compute_sha256
 from pipeline.tasks.table import BENCHMARKS
 from study.checkpoints import find_training_tokens
@@ -285,7 +286,8 @@ def environment(home):
         **{"HOME": str(home), "HF_HOME": str(home / "huggingface"), "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"},
         **{"TOKENIZERS_PARALLELISM": "false", "SHELL": "/bin/bash"},
     }
-    with forked_commands(home / "clone" / ".venv" / "bin", variables, home / "tasks"):
+    server = [ROOT / "tests" / "forked_scripts.py", home / "tasks"]
+    with fork_commands(home / "clone" / ".venv" / "bin", variables, server):
         yield variables
 
 

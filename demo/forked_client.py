@@ -1,4 +1,4 @@
-"""A command that runs in tests/forked_scripts.py, whose address is in FORKED_SCRIPTS: as if it ran here."""
+"""Send this command to the server at the address FORKED_COMMANDS, which runs it, see ``demo/forked_commands.py``."""
 
 import json
 import os
@@ -7,6 +7,6 @@ import sys
 
 command = {"arguments": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}
 with socket.socket(socket.AF_UNIX) as server:
-    server.connect(os.environ["FORKED_SCRIPTS"])
+    server.connect(os.environ["FORKED_COMMANDS"])
     socket.send_fds(server, [json.dumps(command).encode()], [0, 1, 2])
     sys.exit(server.recv(1)[0])
