@@ -14,8 +14,9 @@ SEQUENCES_PER_STEP = 16
 LEARNING_RATE = 3e-3
 WARMUP_STEPS = 20
 END_OF_TEXT = "<|endoftext|>"
-# A sentence has nine tokens on average: 1,024 steps of 16 x 64 tokens read the corpus once.
-N_SENTENCES = 115_000
+# A sentence has nine tokens on average, so that a step of 16 x 64 tokens reads 112 sentences.
+SENTENCES_PER_STEP = 112.305
+N_TOKENIZER_SENTENCES = 20_000
 
 
 def make_corpus(n_sentences, seed):
@@ -42,7 +43,7 @@ def train_tokenizer(sentences):
     )
 
 
-def train(folder, n_steps, seed, n_sentences=N_SENTENCES):
+def train(folder, n_steps, seed):
     """Train a model and save it at steps 0, 1, 2, 4 ... n_steps.
 
     Parameters
@@ -53,12 +54,10 @@ def train(folder, n_steps, seed, n_sentences=N_SENTENCES):
     n_steps : int
         A power of 2.
     seed : int
-    n_sentences : int
-        Size of the corpus. Training goes back to its beginning when it is used up.
     """
     transformers.utils.logging.disable_progress_bar()
-    sentences = make_corpus(n_sentences, seed)
-    tokenizer = train_tokenizer(sentences[:20_000])
+    sentences = make_corpus(max(N_TOKENIZER_SENTENCES, int(SENTENCES_PER_STEP * n_steps)), seed)
+    tokenizer = train_tokenizer(sentences[:N_TOKENIZER_SENTENCES])
     ids = torch.tensor(tokenizer(" ".join(sentences), verbose=False)["input_ids"])
     sequences = ids[: len(ids) // CONTEXT_TOKENS * CONTEXT_TOKENS].reshape(-1, CONTEXT_TOKENS)
 
