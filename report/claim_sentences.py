@@ -40,6 +40,28 @@ def describe_undetected(rows):
         yield f"Of unknown alignment, since they may still rise or fall: {', '.join(unknown)}."
 
 
+def describe_uncorrected(rows):
+    """Write which transitions are not significant once p-values are corrected for the number of benchmarks.
+
+    Parameters
+    ----------
+    rows : dict from benchmark to dict, the rows of the table of ``compare_curves``
+
+    Returns
+    -------
+    str, empty where every detected transition is significant after the correction
+    """
+    detected = {name: row for name, row in rows.items() if row["is_flat"] is False}
+    uncertain = [
+        f"{name} (p = {row['p_flat']:.2g}, corrected {row['p_holm']:.2g})"
+        for name, row in detected.items()
+        if row["p_holm"] >= SIGNIFICANCE
+    ]
+    if not uncertain:
+        return ""
+    return f"Not significant after Holm's correction for the number of benchmarks: {', '.join(uncertain)}."
+
+
 def is_small(row):
     """Return whether a benchmark is shown to rise by less than a tenth of its range."""
     return row["is_equivalent_to_flat"] is True

@@ -15,7 +15,13 @@ from pipeline.transitions.comparison import BRAIN_CURVES, TARGETS
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from pipeline.words.languages import LANGUAGES
 from report.baselines import describe_baselines
-from report.claim_sentences import describe_claim, describe_fragility, describe_specificity, describe_undetected
+from report.claim_sentences import (
+    describe_claim,
+    describe_fragility,
+    describe_specificity,
+    describe_uncorrected,
+    describe_undetected,
+)
 from report.reliability import describe_reliability, judge_reliability
 
 
@@ -172,6 +178,7 @@ def _describe_benchmarks(rows, target):
         ranked = sorted(aligned.items(), key=lambda item: -item[1]["alignment"])
         alignments = [f"{_format_brief(row, 'alignment')} with {name}" for name, row in ranked]
         yield f"The alignment of left minus right is {', '.join(alignments)}."
+    yield describe_uncorrected(rows)
     yield from describe_undetected(rows)
     for name, row in rows.items():
         if row["at_limit"] or row["at_start"]:

@@ -7,6 +7,7 @@ from scipy.stats import t as student
 from pipeline.brain.hemispheres import average_sides
 from pipeline.brain.scores import add_checkpoints
 from pipeline.statistics.checkpoints import find_last_to_report
+from pipeline.statistics.holm import correct_holm
 from pipeline.statistics.intervals import TAIL
 
 COLUMNS = (
@@ -84,20 +85,6 @@ def compute_p_over_runs(values):
     half_width = student.ppf(1 - TAIL, n_runs - 1) * error
     size = np.divide(np.abs(mean), error, out=np.where(mean == 0, 0, np.inf), where=error > 0)
     return mean, mean - half_width, mean + half_width, 2 * student.sf(size, n_runs - 1)
-
-
-def correct_holm(p_values):
-    """Correct p-values (n,) for their number, to control the family-wise error rate. NaN does not count.
-
-    By the step-down method of Holm (1979): the smallest p-value times n, the next times n - 1, and so on. They
-    increase with the p-values, up to 1.
-    """
-    p_values = np.asarray(p_values, dtype=float)
-    corrected, known = np.full(p_values.shape, np.nan), np.flatnonzero(np.isfinite(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
-    return corrected
 
 
 def select_largest(curves, number=12):

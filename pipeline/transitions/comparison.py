@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.statistics.curve import Curve
+from pipeline.statistics.holm import correct_holm
 from pipeline.statistics.intervals import Bounds, make_columns
 from pipeline.tasks.table import classify_benchmark
 from pipeline.transitions.alignment import MEASURES, compute_measures
@@ -16,7 +17,7 @@ from pipeline.transitions.plateaus import find_possible_range
 from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 
 COLUMNS = (
-    "curve kind n_checkpoints is_flat p_flat p_constant rise_bound is_equivalent_to_flat is_monotonic "
+    "curve kind n_checkpoints is_flat p_flat p_holm p_constant rise_bound is_equivalent_to_flat is_monotonic "
     "x0 x0_low x0_high beta beta_low beta_high low high at_limit at_start "
     "alignment alignment_low alignment_high "
     "midpoint_difference midpoint_difference_low midpoint_difference_high lead lead_low lead_high"
@@ -73,6 +74,7 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
     Returns
     -------
     table : pandas.DataFrame with a row per curve. What ``detect_transition`` returns, at the checkpoints of the curve.
+        p_holm is p_flat corrected for the number of benchmarks (NaN for other curves).
         rise_bound is the largest rise or fall that the curve is compatible with (see ``compute_rise_bound``).
         is_equivalent_to_flat is whether no transition is detected and rise_bound is below a tenth of the range of
         scores; NaN where the range is not known. Then alignment, midpoint_difference (the target's x0 minus the
@@ -112,6 +114,7 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
             rows[name] |= _make_measure_columns(measure, value, resamples)
             resampled_measures[measure][name] = resamples
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index().reindex(columns=COLUMNS)
+    table["p_holm"] = correct_holm(table["p_flat"].where(~table["curve"].isin(BRAIN_CURVES)))
     limits = ["at_limit", "at_start"]
     table[limits] = table[limits].eq(True)  # False where a curve is not fitted
     return table, resampled_measures

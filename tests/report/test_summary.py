@@ -149,6 +149,16 @@ def test_benchmarks_that_may_rise_are_called_unknown():
     ]
 
 
+def test_transitions_that_do_not_survive_the_correction_are_named():
+    rows = {"blimp": {"is_flat": False, "p_flat": 0.0005, "p_holm": 0.002},
+            "dyck": {"is_flat": False, "p_flat": 0.016, "p_holm": 0.16},
+            "zorro": {"is_flat": True, "p_flat": 0.3, "p_holm": 0.6}}  # fmt: skip
+    words = "Not significant after Holm's correction for the number of benchmarks: dyck (p = 0.016, corrected 0.16)."
+    assert claim_sentences.describe_uncorrected(rows) == words
+    del rows["dyck"]
+    assert claim_sentences.describe_uncorrected(rows) == ""
+
+
 def test_a_rise_that_is_not_over_is_not_dated():
     """Up to ten billion tokens, of a rise whose midpoint is at thirty billion."""
     tokens = 1e9 * 2.0 ** np.arange(6)
@@ -185,7 +195,7 @@ def test_a_lead_and_its_interval_have_one_sign():
         "early_and_not_over": {"lead": 0.3, "lead_low": 0.2, "lead_high": 0.4, "at_limit": True},
         "early_and_begun": {"lead": 0.2, "lead_low": 0.1, "lead_high": 0.3, "at_start": True},
     }
-    rows = {name: target | {"is_flat": False, "alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6,
+    rows = {name: target | {"is_flat": False, "p_flat": 0.001, "p_holm": 0.01, "alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6,
                          "x0_low": 9, "x0_high": 10} | row
             for name, row in rows.items()}  # fmt: skip
     words = [sentence for sentence in summary._describe_benchmarks(rows, target) if sentence.startswith("Curves ")]

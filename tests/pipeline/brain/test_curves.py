@@ -136,13 +136,6 @@ def test_regions_of_averages_have_neither_interval_nor_test():
     assert region_differences.compute_region_curves(CHECKPOINTS, scores, {}).empty
 
 
-def test_holm_by_hand():
-    corrected = region_differences.correct_holm(np.array([0.03, np.nan, 0.01, 0.04, 0.9]))
-    np.testing.assert_allclose(corrected, [0.09, np.nan, 0.04, 0.09, 0.9])
-    assert region_differences.correct_holm([0.6, 0.7]).tolist() == [1, 1]
-    assert region_differences.correct_holm([]).size == 0
-
-
 def test_runs_that_share_their_training_are_tested_with_the_level_that_is_said():
     """How run r predicts run s and s predicts r are one number in noise: the plain t test is fooled, this is not."""
     rng, n_runs, n_studies = np.random.default_rng(0), 9, 4000

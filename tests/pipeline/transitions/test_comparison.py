@@ -225,6 +225,8 @@ def test_everything_about_all_curves_of_a_study():
     assert np.isnan(table.loc["short", "x0"])
     assert table.loc["dyck", "alignment"] == 0  # it is shown to rise by less than .05
     assert table.loc["dyck", "is_equivalent_to_flat"] is True
+    assert table["p_holm"].isna().tolist() == [name in (*BRAIN_CURVES, "short") for name in table.index]
+    assert (table["p_holm"].dropna() >= table["p_flat"][table["p_holm"].notna()]).all()
     assert table.loc["dyck", "rise_bound"] < 0.05
     assert table.loc["dyck", "alignment_high"] == pytest.approx(table.loc["dyck", "rise_bound"] / 0.5)
     assert table.loc["blimp", "is_equivalent_to_flat"] is False
