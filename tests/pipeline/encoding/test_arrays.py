@@ -62,5 +62,5 @@ def test_the_alpha_that_is_too_small_is_named():
     squares = torch.eye(300, dtype=torch.float64).repeat(3, 1, 1)
     squares[1, 200, 200] = -1
     for invert in (arrays.invert, lambda *values: arrays.solve(values[0], torch.ones(300, 1), values[1])):
-        with pytest.raises(InputError, match="alpha 0.5 is too small for these features"):
+        with pytest.raises(InputError, match=r"alpha 0\.5 is too small for these features"):
             invert(squares, [0.25, 0.5, 1])
