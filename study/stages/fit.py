@@ -133,8 +133,8 @@ def fit_layers(job, regressors, fmri, model, lang, **options):
     """Fit each layer that is not cached yet, and print how well it predicts.
 
     regressors are float32 arrays (n_scans of all runs, n_units) for each layer, fmri is (n_scans, n_voxels) for each
-    run, options are those of ``cross_validate``. Return float32 correlations (n_layers, n_runs, n_voxels) and float64 chosen
-    alphas (n_layers, n_runs), with one more axis where there is a nuisance.
+    run, options are those of ``cross_validate``. Return float32 correlations (n_layers, n_runs, n_voxels) and float64
+    chosen alphas (n_layers, n_runs), with one more axis where there is a nuisance.
     """
     targets = as_float32(np.concatenate(fmri), options["device"])  # (n_scans of all runs, n_voxels)
     n_scans, parts = [len(run) for run in fmri], []
