@@ -5,7 +5,6 @@ import functools
 import itertools
 
 import numpy as np
-import torch
 
 from pipeline.encoding.arrays import as_float32, as_numpy
 from pipeline.encoding.cross_validation import cross_validate, has_variance
@@ -38,7 +37,6 @@ def fit_average_subject(model, args):
         if job.is_finished:
             return
         limit_threads(args.threads)
-        torch.backends.cuda.matmul.allow_tf32 = args.tf32
         low, high, n_alphas = args.alphas
         alphas = np.logspace(low, high, int(n_alphas))
         correlations, chosen_alphas = fit(job, model, args, alphas=alphas, device=device)
@@ -52,14 +50,12 @@ def fit_average_subject(model, args):
 
 def list_rare_options(args):
     """Return the options that are on record only where they are used, so that older records stay valid, a dict."""
-    return {name: getattr(args, name) for name in ("tf32", "drop_first") if getattr(args, name)}
+    return {"drop_first": args.drop_first} if args.drop_first else {}
 
 
 def pick_fit_device(args):
     """Return the device on which PyTorch fits, or None for the CPU, on which NumPy does."""
     device = pick_device(args.device)
-    if args.tf32 and device.type != "cuda":
-        raise InputError(f"--tf32: expected a CUDA device, got {device}. Leave it out.")
     if device.type == "mps":
         raise InputError("--device mps: expected a device with float64, which the fit needs. Use --device cpu.")
     return None if device.type == "cpu" else device

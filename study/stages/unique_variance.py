@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import torch
 
 from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.unique_variance import compute_unique_variance
@@ -43,7 +42,6 @@ def fit_unique_variance(model, args):
         if job.is_finished:
             return
         limit_threads(args.threads)
-        torch.backends.cuda.matmul.allow_tf32 = args.tf32
         matrices, fmri = read_matrices_and_fmri(args, device)
         nuisance = read_nuisance(stems, args.lang, matrices)  # (n_scans, n_columns)
         alone = job.cached("nuisance", functools.partial(fit_nuisance, nuisance, fmri, stems, args, device))
