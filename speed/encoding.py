@@ -195,7 +195,9 @@ def profile_layer(rng, device):
             with torch.profiler.profile(activities=activities) as profile:
                 function()
                 wait_for_device()
-            print(profile.key_averages().table(sort_by="self_cuda_time_total", row_limit=25, max_name_column_width=70))
+            print(
+                profile.key_averages().table(sort_by="self_device_time_total", row_limit=25, max_name_column_width=70)
+            )
             print(f"most memory of the GPU in use: {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
 
 
@@ -317,7 +319,7 @@ def fit_whole_checkpoint(device, threads, has_profile):
         write_full_study(np.random.default_rng(0))
         size = activations_path("full", "en").stat().st_size
         script, profile = Path(__file__).parents[1] / "fit_average_subject.py", Path(folder, "profile")
-        profiler = ["-m", "cProfile", "-o", profile] if has_profile else []
+        profiler = ["-m", "cProfile", "-o", str(profile)] if has_profile else []
         options = ["--model", "full", "--device", device] + (["--threads", str(threads)] if threads else [])
         started = time.perf_counter()
         process = subprocess.Popen([sys.executable, *profiler, script, *options])

@@ -169,7 +169,7 @@ def _invert_factors(squares, alphas):
         torch.baddbmm(inverse[:, half:, :half], lower, below @ upper, beta=0, alpha=-1, out=inverse[:, half:, :half])
 
     invert_block(squares, inverses)
-    is_indefinite = torch.stack(infos).any(axis=0).tolist()
+    is_indefinite = torch.stack(infos).any(0).tolist()
     for info, alpha in zip(is_indefinite, alphas, strict=True):
         _check_definite(info, alpha)
     return inverses
