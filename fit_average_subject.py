@@ -39,7 +39,6 @@ def main():
     """Fit all layers of one checkpoint."""
     parser = ArgumentParser(__doc__)
     add, names = parser.add_argument, ("LOW", "HIGH", "N")
-    tf32_help = "on a CUDA device, multiply in TF32: faster, and right to three digits only"
     alphas_help = "ridge penalties: N from 10^LOW to 10^HIGH (default: 2 7 16; with --nuisance 2 7 8)"
     nuisance_help = "names in activation files: find the variance that the model explains in addition to theirs"
     nuisance_alphas_help = "penalties of the nuisance, as --alphas (default: 1 6 4)"
@@ -47,7 +46,6 @@ def main():
     add("--revision", type=revision_name, help="as for extraction, with such a model")
     add("--lang", choices=LANGUAGES, default="en", help="language of the story (default: en)")
     add_device_arguments(parser)
-    add("--tf32", action="store_true", help=tf32_help)
     add("--alphas", nargs=3, type=float, metavar=names, help=alphas_help)
     add("--drop_first", type=whole_number, metavar="N", help="leave out the first N words of each run")
     add("--nuisance", nargs="+", type=checkpoint_name, metavar="STEM", help=nuisance_help)

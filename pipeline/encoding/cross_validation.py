@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from pipeline.encoding import ridge
-from pipeline.encoding.arrays import array_module, as_float32
+from pipeline.encoding.arrays import array_module, as_float32, as_numpy
 from pipeline.encoding.folds import split_into_parts
 from pipeline.encoding.ridge import Split
 from pipeline.errors import InputError
@@ -86,11 +86,14 @@ def _choose_and_predict(x, widths, y, folds, candidates, alpha_per):
     scores = predict(splits, [candidates] * len(folds))  # folds of (n_candidates, n_targets)
     splits = [_split(fold.test, fold.training, parts, n_samples) for fold in folds]
     if alpha_per == "all":
-        best = np.array([np.nanmean(score, axis=1).argmax() for score in scores])
-        return np.concat(predict(splits, [[candidates[number]] for number in best])), best
+        xp = array_module(x)
+        best = as_numpy(xp.stack([xp.nanmean(score, axis=1) for score in scores])).argmax(axis=1)
+        return as_numpy(xp.concat(predict(splits, [[candidates[number]] for number in best]))), best
+    scores = map(as_numpy, scores)
     best = np.stack([np.where(np.isnan(score), -np.inf, score).argmax(axis=0) for score in scores])
     used, choices = zip(*(np.unique(numbers, return_inverse=True) for numbers in best), strict=True)
-    return np.stack(predict(splits, [[candidates[number] for number in fold] for fold in used], choices)), best
+    correlations = predict(splits, [[candidates[number] for number in fold] for fold in used], choices)
+    return np.stack(list(map(as_numpy, correlations))), best
 
 
 def _check_folds(x, y, folds):
@@ -98,8 +101,13 @@ def _check_folds(x, y, folds):
     _check_lengths("features", x, y)
     for number, fold in enumerate(folds):
         for name, values in [("feature", x), ("target", y)]:
-            if not values[_as_slice(fold.test)].any():
+            if not has_variance(values[_as_slice(fold.test)]):
                 raise InputError(f"no {name} varies in the test samples of fold {number}")
+
+
+def has_variance(values):
+    """Return whether any column of values (n_samples, n_columns) of mean 0 varies. A look at one sample may do."""
+    return bool(values[:1].any()) or bool(values.any())
 
 
 def _check_lengths(name, x, y):

@@ -45,15 +45,24 @@ def make_hrf_matrix(onsets, offsets, n_scans, tr_s=TR_S):
     # The response to a step is the cumulative HRF. A boxcar is a step up and a step down.
     step_response = np.concatenate([[0.0], np.cumsum(glover_hrf(tr_s, POINTS_PER_SCAN))])
 
-    def compute_response(point):  # (n_scans,) points -> (n_scans, n_events)
-        since_on, since_off = point[:, None] + 1 - on, point[:, None] + 1 - off
-        last = len(step_response) - 1
+    # Each event has a response from its onset until the HRF of its offset has ended, in some 20 scans.
+    last = len(step_response) - 1
+    before = np.searchsorted(points, frame_times, side="right") - 1  # the middle of each scan
+    first, end = np.searchsorted(before, on - 1), np.searchsorted(before, off + last - 1)
+    scans = first[:, None] + np.arange((end - first).max(initial=0))
+    events = np.broadcast_to(np.arange(len(on))[:, None], scans.shape)[scans < n_scans]
+    scans = scans[scans < n_scans]  # (n_responses,), as events
+
+    def compute_response(point):  # (n_responses,) points -> (n_responses,)
+        since_on, since_off = point + 1 - on[events], point + 1 - off[events]
         return step_response[np.clip(since_on, 0, last)] - step_response[np.clip(since_off, 0, last)]
 
     # Linear interpolation between the two points around the middle of each scan.
-    before = np.searchsorted(points, frame_times, side="right") - 1
-    share = ((frame_times - points[before]) / (points[before + 1] - points[before]))[:, None]
-    return (1 - share) * compute_response(before) + share * compute_response(before + 1)
+    share = (frame_times - points[before]) / (points[before + 1] - points[before])
+    share, point = share[scans], before[scans]
+    matrix = np.zeros((n_scans, len(on)))
+    matrix[scans, events] = (1 - share) * compute_response(point) + share * compute_response(point + 1)
+    return matrix
 
 
 def check_times(onsets, offsets, n_scans, tr_s=TR_S):

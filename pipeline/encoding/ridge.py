@@ -25,10 +25,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.encoding.arrays import add_to_diagonal, array_module, as_numpy, invert, multiply, solve
+from pipeline.encoding.arrays import (
+    add_to_diagonal,
+    array_module,
+    as_batch,
+    count_at_once,
+    invert,
+    invert_each,
+    multiply,
+    solve,
+)
 from pipeline.encoding.scoring import correlate
 
 TARGETS_AT_ONCE = 1024  # targets of a block, whose predictions for all alphas take some 20 MB
+BLOCKS_ON_GPU = 8  # blocks that PyTorch computes at once
 
 
 class Split(NamedTuple):
@@ -85,26 +95,53 @@ def compute_sample_weights(grams, x, widths, parts, splits, penalties_of_splits)
 
     Returns
     -------
-    list over splits of float32 array (n_penalties, n_predicted, n_training)
+    list over splits of float32 array (n_penalties, n_predicted, n_training), mean 0 over predicted samples
     """
-    xp = array_module(x)
-    weights: list[dict] = [{} for _ in splits]  # of each split, by penalties
-    for penalties in sorted(set(itertools.chain(*penalties_of_splits))):
-        alpha, smallest = penalties[0], min(penalties)
-        inverse = invert(add_to_diagonal(_add_grams(grams, penalties), alpha), smallest)
-        for split, wanted, by_penalties in zip(splits, penalties_of_splits, weights, strict=True):
-            if penalties not in wanted:
-                continue
-            rows = xp.concat([inverse[parts[part]] for part in split.held_out])  # (n_held_out, n_samples)
-            square = xp.concat([rows[:, parts[part]] for part in split.held_out], axis=1)  # (n_held_out, n_held_out)
-            training = xp.concat([rows[:, parts[part]] for part in training_parts(split, parts)], axis=1)
-            n_predicted = sum(len(x[parts[part]]) for part in split.predicted)
-            predicted = invert(square, smallest)[:n_predicted]  # (n_predicted, n_held_out)
-            by_penalties[penalties] = xp.asarray(-multiply(predicted, training), dtype=xp.float32)
-    return [
-        xp.stack([by_penalties[penalties] for penalties in wanted])
-        for by_penalties, wanted in zip(weights, penalties_of_splits, strict=True)
+    xp, weights = array_module(x), _make_weights(x, parts, splits, penalties_of_splits, by_features=False)
+    for group in _group(sorted(set(itertools.chain(*penalties_of_splits))), count_at_once(grams[0])):
+        squares = [add_to_diagonal(_add_grams(grams, penalties), penalties[0]) for penalties in group]
+        inverses = invert(as_batch(squares), [min(penalties) for penalties in group])  # (n_group, n_samples, n_samples)
+        del squares
+        used = [
+            [number for number, penalties in enumerate(group) if penalties in wanted] for wanted in penalties_of_splits
+        ]
+        tasks = [task for task in zip(splits, used, penalties_of_splits, weights, strict=True) if task[1]]
+        held_out = [_take(inverses, parts, split.held_out, split.held_out)[numbers] for split, numbers, *_ in tasks]
+        smallest = [[min(group[number]) for number in numbers] for _, numbers, *_ in tasks]
+        for square, (split, numbers, wanted, values) in zip(invert_each(held_out, smallest), tasks, strict=True):
+            predicted = square[:, : values.shape[1]]  # (n_numbers, n_predicted, n_held_out)
+            predicted = predicted.mean(axis=1, keepdims=True) - predicted
+            training = _take(inverses, parts, split.held_out, training_parts(split, parts))
+            training = training if len(numbers) == len(group) else training[numbers]
+            places = [wanted.index(group[number]) for number in numbers]
+            values[places] = xp.asarray(multiply(predicted, training), dtype=xp.float32)
+    return weights
+
+
+def _make_weights(x, parts, splits, penalties_of_splits, by_features):
+    """Return an empty float32 array (n_penalties, n_predicted, n_weighed) for each split, a list."""
+    xp, lengths = array_module(x), [len(x[part]) for part in parts]
+    shapes = [
+        (
+            len(wanted),
+            sum(lengths[part] for part in split.predicted),
+            x.shape[1] if by_features else sum(lengths[part] for part in training_parts(split, parts)),
+        )
+        for split, wanted in zip(splits, penalties_of_splits, strict=True)
     ]
+    return [xp.empty(shape, dtype=xp.float32, device=x.device) for shape in shapes]
+
+
+def _group(values, size):
+    """Return a list of lists of up to size values."""
+    return [values[first : first + size] for first in range(0, len(values), size)]
+
+
+def _take(matrices, parts, rows, columns):
+    """Return the rows and columns of some parts of matrices (n_matrices, n_samples, n_samples)."""
+    concat = array_module(matrices).concat
+    selected = concat([matrices[:, parts[part]] for part in rows], axis=1)
+    return concat([selected[:, :, parts[part]] for part in columns], axis=2)
 
 
 def _add_grams(grams, penalties):
@@ -125,19 +162,28 @@ def compute_feature_weights(squares, x, widths, parts, splits, penalties_of_spli
 
     Returns
     -------
-    list over splits of float32 array (n_penalties, n_predicted, n_features)
+    list over splits of float32 array (n_penalties, n_predicted, n_features), mean 0 over predicted samples
     """
-    xp, weights = array_module(x), []
-
-    def solve_with(penalties):
-        diagonal = xp.asarray(np.repeat(penalties, widths), dtype=xp.float64, device=x.device)
-        return solve(add_to_diagonal(square, diagonal), predicted, min(penalties)).T
-
-    for split, wanted in zip(splits, penalties_of_splits, strict=True):
-        square = sum(squares[part] for part in training_parts(split, parts))
-        predicted = xp.concat([x[parts[part]] for part in split.predicted])
-        predicted = xp.asarray(predicted, dtype=xp.float64).T  # (n_features, n_predicted)
-        weights.append(xp.asarray(xp.stack([solve_with(penalties) for penalties in wanted]), dtype=xp.float32))
+    xp = array_module(x)
+    weights = _make_weights(x, parts, splits, penalties_of_splits, by_features=True)
+    same: dict[tuple, list[int]] = {}  # numbers of the splits that share their factorizations
+    for number, (split, wanted) in enumerate(zip(splits, penalties_of_splits, strict=True)):
+        same.setdefault((*training_parts(split, parts), *wanted), []).append(number)
+    for numbers in same.values():
+        square = sum(squares[part] for part in training_parts(splits[numbers[0]], parts))
+        predicted = [
+            xp.concat([xp.asarray(x[parts[part]], dtype=xp.float64) for part in splits[number].predicted])
+            for number in numbers
+        ]
+        predicted = xp.concat([samples - samples.mean(axis=0) for samples in predicted])  # (n_predicted, n_features)
+        wanted, ends = penalties_of_splits[numbers[0]], np.cumsum([weights[number].shape[1] for number in numbers])
+        for first, group in zip(itertools.count(step=count_at_once(square)), _group(wanted, count_at_once(square))):
+            diagonals = xp.asarray(np.repeat(group, widths, axis=1), dtype=xp.float64, device=x.device)
+            penalised = as_batch([add_to_diagonal(square, diagonal) for diagonal in diagonals])
+            solutions = solve(penalised, predicted.T, [min(penalties) for penalties in group])
+            for number, end in zip(numbers, ends, strict=True):
+                values = weights[number]
+                values[first : first + len(group)] = solutions[:, :, end - values.shape[1] : end].swapaxes(1, 2)
     return weights
 
 
@@ -147,7 +193,7 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
     Parameters
     ----------
     weights : list over splits of array (n_penalties, n_predicted, n_weighed), from ``compute_feature_weights`` or
-        ``compute_sample_weights``
+        ``compute_sample_weights``, mean 0 over predicted samples, since Pearson's r subtracts the mean prediction
     x, y : array (n_samples, n_features) and (n_samples, n_targets)
     parts : list over parts of slice or int array
     splits : list of Split
@@ -157,21 +203,24 @@ def correlate_predictions(weights, x, y, parts, splits, by_features, choices=Non
 
     Returns
     -------
-    list over splits of float32 NumPy array (n_penalties, n_targets), or (n_targets,) with choices
+    list over splits of float32 array (n_penalties, n_targets), or (n_targets,) with choices
     """
-    n_targets, concat = y.shape[1], array_module(y).concat
-    # Pearson's r subtracts the mean of the predictions over samples.
-    weights = [split_weights - split_weights.mean(axis=1, keepdims=True) for split_weights in weights]
+    xp, n_targets = array_module(y), y.shape[1]
     shapes = [(n_targets,) if choices else (len(split_weights), n_targets) for split_weights in weights]
-    correlations = [np.empty(shape, np.float32) for shape in shapes]
-    for first in range(0, n_targets, TARGETS_AT_ONCE):
-        block = slice(first, first + TARGETS_AT_ONCE)
+    correlations = [xp.empty(shape, dtype=xp.float32, device=y.device) for shape in shapes]
+    n_blocks = -(-n_targets // (TARGETS_AT_ONCE if xp is np else BLOCKS_ON_GPU * TARGETS_AT_ONCE))
+    edges = np.linspace(0, n_targets, n_blocks + 1).astype(int).tolist()
+    for first, end in itertools.pairwise(edges):
+        block = slice(first, end)
         measured = [y[samples, block] for samples in parts]
         sums = [x[samples].T @ part for samples, part in zip(parts, measured, strict=True)] if by_features else measured
+        total = sum(sums) if by_features else None
         for number, split in enumerate(splits):
-            training = [sums[part] for part in training_parts(split, parts)]
-            weighed = sum(training) if by_features else concat(training)  # X_T'Y_T or Y_T, (n_weighed, n_block)
-            held_out = concat([measured[part] for part in split.predicted])
+            if by_features:
+                weighed = total - sum(sums[part] for part in split.held_out)  # X_T'Y_T, (n_features, n_block)
+            else:
+                weighed = xp.concat([sums[part] for part in training_parts(split, parts)])  # Y_T
+            held_out = xp.concat([measured[part] for part in split.predicted])
             if choices is None:
                 correlations[number][:, block] = _correlate(weights[number], weighed, held_out)
                 continue
@@ -187,7 +236,7 @@ def _correlate(weights, weighed, measured):
     """Return the correlations of predictions, (n_penalties, n_predicted, n_weighed) times (n_weighed, n_block)."""
     n_penalties, n_predicted, n_weighed = weights.shape
     predicted = weights.reshape(n_penalties * n_predicted, n_weighed) @ weighed
-    return as_numpy(correlate(measured, predicted.reshape(n_penalties, n_predicted, -1)))
+    return correlate(measured, predicted.reshape(n_penalties, n_predicted, -1))
 
 
 def training_parts(split, parts):

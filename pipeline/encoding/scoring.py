@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.encoding.arrays import array_module
+from pipeline.encoding.arrays import sum_products
 
 
 def correlate(measured, predicted):
@@ -17,9 +17,8 @@ def correlate(measured, predicted):
     -------
     array or tensor (n_predictions, n_targets)
     """
-    xp = array_module(measured)
     measured = measured - measured.mean(axis=0)
-    products = xp.einsum("pst,st->pt", predicted, measured)
-    squares = xp.einsum("pst,pst->pt", predicted, predicted) * xp.einsum("st,st->t", measured, measured)
+    products = sum_products(predicted, measured)
+    squares = sum_products(predicted, predicted) * sum_products(measured, measured)
     with np.errstate(invalid="ignore"):  # 0 / 0
         return products / squares**0.5

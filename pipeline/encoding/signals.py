@@ -2,20 +2,25 @@
 
 import numpy as np
 
-from pipeline.encoding.arrays import as_float32, as_numpy
+from pipeline.encoding.arrays import array_module, as_float32
 from pipeline.errors import InputError
 
 TRIM_SCANS = 10  # trimmed at each end of a run (20 s)
 
 
 def zscore(values):
-    """Return columns, (n_samples, n_columns), with mean 0 and variance 1 in float32. A constant column becomes 0."""
-    values = np.asarray(values, dtype=np.float64)
+    """Return columns with mean 0 and variance 1 in float32. A constant column becomes 0.
+
+    ``values`` is an array or a tensor (n_samples, n_columns), as is the result.
+    """
+    xp = array_module(values)
+    values = xp.asarray(values, dtype=xp.float64)
     deviations = values - values.mean(axis=0)
-    scale = deviations.std(axis=0)
+    scale = xp.std(deviations, axis=0, correction=0)
     # By rounding, the variance of a constant column is some 1e-16 of its size instead of 0.
-    is_constant = scale <= 1e-12 * np.abs(values).max(axis=0, initial=0)
-    return np.where(is_constant, 0, deviations / np.where(is_constant, 1, scale)).astype(np.float32)
+    is_constant = scale <= 1e-12 * xp.amax(xp.abs(values), axis=0)
+    scale[is_constant], deviations[:, is_constant] = 1, 0
+    return xp.asarray(deviations / scale, dtype=xp.float32)
 
 
 def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
@@ -25,12 +30,12 @@ def trim_and_zscore(signal, trim_scans=TRIM_SCANS):
 
     Parameters
     ----------
-    signal : array (n_scans, n_columns), regressors or fMRI of one run
+    signal : array or tensor (n_scans, n_columns), regressors or fMRI of one run
     trim_scans : int, scans that are trimmed at each end
 
     Returns
     -------
-    float32 array (n_scans - 2 * trim_scans, n_columns)
+    float32 array or tensor (n_scans - 2 * trim_scans, n_columns)
     """
     check_n_scans(len(signal), trim_scans)
     return zscore(signal[trim_scans : len(signal) - trim_scans])
@@ -49,15 +54,16 @@ def make_regressors(matrix, vectors, trim_scans=TRIM_SCANS):
 
     Parameters
     ----------
-    matrix : float32 array or tensor (n_scans, n_words), from ``hrf.make_hrf_matrix``; its device computes the product
+    matrix : float32 array or tensor (n_scans, n_words), from ``hrf.make_hrf_matrix``; its device computes everything
     vectors : array (n_words, n_features)
     trim_scans : int, scans that are trimmed at each end
 
     Returns
     -------
-    float32 array (n_scans - 2 * trim_scans, n_features)
+    float32 array or tensor (n_scans - 2 * trim_scans, n_features), as the matrix
     """
-    values = as_numpy(matrix @ as_float32(vectors, None if isinstance(matrix, np.ndarray) else matrix.device))
-    if not np.isfinite(values).all():
+    xp = array_module(matrix)
+    values = matrix @ as_float32(vectors, None if xp is np else matrix.device)
+    if not xp.isfinite(values).all():
         raise InputError("values that are not finite numbers")
     return trim_and_zscore(values, trim_scans)

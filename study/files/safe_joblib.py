@@ -26,6 +26,7 @@ from study.files.atomic import write_whole
 MOST_EXPANSION = 30  # times the file's size, and MOST_SMALL bytes
 MOST_SMALL = 2**26
 MOST_PICKLED = 2**22  # bytes of everything but arrays
+PIECE = 2**18  # bytes of an lz4 file that are read at once
 
 # How files begin that users have put in the place of arrays; a NIfTI header begins with its own size.
 BEGINNINGS = {
@@ -86,7 +87,7 @@ def _open_unpickler(path):
         if start[:2] == b"\x1f\x8b":
             stream = gzip.GzipFile(fileobj=file)
         elif start == b"\x04\x22\x4d\x18":
-            stream = lz4.frame.LZ4FrameFile(file)
+            stream = lz4.frame.LZ4FrameFile(_InLargePieces(file))
         elif start[:1] == b"\x78":
             stream = BinaryZlibFile(file)
         else:
@@ -99,6 +100,16 @@ def _open_unpickler(path):
                 raise ValueError("it goes on after its end")
             if isinstance(stream, BinaryZlibFile) and not stream._decompressor.eof:
                 raise ValueError("its end is missing")
+
+
+class _InLargePieces:
+    """A file that is read in pieces of PIECE bytes: lz4 asks for 8 kB, and takes twice the time."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def read(self, _size):
+        return self._file.read(PIECE)
 
 
 class _Limited:

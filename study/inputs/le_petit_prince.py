@@ -12,6 +12,7 @@ from study.files.safe_joblib import check_member, read_arrays
 from study.files.tables import parse_numbers, read_csv
 from study.files.texts import decode
 from study.require import require_input
+from study.threads import map_in_threads
 
 TEXT_PASSWORD = b"lessentielestinvisiblepourlesyeux"  # published with the texts
 MOST_TEXT = 2**24  # bytes of a run's text; a small archive can unpack to more than the memory holds
@@ -95,9 +96,9 @@ def read_average_subject(lang):
     """
     source = f"{LATERALIZATION} (lpp_{lang}_average_subject)"
     runs: list[np.ndarray] = []
-    for number in range(len(paths.average_subject_files(lang)) or 1):
-        path = require_input(paths.average_subject_path(lang, number), source)
-        run = read_arrays(path)
+    numbers = range(len(paths.average_subject_files(lang)) or 1)
+    files = [require_input(paths.average_subject_path(lang, number), source) for number in numbers]
+    for path, run in zip(files, map_in_threads(read_arrays, files), strict=True):
         if not isinstance(run, np.ndarray) or run.ndim != 2 or run.dtype.kind != "f":
             raise InputError(
                 f"{path}: expected an array of floats of shape (n_scans, n_voxels), got {describe_array(run)}. "

@@ -3,9 +3,12 @@
 Extraction and fit call these functions before they compute. ``llm_brain_asym.py --check`` calls the same functions.
 """
 
+import itertools
+
 import numpy as np
 
 from pipeline.encoding.arrays import as_float32
+from pipeline.encoding.cross_validation import has_variance
 from pipeline.encoding.folds import check_n_runs
 from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import check_n_scans, make_regressors, trim_and_zscore
@@ -14,6 +17,7 @@ from pipeline.words.alignment import align
 from study.files.safe_joblib import read_arrays
 from study.inputs.le_petit_prince import read_texts, read_word_timings
 from study.paths import average_subject_path, onsets_offsets_path, text_path, word_timings_path
+from study.threads import map_in_threads
 
 
 def read_story(lang):
@@ -117,36 +121,37 @@ def prepare_fmri(fmri, lang):
     """
     with add_context(average_subject_path(lang, 0).parent):
         check_n_runs(len(fmri))
-    prepared = []
-    for run, scans in enumerate(fmri):
+
+    def prepare_run(run, scans):
         with add_context(average_subject_path(lang, run)):
-            prepared.append(trim_and_zscore(scans))
-            if not prepared[-1].any():
+            prepared = trim_and_zscore(scans)
+            if not has_variance(prepared):
                 raise InputError("expected voxels that vary, got none. Get it again.")
-    return prepared
+            return prepared
+
+    return map_in_threads(prepare_run, itertools.count(), fmri)
 
 
 def make_layer_regressors(layers, matrix, path, run):
-    """Compute the regressors of every layer of one run.
+    """Compute the regressors of every layer of one run, and yield them.
 
     Parameters
     ----------
-    layers : list over layers of float array (n_words, n_units)
+    layers : list over layers of float array (n_words, n_units), which becomes a list of None, to free memory
     matrix : float32 array or tensor (n_scans, n_words), from ``make_hrf_matrices``
     path : pathlib.Path, the file of the word vectors, for messages
     run : int
 
-    Returns
-    -------
-    list over layers of float32 array (n_scans - 20, n_units)
+    Yields
+    ------
+    float32 array or tensor (n_scans - 20, n_units), as the matrix
         Values that are not finite raise InputError.
     """
-    regressors = []
-    for layer, vectors in enumerate(layers):
+    for layer in range(len(layers)):
+        vectors, layers[layer] = layers[layer], None
         try:
-            regressors.append(make_regressors(matrix, vectors))
+            yield make_regressors(matrix, vectors)
         except InputError as error:
             raise InputError(
                 f"{path}: run {run}, layer {layer}: {error}. Extract again, with --dtype float32 if they overflowed."
             ) from error
-    return regressors

@@ -1,14 +1,15 @@
 """Fit the encoding models of all layers of one checkpoint to the average listener."""
 
+import collections
 import functools
 import itertools
 
 import numpy as np
-import torch
 
-from pipeline.encoding.arrays import as_float32
-from pipeline.encoding.cross_validation import cross_validate
+from pipeline.encoding.arrays import as_float32, as_numpy
+from pipeline.encoding.cross_validation import cross_validate, has_variance
 from pipeline.encoding.folds import hold_out_runs
+from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
 from pipeline.models.loading import pick_device
 from study import paths, progress
@@ -20,6 +21,7 @@ from study.jobs import Job
 from study.outputs.activations import read_activations, read_onsets_offsets
 from study.records import read_record
 from study.stages.loading import limit_threads
+from study.threads import read_ahead
 
 
 def fit_average_subject(model, args):
@@ -35,7 +37,6 @@ def fit_average_subject(model, args):
         if job.is_finished:
             return
         limit_threads(args.threads)
-        torch.backends.cuda.matmul.allow_tf32 = args.tf32
         low, high, n_alphas = args.alphas
         alphas = np.logspace(low, high, int(n_alphas))
         correlations, chosen_alphas = fit(job, model, args, alphas=alphas, device=device)
@@ -49,14 +50,12 @@ def fit_average_subject(model, args):
 
 def list_rare_options(args):
     """Return the options that are on record only where they are used, so that older records stay valid, a dict."""
-    return {name: getattr(args, name) for name in ("tf32", "drop_first") if getattr(args, name)}
+    return {"drop_first": args.drop_first} if args.drop_first else {}
 
 
 def pick_fit_device(args):
     """Return the device on which PyTorch fits, or None for the CPU, on which NumPy does."""
     device = pick_device(args.device)
-    if args.tf32 and device.type != "cuda":
-        raise InputError(f"--tf32: expected a CUDA device, got {device}. Leave it out.")
     if device.type == "mps":
         raise InputError("--device mps: expected a device with float64, which the fit needs. Use --device cpu.")
     return None if device.type == "cpu" else device
@@ -81,7 +80,7 @@ def print_remarks(correlations, chosen_alphas, alphas, option):
 def fit(job, model, args, *, alphas, device):
     """Read activations and fMRI, and fit all layers; return what ``fit_layers`` returns."""
     matrices, fmri = read_matrices_and_fmri(args, device)
-    regressors = read_regressors(model, args.lang, matrices)  # layers of runs
+    regressors = read_regressors(model, args.lang, matrices)
     return fit_layers(job, regressors, fmri, model, args.lang, alphas=alphas, device=device)
 
 
@@ -129,16 +128,16 @@ def make_writers(output, correlations, chosen_alphas, model, lang):
 def fit_layers(job, regressors, fmri, model, lang, **options):
     """Fit each layer that is not cached yet, and print how well it predicts.
 
-    regressors are float32 arrays (n_scans, n_units) for each layer and run, fmri is (n_scans, n_voxels) for each run,
-    options are those of ``cross_validate``. Return float32 correlations (n_layers, n_runs, n_voxels) and float64 chosen
-    alphas (n_layers, n_runs), with one more axis where there is a nuisance.
+    regressors are float32 arrays (n_scans of all runs, n_units) for each layer, fmri is (n_scans, n_voxels) for each
+    run, options are those of ``cross_validate``. Return float32 correlations (n_layers, n_runs, n_voxels) and float64
+    chosen alphas (n_layers, n_runs), with one more axis where there is a nuisance.
     """
     targets = as_float32(np.concatenate(fmri), options["device"])  # (n_scans of all runs, n_voxels)
-    parts = []
+    n_scans, parts = [len(run) for run in fmri], []
     with progress.bar(len(regressors), model, "layer") as bar:
-        for layer, features_of_runs in enumerate(regressors):
+        for layer, features in enumerate(regressors):
             source = f"{paths.activations_path(model, lang)}: layer {layer}"
-            fit = functools.partial(fit_layer, features_of_runs, targets, source, **options)
+            fit = functools.partial(fit_layer, features, n_scans, targets, source, **options)
             part = job.cached(f"layer-{layer}", fit)
             parts.append(part)
             means = part["correlations"].mean(axis=0)  # (n_voxels,)
@@ -147,29 +146,35 @@ def fit_layers(job, regressors, fmri, model, lang, **options):
     return np.stack([part["correlations"] for part in parts]), np.stack([part["alphas"] for part in parts])
 
 
-def fit_layer(features_of_runs, targets, source, **options):
+def fit_layer(features, n_scans_of_runs, targets, source, **options):
     """Return correlations (n_runs, n_voxels) and chosen alphas (n_runs, ...) of a layer; source names it in errors."""
     with add_context(source):
-        for run, features in enumerate(features_of_runs):
-            if not features.any():
+        for run, features_of_run in enumerate(np.split(features, np.cumsum(n_scans_of_runs)[:-1])):
+            if not has_variance(features_of_run):
                 raise InputError(f"no unit varies in run {run}")
-        folds = hold_out_runs([len(run) for run in features_of_runs])
-        correlations, chosen = cross_validate(np.concatenate(features_of_runs), targets, folds, **options)
+        correlations, chosen = cross_validate(features, targets, hold_out_runs(n_scans_of_runs), **options)
     return {"correlations": correlations, "alphas": chosen}
 
 
 def read_regressors(model, lang, matrices):
-    """Read the word vectors of each run, and return regressors, float32 (n_scans - 20, n_units) by layer and run.
+    """Read the word vectors, and return the regressors of all runs, a float32 array (n_scans, n_units) for each layer.
 
-    They are a fifth of the size of the word vectors. One run of the word vectors is in memory at a time.
+    They are a fifth of the size of the word vectors. While the regressors of a run are made, the next run is read: the
+    vectors of at most two runs are in memory.
     """
     path = paths.activations_path(model, lang)
+    ends = np.cumsum([len(matrix) - 2 * TRIM_SCANS for matrix in matrices])
+    regressors: list[np.ndarray] = []
 
     def make_regressors_of_run(run, layers):
+        n_units = layers[0].shape[1]
+        if run == 0:
+            regressors.extend(np.empty((ends[-1], n_units), np.float32) for _ in layers)
+        for layer, values in enumerate(make_layer_regressors(layers, matrices[run], path, run)):
+            regressors[layer][ends[run] - len(values) : ends[run]] = as_numpy(values)
         bar.update()
-        return make_layer_regressors(layers, matrices[run], path, run)
 
     with progress.bar(len(matrices), f"{model}: reading", "run") as bar:
         # map keeps no run while it reads the next; a loop would.
-        runs = list(map(make_regressors_of_run, itertools.count(), read_activations(model, lang)))
-    return list(zip(*runs, strict=True))
+        collections.deque(map(make_regressors_of_run, itertools.count(), read_ahead(read_activations(model, lang))), 0)
+    return regressors

@@ -3,7 +3,6 @@
 import functools
 
 import numpy as np
-import torch
 
 from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.unique_variance import compute_unique_variance
@@ -43,12 +42,11 @@ def fit_unique_variance(model, args):
         if job.is_finished:
             return
         limit_threads(args.threads)
-        torch.backends.cuda.matmul.allow_tf32 = args.tf32
         matrices, fmri = read_matrices_and_fmri(args, device)
-        nuisance = read_nuisance(stems, args.lang, matrices)  # runs of (n_scans, n_columns)
+        nuisance = read_nuisance(stems, args.lang, matrices)  # (n_scans, n_columns)
         alone = job.cached("nuisance", functools.partial(fit_nuisance, nuisance, fmri, stems, args, device))
         options = {"alphas": make_alphas(args.alphas), "nuisance_alphas": make_alphas(args.nuisance_alphas)}
-        options |= {"nuisance": np.concatenate(nuisance), "device": device}
+        options |= {"nuisance": nuisance, "device": device}
         regressors = read_regressors(model, args.lang, matrices)
         correlations, chosen = fit_layers(job, regressors, fmri, model, args.lang, **options)
         job.checkpoint = read_record(activations).get("checkpoint")
@@ -57,7 +55,7 @@ def fit_unique_variance(model, args):
     print_remarks(correlations, chosen[..., 0], options["alphas"], args.alphas)
     means = np.nanmean(arrays["unique"], axis=(1, 2))  # (n_layers,)
     r = np.nanmean(alone["correlations"])
-    print(f"the nuisance alone, {nuisance[0].shape[1]} columns: correlation {r:.4f}")
+    print(f"the nuisance alone, {nuisance.shape[1]} columns: correlation {r:.4f}")
     print(f"unique variance at most {means.max():.4f} on average, at layer {means.argmax()}, in {output}")
 
 
@@ -68,9 +66,8 @@ def make_alphas(option):
 
 
 def read_nuisance(stems, lang, matrices):
-    """Return regressors of all layers of all stems, a list over runs of float32 array (n_scans - 20, n_columns)."""
-    layers = [layer for stem in stems for layer in read_regressors(stem, lang, matrices)]
-    return [np.concatenate(layers_of_run, axis=1) for layers_of_run in zip(*layers, strict=True)]
+    """Return regressors of all layers of all stems, a float32 array (n_scans of all runs, n_columns)."""
+    return np.concatenate([layer for stem in stems for layer in read_regressors(stem, lang, matrices)], axis=1)
 
 
 def fit_nuisance(nuisance, fmri, stems, args, device):
@@ -78,7 +75,8 @@ def fit_nuisance(nuisance, fmri, stems, args, device):
     low, high, n_alphas = args.nuisance_alphas
     alphas = make_alphas([low, high, max(n_alphas, np.ceil(ALPHAS_PER_DECADE * (high - low)) + 1)])
     source = ", ".join(str(paths.activations_path(stem, args.lang)) for stem in stems)
-    return fit_layer(nuisance, as_float32(np.concatenate(fmri), device), source, alphas=alphas, device=device)
+    n_scans, targets = [len(run) for run in fmri], as_float32(np.concatenate(fmri), device)
+    return fit_layer(nuisance, n_scans, targets, source, alphas=alphas, device=device)
 
 
 def combine(correlations, chosen, alone):

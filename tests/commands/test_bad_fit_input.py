@@ -220,11 +220,6 @@ def test_a_missing_activation_file_is_reported_with_the_most_similar_names(tmp_p
         ),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "7", "inf"], "--alphas 2 7 inf: give two exponents"),
         ("fit_average_subject", ["--model", "x", "--alphas", "2", "60", "9"], "--alphas 2 60 9: give two exponents"),
-        (
-            "fit_average_subject",
-            ["--model", "x", "--tf32", "--device", "cpu"],
-            "--tf32: expected a CUDA device, got cpu",
-        ),
         ("fit_average_subject", ["--model", "x", "--threads", "0"], "--threads: 0 is less than 1"),
         ("fit_average_subject", ["--model", "x", "--device", "meta"], "--device meta cannot be used here"),
         ("extract_llm_activations", ["--model", "x", "--max_length", "0"], "0 is less than 1"),

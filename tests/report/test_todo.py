@@ -100,9 +100,9 @@ def test_every_option_on_record_is_repeated(study_folder, make_output, to_do, gi
 
 def test_the_language_belongs_to_a_checkpoint_s_story_and_not_to_its_benchmarks(study_folder, make_output, to_do):
     """--l is --lang of the fit, and --leading_space of a benchmark."""
-    make_output(run_correlations_path("me_lm_step1", "en"), "fit_average_subject.py --l en --tf32", STEP1)
+    make_output(run_correlations_path("me_lm_step1", "en"), "fit_average_subject.py --l en --drop_first 2", STEP1)
     make_output(activations_path("me_lm_step2", "en"), "extract_llm_activations.py", {"revision": "step2"})
-    assert to_do("fit")[1] == "python fit_average_subject.py --model me_lm_step2 --lang en --tf32\n"
+    assert to_do("fit")[1] == "python fit_average_subject.py --model me_lm_step2 --lang en --drop_first 2\n"
     make_output(benchmark_path("me_lm_step1", "blimp"), "evaluate_llm_blimp.py --l --model me/lm", STEP1)
     assert to_do("blimp")[1] == "python evaluate_llm_blimp.py --model me/lm --revision step2 --l\n"
 

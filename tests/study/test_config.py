@@ -56,7 +56,10 @@ WRONG = {
     "an unknown language": (SMALL | {"languages": ["de"]}, "languages: expected a list of some of en, fr, got ['de']"),
     "no samples": (SMALL | {"samples": 0}, "samples: expected a whole number of 1 or more, got 0"),
     "an open quote": (SMALL | {"options": {"fit": "--device 'cpu"}}, "options: fit: expected options as in a shell"),
-    "a list of options": (SMALL | {"options": {"fit": ["--tf32"]}}, "options: fit: expected options as in a shell"),
+    "a list of options": (
+        SMALL | {"options": {"fit": ["--drop_first"]}},
+        "options: fit: expected options as in a shell",
+    ),
     "no options": (SMALL | {"options": None}, "options: expected keys and values, got None"),
     "no threads": (SMALL | {"threads": {"fit": 0}}, "threads: fit: expected a whole number of 1 or more, got 0"),
     "half a GPU": (
