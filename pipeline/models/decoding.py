@@ -41,7 +41,7 @@ def write_statically(model, ids, is_token, n_new, processor, *, log):
     config = model.generation_config
     written = torch.cat([ids, ids.new_full((n_texts, n_new), config.pad_token_id)], dim=1)
     is_done = torch.zeros(n_texts, dtype=torch.bool, device=ids.device)
-    read = _StaticReader(model, is_token, n_ids + n_new)
+    read = StaticReader(model, is_token, n_ids + n_new)
     logits = read.start(ids)
     for step in range(n_new):
         if step == 2 and n_new > N_UNGRAPHED and ids.device.type == "cuda":
@@ -57,7 +57,7 @@ def write_statically(model, ids, is_token, n_new, processor, *, log):
     return written
 
 
-class _StaticReader:
+class StaticReader:
     """Read texts token by token, with keys and values in a cache of fixed size."""
 
     def __init__(self, model, is_token, n_most):
