@@ -77,7 +77,9 @@ def compare_stage(title, model, tokenizer, texts, folder, args):
         with mock.patch.object(extraction, "load_for_job", load):
             extraction.extract_activations(argparse.Namespace(**options, surprisal=has_surprisal))
 
-    run_stage(True)  # warm
+    started = time.perf_counter()
+    run_stage(True)
+    print(f"{title}: the first call, as of a new process, took {time.perf_counter() - started:.2f} s")
     (output,) = Path(folder).glob("llms_activations/random_model*_en.lz4")
     n_bytes = output.stat().st_size
     seconds, _ = side_by_side.call_in_turn(
@@ -154,7 +156,7 @@ def print_rates(model, tokenizer, text, folder, n_bytes):
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         name = f"compression, {torch.get_num_threads()} threads"
         measure(name, lambda: list(threads.map(compress_frame, pieces)), len(content))
-    frame = b"".join(frames)
+    frame = b"".join(piece for pieces in frames for piece in pieces)
     rows.append(("bytes after compression", "", f"{len(frame) / len(content):.2f} of before"))
     measure("checksum", lambda: hashlib.sha256(frame).digest(), len(frame))
     measure("disk", lambda: write_bytes(folder / "bytes", n_bytes), n_bytes, 1)

@@ -96,14 +96,15 @@ def _write(model, starts, n_new, processor, *, is_static=False, log=warnings.war
     longest = max(map(len, starts))
     ids = [[start[0]] * (longest - len(start)) + start for start in starts]  # padding is before a text
     is_token = [[0] * (longest - len(start)) + [1] * len(start) for start in starts]
-    ids, is_token = (torch.tensor(rows, device=model.device) for rows in (ids, is_token))  # (n_texts, longest)
+    options = {
+        "input_ids": torch.tensor(ids, device=model.device),  # (n_texts, longest)
+        "attention_mask": torch.tensor(is_token, device=model.device),
+    }
     with explain_model_errors(model, "write texts"):
         if is_static:
-            written = decoding.write_statically(model, ids, is_token, n_new, processor, log=log)
+            written = decoding.write_statically(model, *options.values(), n_new, processor, log=log)
         else:
-            written = model.generate(
-                input_ids=ids, attention_mask=is_token, max_new_tokens=n_new, logits_processor=[processor]
-            )
+            written = model.generate(**options, max_new_tokens=n_new, logits_processor=[processor])
     return written[:, longest:].tolist()
 
 
@@ -214,7 +215,8 @@ def draw_noise(seeds, device):
         return
 
     n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    buffers, tasks = [], []
+    buffers: list[torch.Tensor] = []
+    tasks: list[list] = []
     with ThreadPoolExecutor(n_threads) as threads:
 
         def begin():

@@ -47,7 +47,7 @@ class ArrayListWriter:
         self.file.truncate(n_bytes)
         self.compressors = ThreadPoolExecutor(n_threads)
         self.writer, self.committer, self.hasher = (ThreadPoolExecutor(1) for _ in range(3))
-        self.hashed: Future = self.hasher.submit(len, b"")
+        self.hashed: Future = self.hasher.submit(self._hash, [])
         self.frames: collections.deque = collections.deque()  # that are compressed, in order
         self.pending: list = []  # lists that are written, and whose ``then`` has not returned
 
@@ -108,7 +108,7 @@ class ArrayListWriter:
         then(n_bytes)
 
     def _compress(self, pieces):
-        """Compress pieces of content as a frame in a thread, and write the oldest frame if enough are being made."""
+        """Make a frame of pieces of content in a thread, and write the oldest frame if enough are being made."""
         self.frames.append(self.compressors.submit(compress_frame, pieces))
         if len(self.frames) > self.n_ahead:
             self._write_frame()
@@ -116,8 +116,12 @@ class ArrayListWriter:
     def _write_frame(self):
         frame = self.frames.popleft().result()
         self.hashed.result()  # the frame before
-        self.hashed = self.hasher.submit(self.sha256.update, frame)
-        self.file.write(frame)
+        self.hashed = self.hasher.submit(self._hash, frame)
+        self.file.writelines(frame)
+
+    def _hash(self, pieces):
+        for piece in pieces:
+            self.sha256.update(piece)
 
     def _flush(self):
         """Write all frames, and return the size of the file."""
@@ -150,6 +154,6 @@ class _Content:
 
 
 def compress_frame(pieces):
-    """Return a list of bytes as one lz4 frame with a checksum."""
+    """Return an lz4 frame with a checksum of the content, a list of bytes, as a list of bytes."""
     compressor = lz4.frame.LZ4FrameCompressor(content_checksum=True)
-    return b"".join([compressor.begin(), *map(compressor.compress, pieces), compressor.flush()])
+    return [compressor.begin(), *map(compressor.compress, pieces), compressor.flush()]
