@@ -20,7 +20,7 @@ def can_write_statically(model):
 
 
 @torch.inference_mode()
-def write_statically(model, ids, is_token, n_new, processor, *, log):
+def write_statically(model, ids, is_token, *, n_new, processor, log):
     """Write the most probable tokens after the logits have passed a processor, as ``model.generate`` does.
 
     Parameters

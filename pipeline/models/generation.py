@@ -102,7 +102,7 @@ def _write(model, starts, n_new, processor, *, is_static=False, log=warnings.war
     }
     with explain_model_errors(model, "write texts"):
         if is_static:
-            written = decoding.write_statically(model, *options.values(), n_new, processor, log=log)
+            written = decoding.write_statically(model, *options.values(), n_new=n_new, processor=processor, log=log)
         else:
             written = model.generate(**options, max_new_tokens=n_new, logits_processor=[processor])
     return written[:, longest:].tolist()
