@@ -112,21 +112,22 @@ def _can_write_statically(model, starts, n_new, log):
     """Return whether a model on a GPU writes with a cache of fixed size, with the same logits as without."""
     if not has_graphs(model.device) or n_new <= decoding.N_UNGRAPHED or not decoding.can_write_statically(model):
         return False
-    if model not in _writes_statically:
+    known, is_padded = _writes_statically.setdefault(model, {}), len(set(map(len, starts))) > 1
+    if is_padded not in known:
         shortest = min(starts, key=len)
         longer = shortest + tokenization.encode_usual_text(model, N_PADDING)
-        batch = [shortest, longer] if _ignores_padding.get(model) else [shortest]
+        batch = [shortest, longer] if is_padded else [shortest]
         forced = tokenization.encode_usual_text(model, N_TRIED)
         try:
             plain, static = (_compute_logits(model, batch, forced, is_static=way) for way in (False, True))
-            _writes_statically[model] = _is_same_within_rounding(model, plain, static)
+            known[is_padded] = _is_same_within_rounding(model, plain, static)
         except Exception as error:  # an architecture that does not support this cache can raise any exception
             if is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
                 raise
-            _writes_statically[model] = False
-        if not _writes_statically[model]:
+            known[is_padded] = False
+        if not known[is_padded]:
             log(f"{type(model).__name__}: it does not write the same with a cache of fixed size: texts take longer")
-    return _writes_statically[model]
+    return known[is_padded]
 
 
 def has_graphs(device):

@@ -5,6 +5,7 @@ list. So a job that was stopped goes on after its last whole list, and the file 
 """
 
 import collections
+import contextlib
 import hashlib
 import os
 import pickle
@@ -59,7 +60,8 @@ class ArrayListWriter:
         """Wait for the threads, and close the file."""
         for executor in (self.writer, self.compressors, self.hasher, self.committer):
             executor.shutdown()
-        self.file.close()
+        with contextlib.suppress(OSError):  # of a disk that is full, which append or close raised
+            self.file.close()
 
     def append(self, arrays, then):
         """Append a list of arrays, which the caller must not change, when the last list has been written.
