@@ -82,6 +82,7 @@ def compare_stage(title, model, tokenizer, texts, folder, args):
     print(f"{title}: the first call, as of a new process, took {time.perf_counter() - started:.2f} s")
     (output,) = Path(folder).glob("llms_activations/random_model*_en.lz4")
     n_bytes = output.stat().st_size
+    print(f"most memory of the process so far: {side_by_side.read_resident_bytes('peak') / 1e9:.1f} GB")
     seconds, _ = side_by_side.call_in_turn(
         {
             "stage with surprisal": lambda: run_stage(True),
