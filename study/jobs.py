@@ -123,7 +123,7 @@ class Job:
 
         Parameters
         ----------
-        writers : dict from pathlib.Path to a callable that writes to a path
+        writers : dict from pathlib.Path to a callable that writes to a path, and may return the SHA-256 of the file
             The last output shows that the work is done, and has the record next to it.
         seed : int, optional
         replaces : list of pathlib.Path, older outputs, which are removed
@@ -133,8 +133,7 @@ class Job:
 
         An InputError is raised if an input has changed since the work began.
         """
-        for path, write in writers.items():
-            write(self.folder / path.name)
+        checksums = {path.name: write(self.folder / path.name) for path, write in writers.items()}
         *others, output = writers
         cache.check_unchanged(self.folder)
         write_record(
@@ -144,7 +143,7 @@ class Job:
             started=self._started if started is None else started,
             checkpoint=self.checkpoint,
             seed=seed,
-            checksums={path.name: compute_sha256(self.folder / path.name) for path in writers},
+            checksums={name: checksum or compute_sha256(self.folder / name) for name, checksum in checksums.items()},
             measures=measures,
         )
         cache.put_in_place(self.folder, [*others, record_path(output), output], replaces)

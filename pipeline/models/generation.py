@@ -4,14 +4,18 @@ Every text has its own random generator. So a text does not depend on the number
 model reads.
 """
 
+import contextlib
 import hashlib
+import os
 import warnings
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import transformers
 
-from pipeline.models import tokenization
+from pipeline.errors import is_out_of_memory
+from pipeline.models import decoding, tokenization
 from pipeline.models.batches import explain_model_errors
 
 # Batching changes logits by some 1e-5. Where the best two tokens are closer than this, the model reads the text alone,
@@ -26,6 +30,7 @@ N_PADDING = 16  # least tokens of padding that test whether a model ignores padd
 # Results of these tests, once for each model: they take time, and are logged for the user.
 _ignores_padding: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _ignores_batch: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_writes_statically: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def make_text_seed(seed, prompt, sample):
@@ -76,26 +81,58 @@ def continue_prompts(
     texts = [""] * len(prompts)
     for indices in _group_into_batches(model, starts, log):
         batch = [starts[index] for index in indices]
-        add_noise = _make_noise(model, batch, [seeds[index] for index in indices], temperature, progress)
-        for index, end in zip(indices, _write(model, batch, max_new_tokens, add_noise), strict=True):
+        is_static = _can_write_statically(model, batch, max_new_tokens, log)
+        with draw_noise([seeds[index] for index in indices], model.device) as draw:
+            add_noise = _make_noise(model, batch, draw, temperature, progress)
+            ends = _write(model, batch, max_new_tokens, add_noise, is_static=is_static, log=log)
+        for index, end in zip(indices, ends, strict=True):
             texts[index] = prompts[index] + _decode_end(tokenizer, starts[index][1:], end)
     return texts
 
 
 @torch.inference_mode()
-def _write(model, starts, n_new, processor):
+def _write(model, starts, n_new, processor, *, is_static=False, log=warnings.warn):
     """Return the tokens that a model writes after each start, a list of lists; a processor changes its logits."""
     longest = max(map(len, starts))
     ids = [[start[0]] * (longest - len(start)) + start for start in starts]  # padding is before a text
     is_token = [[0] * (longest - len(start)) + [1] * len(start) for start in starts]
+    options = {
+        "input_ids": torch.tensor(ids, device=model.device),  # (n_texts, longest)
+        "attention_mask": torch.tensor(is_token, device=model.device),
+    }
     with explain_model_errors(model, "write texts"):
-        written = model.generate(
-            input_ids=torch.tensor(ids, device=model.device),  # (n_texts, longest)
-            attention_mask=torch.tensor(is_token, device=model.device),
-            max_new_tokens=n_new,
-            logits_processor=[processor],
-        )
+        if is_static:
+            written = decoding.write_statically(model, *options.values(), n_new=n_new, processor=processor, log=log)
+        else:
+            written = model.generate(**options, max_new_tokens=n_new, logits_processor=[processor])
     return written[:, longest:].tolist()
+
+
+def _can_write_statically(model, starts, n_new, log):
+    """Return whether a model on a GPU writes with a cache of fixed size, with the same logits as without."""
+    if not has_graphs(model.device) or n_new <= decoding.N_UNGRAPHED or not decoding.can_write_statically(model):
+        return False
+    known, is_padded = _writes_statically.setdefault(model, {}), len(set(map(len, starts))) > 1
+    if is_padded not in known:
+        shortest = min(starts, key=len)
+        longer = shortest + tokenization.encode_usual_text(model, N_PADDING)
+        batch = [shortest, longer] if is_padded else [shortest]
+        forced = tokenization.encode_usual_text(model, N_TRIED)
+        try:
+            plain, static = (_compute_logits(model, batch, forced, is_static=way) for way in (False, True))
+            known[is_padded] = _is_same_within_rounding(model, plain, static)
+        except Exception as error:  # an architecture that does not support this cache can raise any exception
+            if is_out_of_memory(error) or isinstance(error, torch.AcceleratorError):
+                raise
+            known[is_padded] = False
+        if not known[is_padded]:
+            log(f"{type(model).__name__}: it does not write the same with a cache of fixed size: texts take longer")
+    return known[is_padded]
+
+
+def has_graphs(device):
+    """Return whether a device repeats recorded steps."""
+    return device.type == "cuda"
 
 
 def _group_into_batches(model, starts, log):
@@ -132,12 +169,15 @@ def _group_into_batches(model, starts, log):
 def _are_logits_same(model, start, companion):
     """Return whether a model's logits after a start are the same when the batch has a second start."""
     forced = tokenization.encode_usual_text(model, N_TRIED)
-    alone, batched = (_compute_logits(model, starts, forced) for starts in ([start], [start, companion]))
-    limit = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * alone.abs().max()
-    return bool((alone - batched).abs().max() <= limit)
+    return _is_same_within_rounding(model, *(_compute_logits(model, s, forced) for s in ([start], [start, companion])))
 
 
-def _compute_logits(model, starts, forced):
+def _is_same_within_rounding(model, expected, logits):
+    limit = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * expected.abs().max()
+    return bool((expected - logits).abs().max() <= limit)
+
+
+def _compute_logits(model, starts, forced, *, is_static=False):
     """Return the logits of the first start before each forced token, a tensor of shape (n_forced, n_vocabulary)."""
     steps = []
 
@@ -147,27 +187,81 @@ def _compute_logits(model, starts, forced):
         logits[:, forced[len(steps) - 1]] = 0
         return logits
 
-    _write(model, starts, len(forced), force)
+    _write(model, starts, len(forced), force, is_static=is_static)
     return torch.stack(steps)
 
 
-def _make_noise(model, starts, seeds, temperature, progress):
-    """Return a logits processor for ``generate``: with Gumbel noise, the most probable token is a random draw."""
+@contextlib.contextmanager
+def draw_noise(seeds, device):
+    """Yield a function that draws exponential noise for the next token of each text. A context manager.
+
+    The function takes n_vocabulary, and returns a tensor (n_texts, n_vocabulary) on the device. The noise is drawn on
+    the CPU, with a generator for each text. So it is the same on every device, in every batch. For a GPU, threads
+    draw the noise of the next token while the GPU computes. Before each call, the caller must wait for the GPU.
+    """
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    @torch.inference_mode()  # of its thread, since the buffers are made in this mode
+    def draw_row(row, generator):
+        row.exponential_(generator=generator)
+
+    if not draws_ahead(device):
+
+        def draw(n_vocabulary):
+            noise = torch.empty(len(seeds), n_vocabulary)
+            list(map(draw_row, noise, generators))
+            return noise
+
+        yield draw
+        return
+
+    n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    buffers: list[torch.Tensor] = []
+    tasks: list[list] = []
+    with ThreadPoolExecutor(n_threads) as threads:
+
+        def begin():
+            tasks.append([threads.submit(draw_row, *pair) for pair in zip(buffers[0], generators, strict=True)])
+
+        def draw_ahead(n_vocabulary):
+            if not buffers:
+                shape, is_pinned = (len(seeds), n_vocabulary), device.type == "cuda"
+                buffers.extend(torch.empty(shape, pin_memory=is_pinned) for _ in range(2))
+                begin()
+            for task in tasks.pop():
+                task.result()
+            buffers.reverse()
+            begin()
+            return buffers[1].to(device, non_blocking=True, copy=True)
+
+        yield draw_ahead
+
+
+def draws_ahead(device):
+    """Return whether the CPU is free to draw noise while a device computes."""
+    return device.type != "cpu"
+
+
+def _make_noise(model, starts, draw, temperature, progress):
+    """Return a logits processor for ``generate``: with Gumbel noise, the most probable token is a random draw."""
     longest = max(map(len, starts))
 
     def add_noise(ids, logits):  # (n_texts, n_tokens), (n_texts, n_vocabulary)
-        tokenization.check_finite(logits, f"logits of {type(model).__name__}")
-        noise = torch.stack([-torch.empty(logits.shape[1]).exponential_(generator=g).log() for g in generators])
-        noisy = logits.float().cpu() / temperature + noise
+        noise = -draw(logits.shape[1]).log()
+        noisy = logits.float() / temperature + noise
         best, second = noisy.topk(2).values.T
-        for row in torch.nonzero(best - second < CLOSE_CHOICE / temperature).flatten().tolist():
+        is_close = best - second < CLOSE_CHOICE / temperature
+        # The only wait for the GPU.
+        *close, is_finite = torch.cat([is_close, torch.isfinite(logits).all()[None]]).tolist()
+        if not is_finite:
+            tokenization.check_finite(logits, f"logits of {type(model).__name__}")
+        for row in [row for row, is_row_close in enumerate(close) if is_row_close]:
             n_padding = longest - len(starts[row])
             alone = model(input_ids=ids[row : row + 1, n_padding:], use_cache=False).logits[0, -1]
-            noisy[row] = alone.float().cpu() / temperature + noise[row]
+            noisy[row] = alone.float() / temperature + noise[row]
         if progress is not None:
-            progress(len(seeds))
-        return noisy.to(logits.device)
+            progress(len(starts))
+        return noisy
 
     return add_noise
 

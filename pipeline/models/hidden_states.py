@@ -68,35 +68,35 @@ def find_layers(model, token_ids):
 
 @torch.inference_mode()
 def read_states(model, token_ids, layout, add):
-    """Read tokens with a model, and call ``add(layer, states)`` with the states of each layer.
+    """Read windows of tokens with a model as one batch, and call ``add(layer, states)`` with the states of each layer.
 
     InputError is raised if the model did not call each layer once, in order.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
-    token_ids : int array (n_tokens,)
+    token_ids : int array (n_windows, n_tokens)
     layout : Layout, as ``find_layers`` returns it
-    add : callable of the number of a layer, 0 for the embedding, and a tensor (n_tokens, n_units)
+    add : callable of the number of a layer, 0 for the embedding, and a tensor (n_windows, n_tokens, n_units)
 
     Returns
     -------
-    tensor (n_tokens, n_units) or None
+    tensor (n_windows, n_tokens, n_units) or None
         The last hidden states, from which the output layer computes logits. Their width is that of the output layer,
         to which OPT-350m projects. None where the model does not return them.
     """
-    ids = torch.tensor(token_ids, device=model.device)[None]
+    ids = torch.tensor(token_ids, device=model.device)
     if layout.blocks is None:
         output = model.base_model(input_ids=ids, use_cache=False, output_hidden_states=True)
         for layer, states in enumerate(output.hidden_states):
-            add(layer, states[0])
-        return _get_last_states(output)
+            add(layer, states)
+        return getattr(output, "last_hidden_state", None)
 
     read = []
 
     def add_input(layer, states):
         read.append(layer)
-        add(layer, states[0])
+        add(layer, states)
 
     with _hook_inputs([*layout.blocks, *([] if layout.projection is None else [layout.projection])], add_input):
         output = model.base_model(input_ids=ids, use_cache=False)
@@ -104,13 +104,7 @@ def read_states(model, token_ids, layout, add):
         add_input(layout.n_layers - 1, output.last_hidden_state)
     if read != list(range(layout.n_layers)):
         raise InputError(f"{type(model).__name__}: expected states of layers 0 to {layout.n_layers - 1}, got {read}.")
-    return _get_last_states(output)
-
-
-def _get_last_states(output):
-    """Return the last hidden states (n_tokens, n_units) of a model's output for one text, or None without them."""
-    states = getattr(output, "last_hidden_state", None)
-    return states if states is None else states[0]
+    return getattr(output, "last_hidden_state", None)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from pipeline.models.output_layer import compute_log_probabilities_from_states, has_linear_logits
-from pipeline.models.tokenization import check_finite
 
 N_TRIED = 16  # tokens from which linear logits are recognised
 
@@ -19,35 +18,31 @@ def are_logits_linear(model, ids):
 
 
 @torch.inference_mode()
-def compute_token_surprisal(model, ids, states, n_new, is_linear):
-    """Return the surprisal of the last tokens of a window.
+def compute_token_surprisal(model, ids, states, positions, is_linear):
+    """Return the surprisal of some tokens of windows, without waiting for the device.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel, a causal language model in evaluation mode
-    ids : int array (n_tokens,), all tokens of the window, BOS included
-    states : tensor (n_tokens, n_units), the last hidden states, as ``read_states`` returns them; None unless is_linear
-    n_new : int, the number of tokens whose surprisal is computed
-    is_linear : bool, as ``are_logits_linear`` returns it. Otherwise the model reads the window once more, and computes
+    ids : int array (n_windows, n_tokens), all tokens of the windows, BOS included
+    states : tensor (n_windows, n_tokens, n_units), the last hidden states, as ``read_states`` returns them; None unless
+        is_linear
+    positions : int array (n_positions,), of tokens in ``ids.ravel()``, each with a token before it in its window
+    is_linear : bool, as ``are_logits_linear`` returns it. Otherwise the model reads the windows once more, and computes
         the logits in its own dtype.
 
     Returns
     -------
-    float64 array (n_new,), nats; NaN for the first token of the window, which has no context
+    float64 tensor (n_positions,), nats
     """
-    positions = np.arange(max(1, len(ids) - n_new), len(ids))  # of the tokens with a context
+    targets = torch.from_numpy(ids.ravel()[positions]).to(model.device)
     rows = torch.from_numpy(positions - 1).to(model.device)
-    ids = torch.tensor(ids, device=model.device)
     if is_linear:
         layer, all_rows = model.get_output_embeddings(), torch.arange(len(rows), device=model.device)
-        log_probabilities = compute_log_probabilities_from_states(states[rows], all_rows, ids[rows + 1], layer)
-    else:
-        logits = model(input_ids=ids[None], use_cache=False).logits[0, rows].float()  # (n_positions, n_vocabulary)
-        log_probabilities = -torch.nn.functional.cross_entropy(logits, ids[rows + 1], reduction="none")
-    check_finite(log_probabilities, "surprisal")
-    surprisal = np.full(n_new, np.nan)
-    surprisal[n_new - len(positions) :] = -log_probabilities.double().cpu().numpy()
-    return surprisal
+        return -compute_log_probabilities_from_states(states.flatten(0, 1)[rows], all_rows, targets, layer)
+    logits = model(input_ids=torch.tensor(ids, device=model.device), use_cache=False).logits
+    logits = logits.flatten(0, 1)[rows].float()  # (n_positions, n_vocabulary)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()
 
 
 def sum_over_words(token_surprisal, ranges):

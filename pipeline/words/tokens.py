@@ -27,7 +27,7 @@ def assign_tokens(spans, offsets, text):
     if len(offsets) == 0:
         raise InputError("expected text in a run, got an empty text")
     # Byte-level tokens of one character share its offsets.
-    places = np.maximum.accumulate([_find_place(text, *offset) for offset in offsets])
+    places = np.maximum.accumulate(_find_places(text, *np.asarray(offsets).T))
     is_written = spans[:, 1] > spans[:, 0]
     starts, ends = spans[is_written].T
 
@@ -47,13 +47,18 @@ def assign_tokens(spans, offsets, text):
     return ranges
 
 
-def _find_place(text, start, end):
-    """Return the index of a token's first letter or digit, or else of its first visible character.
+def _find_places(text, starts, ends):
+    """Return the index of each token's first letter or digit, or else of its first visible character.
 
     Byte-level tokenizers trim spaces off the offsets: a token of spaces has empty offsets where the next word begins.
     """
-    if start == end and start > 0 and text[start - 1].isspace():
-        return start - 1
-    letters = (position for position in range(start, end) if text[position].isalnum())
-    visible = (position for position in range(start, end) if not text[position].isspace())
-    return next(letters, next(visible, max(start, end - 1)))
+    letters, spaces = (
+        np.array([test(character) for character in text], dtype=bool) for test in (str.isalnum, str.isspace)
+    )
+    places = np.maximum(starts, ends - 1)
+    for is_kind in (~spaces, letters):  # letters come before other visible characters
+        positions = np.append(np.flatnonzero(is_kind), len(text))
+        first = positions[np.searchsorted(positions, starts)]
+        places = np.where(first < ends, first, places)
+    is_trimmed = (starts == ends) & (starts > 0) & spaces[starts - 1]
+    return np.where(is_trimmed, starts - 1, places)

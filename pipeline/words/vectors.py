@@ -1,21 +1,33 @@
 """Compute one vector per word and layer, and the surprisal of words, from one reading of a language model."""
 
+import weakref
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn.functional import embedding_bag
 
 from pipeline.errors import InputError, add_context, is_out_of_memory
 from pipeline.models.batches import explain_model_errors
 from pipeline.models.hidden_states import find_layers, read_states
+from pipeline.models.memory import count_free_bytes
 from pipeline.models.tokenization import check_context_length, check_finite, check_token_ids, find_context_length
 from pipeline.words.surprisal import are_logits_linear, compute_token_surprisal, sum_over_words
 from pipeline.words.tokens import assign_tokens
+from pipeline.words.word_sums import WordSums
 
 STEP_TOKENS = 64  # by which windows advance, where a run is longer than the model's context
-WORDS_AT_ONCE = 256  # whose vectors are summed at once, so that the shares of their tokens need little memory
+
+# A GPU reads several windows as one batch. More tokens at once make it no faster.
+TOKENS_AT_ONCE = 16_384
+WORKSPACE = 64  # numbers for each token and unit that a model computes at once, at most; half of this is usual
+
+# Largest rounding of states that batching causes, as a share of the largest state of a layer.
+ROUNDING = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+N_TRIED = 16  # tokens that show whether windows depend on the other windows of a batch
+
+# What a few tokens showed of each model: on a GPU, they take as long as a run of the story.
+_known_of_models: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class WordStates(NamedTuple):
@@ -25,6 +37,17 @@ class WordStates(NamedTuple):
     n_tokens: np.ndarray  # int (n_words,), tokens of each word
     surprisal: np.ndarray | None  # float64 (n_words,), nats; NaN where a token has no context; None if not requested
     first_token_norm_ratio: np.ndarray  # float64 (n_layers,), the norm at the first token over the median of the rest
+
+
+class _Run(NamedTuple):
+    """Hold the tokens of a run, and how a model reads them."""
+
+    prefix: np.ndarray  # int (n_prefix,), special tokens before each window
+    token_ids: np.ndarray  # int (n_tokens,)
+    ranges: np.ndarray  # int (n_words, 2), tokens of each word
+    windows: list  # as split_windows returns them
+    layout: NamedTuple  # as find_layers returns it
+    is_linear: bool | None  # as are_logits_linear returns it; None for no surprisal
 
 
 def split_windows(n_tokens, max_tokens):
@@ -90,25 +113,130 @@ def compute_word_states(model, tokenizer, text, spans, max_length=None, progress
         with add_context("surprisal, which --no-surprisal leaves out"):
             check_token_ids(token_ids, text, model, tokenizer, ("output",))
             with explain_model_errors(model, "compute logits"):
-                is_linear = are_logits_linear(model, first_ids)
-
+                is_linear = _find_once(model, "is_linear", partial(are_logits_linear, model, first_ids))
     with explain_model_errors(model, "be read layer by layer"):
-        layout = find_layers(model, first_ids)
-    vectors = torch.zeros(layout.n_layers, len(spans), layout.n_units, device=model.device)
-    norms = torch.zeros(layout.n_layers, len(token_ids), device=model.device)  # of the states of each token
-    token_surprisal = np.full(len(token_ids), np.nan)
-    for start, new, end in split_windows(len(token_ids), window_tokens):
-        ids = np.concatenate([prefix, token_ids[start:end]])
-        shares = _share_all_tokens(ranges, new, end, model.device)
-        add = partial(_add_states, vectors=vectors, norms=norms[:, new:end], shares=shares)
-        token_surprisal[new:end] = _read_window(model, ids, layout, add, n_new=end - new, is_linear=is_linear)
-        first_wrong = int(torch.isfinite(norms[:, new:end].sum(dim=1)).int().argmin())  # the first layer, if any
-        check_finite(norms[first_wrong, new:end], f"states of layer {first_wrong}")
-        if progress is not None:
-            progress(int(np.sum((ranges[:, 1] > new) & (ranges[:, 1] <= end))))
+        layout = _find_once(model, "layout", partial(find_layers, model, first_ids))
+    run = _Run(prefix, token_ids, ranges, split_windows(len(token_ids), window_tokens), layout, is_linear)
+    vectors, norms, token_surprisal = _read_run(model, run, first_ids, progress)
     surprisal = sum_over_words(token_surprisal, ranges) if has_surprisal else None
-    n_tokens = ranges[:, 1] - ranges[:, 0]
-    return WordStates(vectors.cpu().numpy(), n_tokens, surprisal, _compare_first_norm(norms.cpu().numpy()))
+    return WordStates(vectors, ranges[:, 1] - ranges[:, 0], surprisal, _compare_first_norm(norms))
+
+
+def _find_once(model, name, find):
+    """Return what ``find()`` returns, which is called once for each model and name."""
+    known = _known_of_models.setdefault(model, {})
+    if name not in known:
+        known[name] = find()
+    return known[name]
+
+
+def _read_run(model, run, first_ids, progress):
+    """Return the vectors of words, and the norm and the surprisal of each token, three arrays.
+
+    Where memory runs out, the run starts over with half the windows at once. ``first_ids`` are those of the first
+    window, and ``progress`` is as for ``compute_word_states``.
+    """
+    n_at_once, last_end = count_windows_at_once(model, run, first_ids), 0
+
+    def report(end):
+        nonlocal last_end
+        if progress is not None and end > last_end:
+            progress(int(np.sum((run.ranges[:, 1] > last_end) & (run.ranges[:, 1] <= end))))
+            last_end = end
+
+    while True:
+        try:
+            return _read_windows(model, run, n_at_once, report)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if n_at_once == 1:
+                raise InputError(
+                    f"the memory of the device does not hold the model's work on {len(first_ids)} tokens: let it "
+                    "read fewer at once (--max_length), or use another --device"
+                ) from error
+        n_at_once //= 2  # not inside the except clause, which holds the tensors of the failed batch
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def count_windows_at_once(model, run, first_ids):
+    """Return the number of windows that a model reads as one batch: 1 on a CPU, where more are not faster.
+
+    On a GPU, half of its free memory is used, or ``TOKENS_AT_ONCE`` where this is less.
+    """
+    n_bytes = count_free_bytes(model.device)
+    if n_bytes is None or len(run.windows) == 1 or run.is_linear is False:  # the logits of all tokens are large
+        return 1
+    n_fitting = n_bytes // 2 // (WORKSPACE * run.layout.n_units * model.dtype.itemsize)
+    n_windows = min(len(run.windows), min(TOKENS_AT_ONCE, n_fitting) // len(first_ids))
+    if n_windows < 2:
+        return 1
+    with explain_model_errors(model, "read windows as a batch"):
+        tried = first_ids[:N_TRIED]
+        is_free = _find_once(
+            model, "are_windows_independent", partial(are_windows_independent, model, run.layout, tried)
+        )
+    return n_windows if is_free else 1
+
+
+def are_windows_independent(model, layout, ids):
+    """Return whether a model computes the same states of tokens, an int array (n_tokens,), in a batch as alone."""
+
+    def read(windows):
+        layers = []
+        read_states(model, windows, layout, lambda _, states: layers.append(states[0].float()))
+        return torch.stack(layers)
+
+    alone, batched = read(ids[None]), read(np.stack([ids, ids[::-1]]))
+    limits = ROUNDING.get(model.dtype, ROUNDING[torch.float32]) * alone.abs().amax(dim=(1, 2))
+    return bool(((alone - batched).abs().amax(dim=(1, 2)) <= limits).all())
+
+
+def _read_windows(model, run, n_at_once, report):
+    """Return what ``_read_run`` returns, from batches of ``n_at_once`` windows; report is called with tokens done."""
+    n_layers, n_units = run.layout.n_layers, run.layout.n_units
+    sums = WordSums(n_layers, n_units, run.ranges, n_tokens=len(run.token_ids), device=model.device)
+    surprisal = []
+    for first in range(0, len(run.windows), n_at_once):
+        batch = run.windows[first : first + n_at_once]
+        sums.begin_batch(batch[0][1], batch[-1][2])
+        surprisal.append(_read_batch(model, run, batch, sums))
+        report(batch[-1][2])
+    vectors, norms = sums.finish()
+    first_wrong = int(np.isfinite(norms.sum(axis=1)).argmin())  # the first layer, if any
+    check_finite(norms[first_wrong], f"states of layer {first_wrong}")
+    token_surprisal = np.full(len(run.token_ids), np.nan)
+    if run.is_linear is not None:
+        values = torch.cat(surprisal).cpu().numpy()
+        check_finite(values, "surprisal")
+        token_surprisal[len(token_surprisal) - len(values) :] = values  # all but a first token without context
+    return vectors, norms, token_surprisal
+
+
+def _read_batch(model, run, batch, sums):
+    """Read windows as one batch, add their states to the sums of words, and return the surprisal of new tokens.
+
+    The surprisal is a tensor on the device, without a first token that has no context; None for no surprisal.
+    """
+    ids = np.stack([np.concatenate([run.prefix, run.token_ids[start:end]]) for start, _, end in batch])
+    n_ids, n_prefix = ids.shape[1], len(run.prefix)
+    positions = np.concatenate(
+        [row * n_ids + n_prefix + np.arange(new - start, end - start) for row, (start, new, end) in enumerate(batch)]
+    )  # of the new tokens, in ids.ravel()
+    is_slice = len(batch) == 1
+    new = slice(positions[0], None) if is_slice else torch.from_numpy(positions).to(model.device)
+
+    def add(layer, layer_states):
+        # Reformer adds states of padding.
+        sums.add(layer, layer_states[:, :n_ids].flatten(0, 1)[new])
+
+    task = f"read {n_ids} tokens at once (--max_length sets how many)"
+    with explain_model_errors(model, task), torch.inference_mode():
+        states = read_states(model, ids, run.layout, add)
+        if run.is_linear is None:
+            return None
+        return compute_token_surprisal(model, ids, states, positions[positions % n_ids > 0], run.is_linear)
 
 
 def _compare_first_norm(norms):
@@ -135,7 +263,7 @@ def _tokenize(tokenizer, text):
 
 def _choose_window_tokens(model, n_prefix, n_tokens, max_length):
     """Return the number of tokens of the text in a window."""
-    context = find_context_length(model)
+    context = _find_once(model, "context", partial(find_context_length, model))
     if max_length is not None:
         source, remedy = f"--max_length {max_length}", "Use a smaller --max_length."
         check_context_length(max_length, context, source=source, remedy=remedy)
@@ -146,59 +274,3 @@ def _choose_window_tokens(model, n_prefix, n_tokens, max_length):
             f"got {max_length}. Use a larger --max_length."
         )
     return window_tokens
-
-
-def _share_all_tokens(ranges, new, end, device):
-    """Return what ``_share_tokens`` returns of each block of words with tokens in ``new:end``, on a device."""
-    words = np.flatnonzero((ranges[:, 0] < end) & (ranges[:, 1] > new))
-    blocks = (words[first : first + WORDS_AT_ONCE] for first in range(0, len(words), WORDS_AT_ONCE))
-    return [[share.to(device) for share in _share_tokens(block, ranges, new, end)] for block in blocks]
-
-
-def _read_window(model, ids, layout, add, *, n_new, is_linear):
-    """Read a window of tokens (n_tokens,), and return the surprisal of its new tokens, the last n_new, or NaN.
-
-    ``add`` is called as by ``read_states``. ``is_linear`` is as for ``compute_token_surprisal``; None for no surprisal.
-    """
-    try:
-        with explain_model_errors(model, f"read {len(ids)} tokens at once (--max_length sets how many)"):
-            states = read_states(model, ids, layout, add)
-            if is_linear is None:
-                return np.nan
-            return compute_token_surprisal(model, ids, states, n_new, is_linear)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"the memory of the device does not hold the model's work on {len(ids)} tokens: let it read fewer "
-            "at once (--max_length), or use another --device"
-        ) from error
-
-
-def _add_states(layer, states, vectors, norms, shares):
-    """Add the states (n_tokens, n_units) of a window's new tokens, its last, to the vectors of their words.
-
-    ``norms`` (n_layers, n_new) receives the norm of the state of each new token. ``vectors`` is a tensor (n_layers,
-    n_words of the run, n_units). ``_share_tokens`` returns the ``shares`` of each block of words.
-    """
-    new_states = states[-norms.shape[1] :].float()  # (n_new, n_units)
-    for words, firsts, tokens, weights in shares:
-        sums = embedding_bag(tokens, new_states, firsts, mode="sum", per_sample_weights=weights)  # (n_words, n_units)
-        vectors[layer].index_add_(0, words, sums)
-    norms[layer] = torch.linalg.vector_norm(new_states, dim=1)
-
-
-def _share_tokens(words, ranges, new, end):
-    """Return the tokens new:end of each word, and their weights in its mean, as four tensors.
-
-    Returns
-    -------
-    words, firsts : int tensor (n_words,), the words, and the index of each word's first share
-    tokens : int tensor (n_shares,), the token of each share, counted from ``new`` on
-    weights : float32 tensor (n_shares,), 1 / number of tokens of the word
-    """
-    inside = [np.arange(max(first, new), min(last, end)) - new for first, last in ranges[words]]
-    n_inside = np.array([len(tokens) for tokens in inside], dtype=int)
-    weights = np.repeat(1 / (ranges[words, 1] - ranges[words, 0]), n_inside).astype(np.float32)
-    tokens = np.concatenate([np.empty(0, dtype=int), *inside])
-    return tuple(map(torch.from_numpy, (words, np.cumsum(n_inside) - n_inside, tokens, weights)))

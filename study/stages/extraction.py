@@ -5,11 +5,13 @@ import functools
 import os
 
 import numpy as np
+import torch
 
 from pipeline.errors import InputError, add_context
 from pipeline.words.vectors import compute_word_states
 from study import progress
 from study.baselines import make_untrained_stem
+from study.files.array_stream import ArrayListWriter
 from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
 from study.files.tables import write_table
@@ -50,15 +52,14 @@ def extract_activations(args):
             check_same_timings(onsets_offsets, args.lang)
         limit_threads(args.threads)
         model, tokenizer = load_for_job(job, args, texts, untrained=args.untrained)
-        runs = compute_runs(job, model, tokenizer, texts, spans_of_runs, args)
+        runs, checksum = compute_runs(job, model, tokenizer, texts, spans_of_runs, args)
         write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
-        activations = [list(run["vectors"]) for run in runs]  # runs of layers of (n_words, n_units)
         table = tabulate_surprisal(words_of_runs, runs) if args.surprisal else None
         writers = {} if table is None else {surprisal_output: lambda path: write_table(path, table)}
-        writers |= {output: lambda path: write_arrays(path, activations)}
+        writers |= {output: lambda path: checksum}  # compute_runs wrote it
         measures = {"first_token_norm_ratio": average_norm_ratios(runs)}
         job.finish(writers, replaces=[surprisal_output], measures=measures, seed=args.untrained)
-    n_layers, _, n_units = runs[0]["vectors"].shape
+    n_layers, _, n_units = runs[0]["shape"]
     n_words, n_rows = sum(map(len, spans_of_runs)), count_timing_rows(args.lang)
     timings = word_timings_path(args.lang).name
     unused = f"; {n_rows - n_words} of {n_rows} rows of {timings} have no word" if n_rows > n_words else ""
@@ -68,16 +69,55 @@ def extract_activations(args):
 
 
 def compute_runs(job, model, tokenizer, texts, spans_of_runs, args):
-    """Return what ``compute_run`` returns of each run, some from the cache."""
-    runs = []
-    with progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar:
-        for run, (text, spans) in enumerate(zip(texts, spans_of_runs, strict=True), start=1):
-            source = f"{args.model} {args.revision or ''}, run {run} of the story"
+    """Write the word vectors of all runs into the cache, each while the model reads the next run.
+
+    Returns
+    -------
+    runs : list over runs of dict of arrays
+        The small fields of ``WordStates`` that exist, and ``shape`` (n_layers, n_words, n_units) of the word vectors.
+        The cached parts contain the same. Runs that were cached are not read again.
+    checksum : str, the SHA-256 of the file, which is joblib's: list over runs of list over layers of (n_words, n_units)
+    """
+    names = [f"run-{run}" + ("-surprisal" if args.surprisal else "") for run in range(1, len(texts) + 1)]
+    path = job.folder / job.output.name
+    runs, n_bytes = load_runs(job, names, path)
+    with (
+        progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar,
+        ArrayListWriter(path, n_bytes, n_threads=torch.get_num_threads()) as writer,
+    ):
+        bar.update(sum(run["shape"][1] for run in runs))
+        for index in range(len(runs), len(texts)):
+            source = f"{args.model} {args.revision or ''}, run {index + 1} of the story"
             options = {"max_length": args.max_length, "progress": bar.update, "has_surprisal": args.surprisal}
-            compute = functools.partial(compute_run, source, model, tokenizer, text, spans, options)
-            runs.append(job.cached(f"run-{run}" + ("-surprisal" if args.surprisal else ""), compute))
-            bar.update(sum(part["vectors"].shape[1] for part in runs) - bar.n)  # of a run from the cache
-    return runs
+            run = compute_run(source, model, tokenizer, texts[index], spans_of_runs[index], options)
+            vectors = run.pop("vectors")
+            runs.append(run | {"shape": np.array(vectors.shape)})
+            writer.append(list(vectors), functools.partial(save_run, job, names[index], runs[-1]))
+            del vectors
+            bar.update(sum(part["shape"][1] for part in runs) - bar.n)
+        return runs, writer.close()
+
+
+def load_runs(job, names, path):
+    """Return the cached runs before the first that is missing, and the size of the file of their word vectors.
+
+    The other cached runs are removed: their word vectors will be written again.
+    """
+    size = path.stat().st_size if path.is_file() else 0
+    runs: list[dict] = []
+    for name in names:
+        run = job.load(name)
+        if run is None or run["n_bytes"] > size:
+            break
+        runs.append(run)
+    for part in set(job.folder.glob("run-*.npz")) - {job.folder / f"{name}.npz" for name in names[: len(runs)]}:
+        part.unlink()
+    return runs, int(runs[-1]["n_bytes"]) if runs else 0
+
+
+def save_run(job, name, run, n_bytes):
+    """Save a run as a cached part, when the file of word vectors contains it; n_bytes is the size of this file."""
+    job.save(name, **run, n_bytes=np.array(n_bytes))
 
 
 def compute_run(source, model, tokenizer, text, spans, options):

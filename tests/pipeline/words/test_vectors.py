@@ -107,18 +107,18 @@ def test_states_are_those_that_transformers_returns(architecture):
     ids, states = np.arange(20), {}
     layout = find_layers(model, ids)
     assert layout.blocks is not None  # no need to hold all layers at once
-    read_states(model, ids, layout, lambda layer, layer_states: states.update({layer: layer_states.clone()}))
+    read_states(model, ids[None], layout, lambda layer, layer_states: states.update({layer: layer_states.clone()}))
     with torch.no_grad():
         expected = model.base_model(torch.tensor(ids)[None], output_hidden_states=True).hidden_states
     assert list(states) == [0, 1, 2, 3]
     for layer, layer_states in enumerate(expected):
-        torch.testing.assert_close(states[layer], layer_states[0])
+        torch.testing.assert_close(states[layer], layer_states)
 
 
 def read_all_states(model, ids):
     """Return the states of all layers, a tensor of shape (n_layers, n_tokens, n_units)."""
     layout, states = find_layers(model, ids), {}
-    read_states(model, ids, layout, lambda layer, layer_states: states.update({layer: layer_states.clone()}))
+    read_states(model, ids[None], layout, lambda layer, layer_states: states.update({layer: layer_states[0].clone()}))
     assert list(states) == list(range(layout.n_layers))
     assert {tuple(layer_states.shape) for layer_states in states.values()} == {(len(ids), layout.n_units)}
     return torch.stack(list(states.values()))
@@ -187,7 +187,7 @@ def test_a_layer_that_is_not_read_leaves_no_zeros():
     model, ids = tiny_model("gpt2", 300), np.arange(3, 40)
     layout = find_layers(model, ids)._replace(blocks=tiny_model("gpt2", 300).transformer.h)
     with pytest.raises(InputError, match=r"expected states of layers 0 to 3, got \[3\]"):
-        read_states(model, ids, layout, lambda layer, states: None)
+        read_states(model, ids[None], layout, lambda layer, states: None)
 
 
 def test_what_a_model_cannot_read_is_one_line():

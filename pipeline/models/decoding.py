@@ -1,0 +1,108 @@
+"""Write tokens with a cache of fixed size, whose steps a GPU repeats as one graph.
+
+A step of a model with 32 layers starts some 2,000 short pieces of work. Starting each takes a GPU longer than reading
+all weights of the model. A CUDA graph starts them all at once.
+"""
+
+import inspect
+
+import torch
+import transformers
+
+N_UNGRAPHED = 16  # tokens that are written faster without a graph, which takes as long to record
+STEPS_BETWEEN_TESTS = 16  # of whether all texts have ended
+
+
+def can_write_statically(model):
+    """Return whether Transformers supports a cache of fixed size for a model, and positions from the caller."""
+    has_positions = "position_ids" in inspect.signature(model.forward).parameters
+    return has_positions and getattr(model, "_can_compile_fullgraph", False)
+
+
+@torch.inference_mode()
+def write_statically(model, ids, is_token, *, n_new, processor, log):
+    """Write the most probable tokens after the logits have passed a processor, as ``model.generate`` does.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel for which ``can_write_statically`` is True; its ``generation_config`` has
+        EOS, which ends a text, or None, and a padding token, which follows it
+    ids : int tensor (n_texts, n_ids), padding and the beginning of each text
+    is_token : int tensor (n_texts, n_ids), 0 for padding
+    n_new : int
+    processor : callable of the ids so far (n_texts, n_tokens) and the logits (n_texts, n_vocabulary); returns logits
+    log : callable of a line for the user, where a graph cannot be recorded
+
+    Returns
+    -------
+    int tensor (n_texts, n_ids + n_new), with padding after the last token of a text
+    """
+    n_texts, n_ids = ids.shape
+    config = model.generation_config
+    written = torch.cat([ids, ids.new_full((n_texts, n_new), config.pad_token_id)], dim=1)
+    is_done = torch.zeros(n_texts, dtype=torch.bool, device=ids.device)
+    read = StaticReader(model, is_token, n_ids + n_new)
+    logits = read.start(ids)
+    for step in range(n_new):
+        if step == 2 and n_new > N_UNGRAPHED and ids.device.type == "cuda":
+            read.record_graph(log)
+        if step > 0:
+            logits = read.advance(written[:, n_ids + step - 1 : n_ids + step])
+        tokens = processor(written[:, : n_ids + step], logits).argmax(dim=-1)
+        written[:, n_ids + step] = torch.where(is_done, config.pad_token_id, tokens)
+        if config.eos_token_id is not None:
+            is_done |= tokens == config.eos_token_id
+            if step % STEPS_BETWEEN_TESTS == STEPS_BETWEEN_TESTS - 1 and is_done.all():
+                break
+    return written
+
+
+class StaticReader:
+    """Read texts token by token, with keys and values in a cache of fixed size."""
+
+    def __init__(self, model, is_token, n_most):
+        self.model, self.graph = model, None
+        self.cache = transformers.StaticCache(config=model.config, max_cache_len=n_most)
+        # Later tokens are not padding. The model itself hides them from earlier tokens.
+        self.mask = torch.nn.functional.pad(is_token, (0, n_most - is_token.shape[1]), value=1)
+        self.positions = (is_token.cumsum(dim=1) - 1).clamp(min=0)
+
+    def start(self, ids):
+        """Read the beginnings of texts (n_texts, n_ids), and return the logits after them (n_texts, n_vocabulary)."""
+        logits = self._read(ids, self.positions)
+        self.position = self.positions[:, -1:].clone()  # of the last token that was read
+        self.token = ids[:, -1:].clone()
+        return logits
+
+    def advance(self, tokens):
+        """Read one more token of each text (n_texts, 1), and return the logits after it."""
+        self.token.copy_(tokens)
+        if self.graph is None:
+            return self._step()
+        self.graph.replay()
+        return self.logits
+
+    def record_graph(self, log):
+        """Record the next step as a graph, which is not carried out yet. A model that cannot be recorded is logged."""
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self.logits = self._step()
+            self.graph = graph
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            log(f"{type(self.model).__name__}: no CUDA graph can be recorded: texts take longer ({reason})")
+
+    def _step(self):
+        self.position.add_(1)
+        return self._read(self.token, self.position)
+
+    def _read(self, ids, positions):
+        output = self.model(
+            input_ids=ids,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        return output.logits[:, -1]
