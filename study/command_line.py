@@ -16,7 +16,7 @@ def make_benchmark_parser(doc):
     parser = ArgumentParser(doc)
     add_checkpoint_arguments(parser)
     add = parser.add_argument
-    add("--batch_size", type=batch_size, help="sentences at once, or auto: what the memory holds (default: auto)")
+    add("--batch_size", type=number_or_auto, help="sentences at once, or auto: what the memory holds (default: auto)")
     add("--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)")
     add("--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm")
     add("--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does")
@@ -80,7 +80,7 @@ def whole_number(text):
     return number
 
 
-def batch_size(text):
+def number_or_auto(text):
     """Return a whole number of 1 or more, or None for ``auto``."""
     return None if text == "auto" else whole_number(text)
 

@@ -42,8 +42,14 @@ def score_in_fixed_shape(indices, token_ids, model, log, is_linear, context, sco
         n_rows = 2 ** int(np.log2(max(n_tokens // width, 1)))
         # The last batch is filled with copies of a sentence.
         filled = same_width + same_width[:1] * (-len(same_width) % n_rows)
-        reading = Reading(partial(prepare_padded, n_columns=width), partial(score_padded, is_linear=is_linear))
+        reading = Reading(partial(_prepare_fixed, n_columns=width), partial(score_padded, is_linear=is_linear))
         score_batches(filled, token_ids, model, reading, batch_size=n_rows, log=log, scores=scores)
+
+
+def _prepare_fixed(token_ids, n_columns):
+    """Return the arrays of a plain batch whose output layer has a fixed shape as well: it reads padding too."""
+    arrays = prepare_padded(token_ids, n_columns)
+    return arrays | {"addresses": np.arange(arrays["ids"].size), "states": arrays["addresses"]}
 
 
 def compute_rounding(scores, fixed, n_terms):
@@ -51,10 +57,28 @@ def compute_rounding(scores, fixed, n_terms):
     return float(np.sqrt(np.mean(((scores - fixed) / n_terms) ** 2)))
 
 
-def select_near_ties(scores, pairs, nats):
-    """Return the numbers of the pairs whose scores differ by at most so many nats, without exact ties.
+def settle_near_ties(scores, pairs, *, n_terms, rounding, score_fixed):
+    """Replace the scores of near-ties by those of the fixed shape, and return numbers that describe this, a dict.
 
-    scores is float64 (n_sentences,), and pairs int (n_pairs, 2). Two sentences of the same tokens are an exact tie.
+    Parameters
+    ----------
+    scores : float64 array (n_sentences,), nats, which is changed
+    pairs : int array (n_pairs, 2), indices of sentences
+    n_terms : array (n_sentences,), by which the scores are divided before they are compared
+    rounding : float, as ``compute_rounding`` returns it
+    score_fixed : callable of indices and scores, ``score_in_fixed_shape``
+
+    Returns
+    -------
+    dict
+        ``near_ties``, the number of pairs whose difference is at most ``near_tie_nats``, without exact ties. Two
+        sentences of the same tokens are an exact tie, and stay so.
     """
-    differences = np.abs(np.diff(scores[pairs], axis=1)[:, 0])
-    return np.flatnonzero((differences > 0) & (differences <= nats))
+    nats = NEAR_TIE * rounding
+    differences = np.abs(np.diff((scores / n_terms)[pairs], axis=1)[:, 0])
+    near_ties = np.flatnonzero((differences > 0) & (differences <= nats))
+    compared = np.unique(pairs[near_ties])
+    fixed = np.full(len(scores), np.nan)
+    score_fixed(compared, scores=fixed)
+    scores[compared] = fixed[compared]
+    return {"near_ties": len(near_ties), "near_tie_nats": nats}

@@ -10,7 +10,7 @@ from pipeline.errors import InputError
 from pipeline.models import prefix_trees
 from pipeline.models.batch_size import choose_batch_size
 from pipeline.models.batches import explain_model_errors, work_in_batches
-from pipeline.models.near_ties import NEAR_TIE, compute_rounding, score_in_fixed_shape, select_near_ties
+from pipeline.models.near_ties import compute_rounding, score_in_fixed_shape, settle_near_ties
 from pipeline.models.output_layer import has_linear_logits
 from pipeline.models.sentence_batches import Reading, prepare_padded, score_batches, score_padded
 from pipeline.models.tokenization import (
@@ -21,7 +21,7 @@ from pipeline.models.tokenization import (
     find_context_length,
 )
 
-# About the number of sentences that are scored both as trees and in the fixed shape, to compare the scores.
+# About the number of sentences that are scored both as trees and in plain batches, to compare the scores.
 N_TRIED = 32
 
 # Largest difference between both scores: its root mean square as a share of the scores'. Random models of 4 to 32
@@ -59,18 +59,15 @@ def compute_log_probabilities(
         ``has_linear_logits``).
     tokenizer : transformers.PreTrainedTokenizerFast
         The model reads each sentence after one BOS, or one EOS where the tokenizer has no BOS.
-    batch_size : int, optional, sentences of a batch, by default as ``choose_batch_size`` returns it
-        Batches are halved where memory runs out.
+    batch_size : int, optional, by default of ``choose_batch_size``; batches are halved where memory runs out
     progress : callable of the indices of the sentences in a batch, optional; called after each batch
     log : callable of a line for the user, when the model cannot read trees, or batches are halved
     known : float64 array (n_sentences,), optional; the last argument of ``keep`` before the same work was interrupted
     keep : callable of the sums so far, optional; called after each batch; NaN where not known yet
     has_bos : bool; without BOS, the sum begins with the second token, since the first token has no probability
     is_mean : bool, divide each sum by the number of its tokens
-    pairs : int array (n_pairs, 2), optional, indices of sentences that are compared
-        The sentences of near-ties are read again in batches of a fixed shape, so that the batch size decides no pair.
-    measure : callable of a dict of numbers for the record, optional
-        ``batch_size``; with pairs also ``near_ties``, their number, and ``near_tie_nats``, their largest difference.
+    pairs : int array (n_pairs, 2), optional, indices of sentences that are compared; near-ties are read once more
+    measure : callable of numbers for the record, a dict, optional: batch_size, near_ties, near_tie_nats
 
     Returns
     -------
@@ -80,48 +77,47 @@ def compute_log_probabilities(
     context = find_context_length(model)
     _check_lengths(sentences, token_ids, context=context, has_bos=has_bos)
 
+    scores = np.full(len(token_ids), np.nan) if known is None else known.copy()
+    n_terms = np.array([len(ids) - 1 for ids in token_ids]) if is_mean else np.ones(len(token_ids))
+    work = {"model": model, "token_ids": token_ids, "log": log}
+    measures = _score_all(scores, sentences, batch_size, pairs, n_terms, context, work, progress=progress, keep=keep)
+    if measure is not None:
+        measure(measures)
+    return scores / n_terms
+
+
+def _score_all(scores, sentences, batch_size, pairs, n_terms, context, work, **callables):
+    """Write the log-probability of each sentence, a sum, into the scores, and return numbers for the record."""
+    model, token_ids, log = work.values()
     # Neighbours share a beginning. No token follows the last token of a sentence, so it belongs to no beginning.
     order = sort_by_beginning(token_ids)
     tried = _select_tried(token_ids, order)
     is_linear = _has_linear_logits([token_ids[tried[0]], token_ids[tried[-1]]], model, log)
     if batch_size is None:
         batch_size = choose_batch_size(model, np.mean(list(map(len, token_ids))), has_all_logits=not is_linear)
-    score = partial(score_batches, token_ids=token_ids, model=model, batch_size=batch_size, log=log)
-    score_fixed = partial(
-        score_in_fixed_shape, token_ids=token_ids, model=model, log=log, is_linear=is_linear, context=context
-    )
-    fixed, tried_scores = np.full((2, len(token_ids)), np.nan)
-    score_fixed(tried, scores=fixed)
-    _check_scores([sentences[index] for index in tried], fixed[tried])
+    score = partial(score_batches, batch_size=batch_size, **work)
+    padded = Reading(prepare_padded, partial(score_padded, is_linear=is_linear))
+    plain, as_trees = np.full((2, len(token_ids)), np.nan)
+    score(tried, reading=padded, scores=plain)
+    _check_scores([sentences[index] for index in tried], plain[tried])
     reason = _find_reason_against_trees(
-        fixed[tried], tried, tried_scores, model=model, context=context, is_linear=is_linear, score=score
+        plain[tried], tried, as_trees, model=model, context=context, is_linear=is_linear, score=score
     )
+    reading = Reading(partial(prefix_trees.prepare_trees, context=context), _score_trees)
     if reason:
         log(f"{type(model).__name__} cannot read sentences as trees ({reason}): it reads plain batches, more slowly")
         order.sort(key=lambda index: -len(token_ids[index]))  # similar lengths need little padding
-        reading = Reading(prepare_padded, partial(score_padded, is_linear=is_linear))
-    else:
-        reading = Reading(partial(prefix_trees.prepare_trees, context=context), _score_trees)
-
-    scores = np.full(len(token_ids), np.nan) if known is None else known.copy()
-    score(order, reading=reading, scores=scores, progress=progress, keep=keep)
-    _check_scores(sentences, scores)
-    n_terms = np.array([len(ids) - 1 for ids in token_ids]) if is_mean else np.ones(len(token_ids))
+        reading = padded
+    score(order, reading=reading, scores=scores, **callables)
     measures = {"batch_size": batch_size}
     if len(pairs):
+        score_fixed = partial(score_in_fixed_shape, is_linear=is_linear, context=context, **work)
         if reason:
-            tried_scores[tried] = np.nan
-            score(tried, reading=reading, scores=tried_scores)
-        nats = NEAR_TIE * compute_rounding(tried_scores[tried], fixed[tried], n_terms[tried])
-        near_ties = select_near_ties(scores / n_terms, pairs, nats)
-        compared = np.unique(pairs[near_ties])
-        score_fixed(compared, scores=fixed)
-        scores[compared] = fixed[compared]
-        _check_scores(sentences, scores)
-        measures |= {"near_ties": len(near_ties), "near_tie_nats": nats}
-    if measure is not None:
-        measure(measures)
-    return scores / n_terms
+            score_fixed(tried, scores=as_trees)  # a second reading, to measure the rounding
+        rounding = compute_rounding(plain[tried], as_trees[tried], n_terms[tried])
+        measures |= settle_near_ties(scores, pairs, n_terms=n_terms, rounding=rounding, score_fixed=score_fixed)
+    _check_scores(sentences, scores)
+    return measures
 
 
 def sort_by_beginning(token_ids):
@@ -152,10 +148,10 @@ def _has_linear_logits(token_ids, model, log):
     return all(results)
 
 
-def _find_reason_against_trees(fixed, tried, tried_scores, *, model, context, is_linear, score):
-    """Return why a model cannot read trees, or None where trees give the scores of the fixed shape.
+def _find_reason_against_trees(plain, tried, as_trees, *, model, context, is_linear, score):
+    """Return why a model cannot read trees, or None where trees give the plain scores of the tried sentences.
 
-    The scores of the tried sentences as trees are written into tried_scores.
+    The scores of the tried sentences as trees are written into as_trees.
     """
     if reason := prefix_trees.reason_unsupported(model, max(map(len, score.keywords["token_ids"]))):
         return reason
@@ -163,12 +159,12 @@ def _find_reason_against_trees(fixed, tried, tried_scores, *, model, context, is
         return "its logits are more than those of a linear layer"
     reading = Reading(partial(prefix_trees.prepare_trees, context=context), prefix_trees.score_trees)
     try:
-        score(tried, reading=reading, scores=tried_scores)
+        score(tried, reading=reading, scores=as_trees)
     except (InputError, torch.AcceleratorError):  # too little memory, or a lost device
         raise
     except Exception as error:  # a model that does not support the mask can raise any exception
         return f"{type(error).__name__}: {' '.join(str(error).split())[:80]}"
-    difference = np.sqrt(np.mean((tried_scores[tried] - fixed) ** 2) / np.mean(fixed**2))
+    difference = np.sqrt(np.mean((as_trees[tried] - plain) ** 2) / np.mean(plain**2))
     if difference <= ROUNDING[model.dtype]:
         return None
     return f"log-probabilities would be off by {difference:.1g} of their size"

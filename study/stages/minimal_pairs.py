@@ -33,7 +33,8 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
         pairs = select_first_pairs(make_pairs(**parameters), args.limit)
         limit_threads(args.threads)
         model, tokenizer = load_for_job(job, args, [*pairs["good"], *pairs["bad"]])
-        scores, measures = job.load("scores"), {}
+        scores = job.load("scores")
+        measures: dict[str, float] = {}
         with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
             pairs = score_pairs(
                 pairs,
