@@ -79,23 +79,24 @@ def compute_log_probabilities(
 
     scores = np.full(len(token_ids), np.nan) if known is None else known.copy()
     n_terms = np.array([len(ids) - 1 for ids in token_ids]) if is_mean else np.ones(len(token_ids))
-    work = {"model": model, "token_ids": token_ids, "log": log}
-    measures = _score_all(scores, sentences, batch_size, pairs, n_terms, context, work, progress=progress, keep=keep)
+    measures = _score_all(
+        scores, sentences, token_ids, model=model, context=context, batch_size=batch_size, log=log,
+        pairs=pairs, n_terms=n_terms, progress=progress, keep=keep,
+    )  # fmt: skip
     if measure is not None:
         measure(measures)
     return scores / n_terms
 
 
-def _score_all(scores, sentences, batch_size, pairs, n_terms, context, work, **callables):
+def _score_all(scores, sentences, token_ids, *, model, context, batch_size, log, pairs, n_terms, **callables):
     """Write the log-probability of each sentence, a sum, into the scores, and return numbers for the record."""
-    model, token_ids, log = work.values()
     # Neighbours share a beginning. No token follows the last token of a sentence, so it belongs to no beginning.
     order = sort_by_beginning(token_ids)
     tried = _select_tried(token_ids, order)
     is_linear = _has_linear_logits([token_ids[tried[0]], token_ids[tried[-1]]], model, log)
     if batch_size is None:
         batch_size = choose_batch_size(model, np.mean(list(map(len, token_ids))), has_all_logits=not is_linear)
-    score = partial(score_batches, batch_size=batch_size, **work)
+    score = partial(score_batches, token_ids=token_ids, model=model, batch_size=batch_size, log=log)
     padded = Reading(prepare_padded, partial(score_padded, is_linear=is_linear))
     plain, as_trees = np.full((2, len(token_ids)), np.nan)
     score(tried, reading=padded, scores=plain)
@@ -111,7 +112,9 @@ def _score_all(scores, sentences, batch_size, pairs, n_terms, context, work, **c
     score(order, reading=reading, scores=scores, **callables)
     measures = {"batch_size": batch_size}
     if len(pairs):
-        score_fixed = partial(score_in_fixed_shape, is_linear=is_linear, context=context, **work)
+        score_fixed = partial(
+            score_in_fixed_shape, token_ids=token_ids, model=model, log=log, is_linear=is_linear, context=context
+        )
         if reason:
             score_fixed(tried, scores=as_trees)  # a second reading, to measure the rounding
         rounding = compute_rounding(plain[tried], as_trees[tried], n_terms[tried])
