@@ -52,7 +52,7 @@ PLANS: dict[str, dict[str, tuple]] = {
 }
 BATCH_SIZES = {"cpu": (8, 16, 32, 64), "cuda": (128, 512, 1024)}
 N_SAMPLE = {"cpu": 128, "cuda": 4000}  # sentences with which batch sizes are tried
-COMPARED = (64, 512)  # batch sizes of ours whose decisions --details compares with the default's
+COMPARED = (64, 512, 1024, 4096)  # batch sizes of ours whose decisions --details compares with the default's
 
 
 def main():
@@ -98,6 +98,7 @@ def main():
                 pair_details.print_steps(distinct, model, tokenizer, measures["batch_size"])
                 pair_details.print_decisions(pairs, model, tokenizer, COMPARED, scored)
                 pair_details.print_fixed_shape(distinct, model, tokenizer)
+                pair_details.print_output_layer(model)
         del model, score
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from pipeline.models import prefix_trees
+from pipeline.models import output_layer, prefix_trees
 from pipeline.models.near_ties import score_in_fixed_shape
 from pipeline.models.sentence_batches import stage_batch, sum_log_probabilities, upload_batch
 from pipeline.models.sentence_scores import sort_by_beginning
@@ -14,6 +14,7 @@ from pipeline.models.tokenization import encode_after_bos, find_context_length
 from pipeline.tasks.minimal_pairs import score_pairs
 from speed import side_by_side
 
+N_STATES = 4096  # of the output layer on its own
 N_FIXED = 300  # sentences that are read in the fixed shape in two orders
 
 
@@ -101,3 +102,26 @@ def print_fixed_shape(sentences, model, tokenizer):
         f"largest difference {differences.max():.1e} nats",
         flush=True,
     )
+
+
+@torch.inference_mode()
+def print_output_layer(model):
+    """Print time and largest difference of log-probabilities by products in half precision, and all in float32."""
+    layer, generator = model.get_output_embeddings(), torch.Generator().manual_seed(0)
+    states = torch.randn(N_STATES, layer.weight.shape[1], generator=generator).to(model.device, model.dtype)
+    rows = torch.arange(N_STATES, device=model.device)
+    watch, can_add, values = Stopwatch(), output_layer.can_add_in_float32, []
+    for step in ("as it is", "in float32"):
+        compute = partial(output_layer.compute_log_probabilities_from_states, states, rows, rows, layer)
+        compute()  # warm
+        values.append(watch.call(step, compute))
+        output_layer.can_add_in_float32 = never_in_half_precision
+    output_layer.can_add_in_float32 = can_add
+    seconds = ", ".join(f"{step} {duration:.4f} s" for step, duration in watch.seconds.items())
+    difference = (values[0] - values[1]).abs().max().item()
+    print(f"output layer of {N_STATES} states: {seconds}; largest difference {difference:.1e} nats", flush=True)
+
+
+def never_in_half_precision(states, weight):
+    """Return False, in place of ``can_add_in_float32``."""
+    return False
