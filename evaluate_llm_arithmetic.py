@@ -16,7 +16,7 @@ from study.command_line import make_benchmark_parser, run_script
 
 def main():
     """Score pairs of arithmetic problems with one checkpoint."""
-    parser = make_benchmark_parser(__doc__, "arithmetic")
+    parser = make_benchmark_parser(__doc__)
     parser.add_argument("--seed", type=int, default=12345, help="which problems are drawn (default: 12345)")
     args = parser.parse_args()
 

@@ -15,7 +15,7 @@ from study.command_line import make_benchmark_parser, run_script
 
 def main():
     """Score the pairs of BLiMP with one checkpoint."""
-    args = make_benchmark_parser(__doc__, "blimp").parse_args()
+    args = make_benchmark_parser(__doc__).parse_args()
 
     from study.inputs.blimp_zorro import read_blimp
     from study.paths import blimp_files

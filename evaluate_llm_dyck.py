@@ -15,7 +15,7 @@ from study.command_line import make_benchmark_parser, run_script
 
 def main():
     """Score pairs of strings of brackets with one checkpoint."""
-    parser = make_benchmark_parser(__doc__, "dyck")
+    parser = make_benchmark_parser(__doc__)
     parser.add_argument("--seed", type=int, default=12345, help="which strings are drawn (default: 12345)")
     args = parser.parse_args()
 

@@ -15,7 +15,7 @@ from study.command_line import make_benchmark_parser, run_script
 
 def main():
     """Score the pairs of Zorro with one checkpoint."""
-    args = make_benchmark_parser(__doc__, "zorro").parse_args()
+    args = make_benchmark_parser(__doc__).parse_args()
 
     from study.inputs.blimp_zorro import read_zorro
     from study.paths import zorro_files

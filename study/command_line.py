@@ -9,16 +9,14 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import InputError, is_out_of_memory
-from pipeline.tasks.table import BENCHMARKS
 
 
-def make_benchmark_parser(doc, benchmark):
+def make_benchmark_parser(doc):
     """Return a parser of the options that all evaluate_llm_*.py share."""
     parser = ArgumentParser(doc)
     add_checkpoint_arguments(parser)
-    batch_size = BENCHMARKS[benchmark].batch_size
     add = parser.add_argument
-    add("--batch_size", type=whole_number, default=batch_size, help=f"sentences at once (default: {batch_size})")
+    add("--batch_size", type=number_or_auto, help="sentences at once, or auto: what the memory holds (default: auto)")
     add("--output_folder", type=Path, help="where the results go (default: {benchmark}_results in the study folder)")
     add("--limit", type=whole_number, metavar="N", help="for trials: only the first N pairs of each paradigm")
     add("--leading_space", action="store_true", help="put a space before each sentence, as lm-eval's BLiMP does")
@@ -80,6 +78,11 @@ def whole_number(text):
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1")
     return number
+
+
+def number_or_auto(text):
+    """Return a whole number of 1 or more, or None for ``auto``."""
+    return None if text == "auto" else whole_number(text)
 
 
 def seed_number(text):

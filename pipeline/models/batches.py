@@ -1,13 +1,14 @@
 """Run a model on batches that fit in the memory of its device, and explain its errors."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
 from pipeline.errors import InputError, is_out_of_memory
 
 
-def work_in_batches(items, batch_size, work, log):
+def work_in_batches(items, batch_size, work, log, prepare=None):
     """Call a function with consecutive batches of items, and halve the batches where memory runs out.
 
     Finished batches are not repeated. InputError is raised if a batch of one item does not fit in memory.
@@ -18,20 +19,37 @@ def work_in_batches(items, batch_size, work, log):
     batch_size : int
     work : callable of a batch, a slice of the items; it should keep nothing of a batch on the device
     log : callable of a line for the user, where the batches become smaller
+    prepare : callable of a batch, optional; its result is the second argument of ``work``
+        A thread prepares the next batch during the work on a batch. No two calls of ``prepare`` overlap.
     """
-    first = 0
-    while first < len(items):
-        batch = items[first : first + batch_size]
-        if _fits_in_memory(work, batch):
-            first += len(batch)
-        elif len(batch) == 1:
-            raise InputError(
-                "the memory of the device does not hold the model's work on even one text: "
-                "use another --device or a smaller model"
-            )
-        else:
+    first, ahead = 0, None
+    with ThreadPoolExecutor(max_workers=1) as thread:
+
+        def begin_to_prepare(start):
+            batch = items[start : start + batch_size]
+            return thread.submit(prepare, batch) if prepare and len(batch) else None
+
+        def do(batch):
+            nonlocal ahead
+            if prepare is None:
+                work(batch)
+                return
+            prepared = (ahead or begin_to_prepare(first)).result()
+            ahead = begin_to_prepare(first + len(batch))
+            work(batch, prepared)
+
+        while first < len(items):
+            batch = items[first : first + batch_size]
+            if _fits_in_memory(do, batch):
+                first += len(batch)
+                continue
+            if len(batch) == 1:
+                raise InputError(
+                    "the memory of the device does not hold the model's work on even one text: "
+                    "use another --device or a smaller model"
+                )
             # The last batch may have fewer items than batch_size.
-            batch_size = len(batch) // 2
+            batch_size, ahead = len(batch) // 2, None
             log(f"the memory of the device does not hold {len(batch)} at once; going on with {batch_size}")
 
 

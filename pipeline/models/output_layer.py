@@ -3,6 +3,9 @@
 In bfloat16, a logit near 16 is rounded by up to 0.06 nats. Sums of log-probabilities then differ between batch sizes,
 and so do some decisions about minimal pairs. The hidden states of a model in half precision are exact in float32, and
 so are its weights. So the output layer is computed in float32, in blocks that need little memory.
+
+A GPU multiplies states and weights in half precision as they are, and adds in float32: the products of two numbers in
+half precision are exact in float32, so that only the order of the sum differs.
 """
 
 import torch
@@ -77,14 +80,29 @@ def _compute_log_sums(states, layer):
     weights = layer.weight.split(n_logits)
     biases = [None] * len(weights) if layer.bias is None else layer.bias.float().split(n_logits)
     sums = []
-    for block_states in states.float().split(n_states):
+    for block_states in states.split(n_states):
+        if not can_add_in_float32(block_states, layer.weight):
+            block_states = block_states.float()
         block_sums = []
         for weight, bias in zip(weights, biases, strict=True):
-            # A block of weights at a time is float32: the whole matrix may not fit in memory twice.
-            logits = torch.nn.functional.linear(block_states, weight.float(), bias)  # (n_states, n_logits)
+            logits = _multiply(block_states, weight, bias)  # (n_states, n_logits)
             # log_softmax subtracts the log-sum from each logit, in half the time of logsumexp. The difference for a
             # large logit has the least rounding: the largest of a few logits is enough.
             few = slice(N_COMPARED)
             block_sums.append(logits[:, few].amax(dim=1) - logits.log_softmax(dim=1)[:, few].amax(dim=1))
         sums.append(torch.stack(block_sums).double().logsumexp(dim=0))
     return torch.cat(sums) if sums else states.new_empty(0, dtype=torch.float64)
+
+
+def _multiply(states, weight, bias):
+    """Return float32 logits of a block of states and weights, float32 or None for the bias."""
+    if can_add_in_float32(states, weight):
+        logits = torch.mm(states, weight.T, out_dtype=torch.float32)
+        return logits if bias is None else logits.add_(bias)
+    # A block of weights at a time is float32: the whole matrix may not fit in memory twice.
+    return torch.nn.functional.linear(states, weight.float(), bias)
+
+
+def can_add_in_float32(states, weight):
+    """Return whether the device adds products of both in float32 while both are in half precision: CUDA does."""
+    return states.is_cuda and states.dtype == weight.dtype and weight.dtype in (torch.bfloat16, torch.float16)

@@ -85,9 +85,13 @@ def encode_texts(texts, model, tokenizer):
     InputError is raised if a token has no row in the model. The arguments are as for ``encode_after_bos``.
     """
     texts = list(texts)
-    ids_of_texts = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    options = {"add_special_tokens": False, "return_attention_mask": False, "return_token_type_ids": False}
+    ids_of_texts = tokenizer(texts, verbose=False, **options)["input_ids"]
+    counts = map(count_rows, (model.get_input_embeddings(), model.get_output_embeddings()))
+    n_rows = min((count for count in counts if count is not None), default=None)
     for ids, text in zip(ids_of_texts, texts, strict=True):
-        check_token_ids(ids, text, model, tokenizer, ("input", "output"))
+        if n_rows is not None and max(ids, default=-1) >= n_rows:
+            check_token_ids(ids, text, model, tokenizer, ("input", "output"))
     return ids_of_texts
 
 

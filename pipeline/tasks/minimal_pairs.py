@@ -16,7 +16,7 @@ def score_pairs(
     pairs,
     model,
     tokenizer,
-    batch_size=64,
+    batch_size=None,
     leading_space=False,
     progress=None,
     log=warnings.warn,
@@ -31,15 +31,15 @@ def score_pairs(
     leading_space : bool, put a space before each sentence, as the BLiMP task of lm-eval does
     progress : callable of the number of sentences that a batch completed, two for each pair, optional
     log : callable of a line for the user
-    options : known, keep, has_bos, is_mean, as ``compute_log_probabilities`` takes them
+    options : known, keep, has_bos, is_mean, measure, as ``compute_log_probabilities`` takes them
 
     Returns
     -------
     pandas.DataFrame
         The pairs with two more columns, logprob_good and logprob_bad, in nats. Each distinct sentence is scored once,
-        so that a pair of identical sentences is an exact tie.
+        so that a pair of identical sentences is an exact tie. The batch size decides no near-tie.
     """
-    sentences, indices = np.unique(pairs[["good", "bad"]].to_numpy(dtype=object).ravel(), return_inverse=True)
+    indices, sentences = pd.factorize(pairs[["good", "bad"]].to_numpy(dtype=object).ravel())
     n_times = np.bincount(indices, minlength=len(sentences))
 
     def count_done(batch):
@@ -53,6 +53,7 @@ def score_pairs(
         batch_size=batch_size,
         progress=count_done,
         log=log,
+        pairs=indices.reshape(-1, 2),
         **options,
     )
     scores = scores[indices].reshape(-1, 2)  # (n_pairs, 2), good and bad

@@ -13,7 +13,6 @@ class Benchmark(NamedTuple):
 
     kinds: dict[str, str]  # by language of the story: formal or functional
     script: str
-    batch_size: int  # sentences at once, unless the user chooses
     n_paradigms: int
     n_pairs: int  # of all paradigms
     pairs_per_paradigm: int
@@ -32,10 +31,10 @@ FORMAL, FUNCTIONAL = "formal", "functional"
 BOTH_FUNCTIONAL = {"en": FUNCTIONAL, "fr": FUNCTIONAL}
 
 BENCHMARKS = {
-    "blimp": Benchmark({"en": FORMAL}, "evaluate_llm_blimp.py", 64, 67, 67_000, 1_000),
-    "zorro": Benchmark({"en": FORMAL}, "evaluate_llm_zorro.py", 64, 23, 46_000, 2_000),
-    "arithmetic": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_arithmetic.py", 128, 9, 6_200, 1_000, False, ONE_DIGIT, 2),
-    "dyck": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_dyck.py", 32, 7, 7_000, 1_000, pairs_per_group=2),
+    "blimp": Benchmark({"en": FORMAL}, "evaluate_llm_blimp.py", 67, 67_000, 1_000),
+    "zorro": Benchmark({"en": FORMAL}, "evaluate_llm_zorro.py", 23, 46_000, 2_000),
+    "arithmetic": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_arithmetic.py", 9, 6_200, 1_000, False, ONE_DIGIT, 2),
+    "dyck": Benchmark(BOTH_FUNCTIONAL, "evaluate_llm_dyck.py", 7, 7_000, 1_000, pairs_per_group=2),
 }
 
 # Curves of the paper that are not made of minimal pairs: acceptability of generated texts, and tasks of lm_eval.

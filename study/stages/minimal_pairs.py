@@ -34,6 +34,7 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
         limit_threads(args.threads)
         model, tokenizer = load_for_job(job, args, [*pairs["good"], *pairs["bad"]])
         scores = job.load("scores")
+        measures: dict[str, float] = {}
         with progress.bar(2 * len(pairs), output.stem, "sentence") as bar:
             pairs = score_pairs(
                 pairs,
@@ -46,6 +47,7 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
                 has_bos=not args.no_bos,
                 is_mean=args.mean,
                 known=scores and scores["scores"],
+                measure=measures.update,
                 keep=every_few_seconds(lambda scores: job.save("scores", scores=scores)),
             )
         table = compute_accuracies(pairs)
@@ -54,7 +56,7 @@ def evaluate_minimal_pairs(benchmark, make_pairs, args, inputs=list, **parameter
             pairs_output: lambda path: write_table(path, pairs.filter(PAIR_COLUMNS)),
             output: lambda path: write_table(path, table),
         }
-        job.finish(writers, seed=parameters.get("seed"))
+        job.finish(writers, seed=parameters.get("seed"), measures=measures)
     print(average_by_phenomenon(table).to_string(index=False, float_format="{:.3f}".format))
     print(f"{len(table)} paradigms in {output}")
     if part := describe_part(benchmark, task_tables.count_by_paradigm(pairs["paradigm"])):

@@ -149,7 +149,7 @@ def test_a_configuration_has_a_line_for_every_checkpoint_in_an_order_that_can_be
             for revision in ("step2", "step1")
         ),
         *(
-            f"python evaluate_llm_dyck.py --model me/lm --revision {revision} --batch_size 32 --seed 12345"
+            f"python evaluate_llm_dyck.py --model me/lm --revision {revision} --seed 12345"
             for revision in ("step2", "step1")
         ),
     ]

@@ -34,7 +34,7 @@ def test_the_configurations_of_this_project_are_right(study_folder, path):
     own = yaml.safe_load(path.read_text())
     assert config["revisions"] == own["revisions"]
     assert config["samples"] == 10  # of the default
-    assert config["options"]["blimp"] == "--batch_size 64"
+    assert config["options"]["arithmetic"] == "--seed 12345"
     assert config["options"] | own.get("options", {}) == config["options"]
     assert list(list_checkpoints(config).values()) == own["revisions"]
 

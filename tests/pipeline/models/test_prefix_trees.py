@@ -13,7 +13,8 @@ from tiny_models import sizes_for, tiny_model
 from pipeline.errors import InputError
 from pipeline.models import prefix_trees
 from pipeline.models.batches import work_in_batches
-from pipeline.models.sentence_scores import _score_batch, _select_tried, compute_log_probabilities
+from pipeline.models.sentence_batches import prepare_padded, score_padded, stage_batch, upload_batch
+from pipeline.models.sentence_scores import _select_tried, compute_log_probabilities
 
 WORDS = "the prince snake people are is lonely a little in desert among too finger".split()
 
@@ -32,13 +33,21 @@ def unexpected(line):
 # ---------------------------------------------------------------- layout
 
 
+def attention(ends):
+    """Return which nodes (n_rows, query, key) the attention mask lets each node see."""
+    mask = prefix_trees.make_attention_mask(torch.from_numpy(ends), torch.float32)
+    assert ((mask == 0) | (mask == torch.finfo(torch.float32).min)).all()
+    return (mask == 0)[:, 0].numpy()
+
+
 def test_a_small_tree():
     beginnings = [[0, 1, 2], [0, 1, 3, 4], [0, 1, 2], [0, 5], [0]]
-    ids, depths, paths = prefix_trees.pack_trees(beginnings, 16)
+    ids, depths, ends, paths = prefix_trees.pack_trees(beginnings, 16)
     assert ids.tolist() == [[0, 1, 2, 3, 4, 5]]
     assert depths.tolist() == [[0, 1, 2, 2, 3, 1]]
     assert paths.tolist() == [[0, 1, 2, -1], [0, 1, 3, 4], [0, 1, 2, -1], [0, 5, -1, -1], [0, -1, -1, -1]]
-    sees = prefix_trees.make_attention_mask(paths, *ids.shape)
+    assert ends.tolist() == [[6, 5, 3, 5, 5, 6]]
+    sees = attention(ends)
     assert [np.flatnonzero(seen).tolist() for seen in sees[0]] == [
         [0],
         [0, 1],
@@ -58,10 +67,10 @@ def test_a_small_tree():
 def test_every_path_spells_its_tokens_and_sees_nothing_else(max_slots):
     rng = np.random.default_rng(max_slots)
     beginnings = [[0, *rng.integers(0, 4, rng.integers(0, 12)).tolist()] for _ in range(150)]
-    ids, depths, paths = prefix_trees.pack_trees(beginnings, max_slots)
+    ids, depths, ends, paths = prefix_trees.pack_trees(beginnings, max_slots)
     n_rows, n_slots = ids.shape
     assert n_slots <= max_slots
-    sees = prefix_trees.make_attention_mask(paths, n_rows, n_slots)
+    sees = attention(ends)
     walked = np.zeros_like(sees)
     for row in range(n_rows):
         walked[row] = np.eye(n_slots)
@@ -88,7 +97,8 @@ def plain(sentences, model, tokenizer):
     """Return the log-probabilities of sentences that the model reads one at a time."""
     token_ids = [[0, *ids] for ids in tokenizer(sentences, add_special_tokens=False)["input_ids"]]
     with torch.inference_mode():
-        return np.array([_score_batch([ids], model)[0] for ids in token_ids])
+        batches = [upload_batch(stage_batch(prepare_padded([ids]), model.device), model.device) for ids in token_ids]
+        return np.array([score_padded(batch, model).item() for batch in batches])
 
 
 @pytest.fixture(scope="module")
