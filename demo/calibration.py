@@ -48,7 +48,7 @@ from study.checkpoints import find_training_tokens
 from study.command_line import ArgumentParser, run_script, whole_number
 from study.files.tables import read_values, write_table
 from study.paths import calibration_path, describe_study_folder, study_folder
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 WORDS_PER_RUN = 600
 COLUMNS = ["listener", "study", "curve", "quantity", "tokens", "value", "low", "high"]

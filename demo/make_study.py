@@ -41,7 +41,7 @@ from study.command_line import ArgumentParser, run_script
 from study.files.safe_joblib import write_arrays
 from study.files.tables import write_table
 from study.paths import average_subject_path, isc_path, mask_path, note_path, study_folder, text_path, word_timings_path
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 LANG = "en"
 NOTE = (

@@ -24,10 +24,10 @@ from pipeline.encoding.arrays import as_float32
 from pipeline.encoding.cross_validation import ALPHAS, NUISANCE_ALPHAS, cross_validate
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.signals import TRIM_SCANS
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from speed.encoding import N_UNITS, N_VOXELS, SCANS_OF_RUNS, choose_array_device
 from speed.side_by_side import call_in_turn, describe_machine, print_times
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 N_NUISANCE = 300
 MODEL_ALPHAS = np.logspace(2, 7, 8)  # the default of fit_average_subject.py with --nuisance

@@ -45,7 +45,7 @@ from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.hrf import TR_S, make_hrf_matrix
 from pipeline.encoding.ridge import TARGETS_AT_ONCE
 from pipeline.encoding.signals import TRIM_SCANS, make_regressors, trim_and_zscore
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from speed.full_size import (
     N_LAYERS,
     N_UNITS,
@@ -64,7 +64,7 @@ from speed.side_by_side import (
     wait_for_device,
 )
 from study.paths import activations_path
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 UNITS_TIMED = 64  # by nilearn, in each run
 NILEARN, PUBLISHED = "nilearn, unit by unit (extrapolated)", "published way (extrapolated)"

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from demo import language, make_study
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from pipeline.words import vectors
 from pipeline.words.alignment import align
 from pipeline.words.vectors import STEP_TOKENS, compute_word_states, compute_word_vectors, split_windows

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from pipeline.words.tokens import assign_tokens
 from pipeline.words.vectors import compute_word_states
 from speed import side_by_side

@@ -17,7 +17,7 @@ import time
 import torch
 
 from pipeline.models import decoding, generation
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from speed import side_by_side
 from speed.extraction import read_story
 from study.command_line import run_script

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 
 from pipeline.errors import is_out_of_memory
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from pipeline.models.tokenization import encode_after_bos
 from pipeline.tasks.minimal_pairs import score_pairs
 from speed import pair_details, side_by_side

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shlex
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -80,6 +81,10 @@ class Job:
                 command = shlex.join(sys.argv)
                 exits.enter_context(cache.open_cache(self.output, made_with, made_from, log, command))
             self._exits = exits.pop_all()
+        # The record has the checksums of inputs of many gigabytes: they are computed during the work. The thread is a
+        # daemon, so that an error ends the process at once.
+        self._checksums = threading.Thread(target=_compute_checksums, args=[self.inputs], daemon=True)
+        self._checksums.start()
         return self
 
     def __exit__(self, *error):
@@ -135,6 +140,7 @@ class Job:
         """
         checksums = {path.name: write(self.folder / path.name) for path, write in writers.items()}
         *others, output = writers
+        self._checksums.join()
         cache.check_unchanged(self.folder)
         write_record(
             self.folder / output.name,
@@ -147,6 +153,13 @@ class Job:
             measures=measures,
         )
         cache.put_in_place(self.folder, [*others, record_path(output), output], replaces)
+
+
+def _compute_checksums(paths):
+    """Compute the checksums of files. An input that cannot be read raises its error where it is used."""
+    for path in paths:
+        with contextlib.suppress(OSError):
+            compute_sha256(path)
 
 
 def is_finished(path, parameters, overwrite, model=None, inputs=()):

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from pipeline.errors import InputError, add_context, explain_errors
 from pipeline.models import model_checks, tokenization, tokenizer_checks, weights
+from pipeline.models.devices import pick_device
 from pipeline.wording import shorten
 
 
@@ -168,22 +169,3 @@ def _check_folder(folder, model):
     revisions = sorted(path.parent.name for path in Path(model).glob("*/config.json"))
     remedy = f"--revision may be {shorten(revisions)}." if revisions else "Use another model."
     raise InputError(f"{folder} holds no checkpoint: expected a config.json, got none. {remedy}")
-
-
-def pick_device(name):
-    """Return a torch.device, after a test that it computes.
-
-    InputError is raised if the device does not exist or cannot be used.
-
-    Parameters
-    ----------
-    name : str, ``auto`` (CUDA where it is available, else the CPU), or a name of PyTorch: ``cpu``, ``cuda``, ``cuda:1``
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--device {name} cannot be used here ({reason}). Use --device cpu.") from error
-    return torch.device(name)

@@ -113,11 +113,16 @@ def compare_curves(tokens, curves, lang="en", target=None, unbounded=()):
         for measure, (value, resamples) in measures.items():
             rows[name] |= _make_measure_columns(measure, value, resamples)
             resampled_measures[measure][name] = resamples
+    return _make_table(rows), resampled_measures
+
+
+def _make_table(rows):
+    """Return the table of ``compare_curves``; rows is a dict from curve to dict."""
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("curve").reset_index().reindex(columns=COLUMNS)
     table["p_holm"] = correct_holm(table["p_flat"].where(~table["curve"].isin(BRAIN_CURVES)))
     limits = ["at_limit", "at_start"]
     table[limits] = table[limits].eq(True)  # False where a curve is not fitted
-    return table, resampled_measures
+    return table
 
 
 def _describe_curve(x, curve, *, null, bounds, score_range):

@@ -17,7 +17,7 @@ from study.outputs.texts import read_acceptability, read_generated_texts
 from study.paths import acceptability_path, checkpoint_stem, generated_texts_folder
 from study.progress import log
 from study.records import read_record
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 
 def judge_texts(args):

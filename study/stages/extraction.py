@@ -27,7 +27,8 @@ from study.paths import (
     text_path,
     word_timings_path,
 )
-from study.stages.loading import limit_threads, load_for_job
+from study.stages.loading import load_for_job
+from study.stages.threads import limit_threads
 
 
 def extract_activations(args):

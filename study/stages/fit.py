@@ -11,7 +11,7 @@ from pipeline.encoding.cross_validation import cross_validate, has_variance
 from pipeline.encoding.folds import hold_out_runs
 from pipeline.encoding.signals import TRIM_SCANS
 from pipeline.errors import InputError, add_context
-from pipeline.models.loading import pick_device
+from pipeline.models.devices import pick_device
 from study import paths, progress
 from study.files.atomic import write_whole
 from study.files.safe_joblib import write_arrays
@@ -20,7 +20,7 @@ from study.inputs.story import make_hrf_matrices, make_layer_regressors, prepare
 from study.jobs import Job
 from study.outputs.activations import read_activations, read_onsets_offsets
 from study.records import read_record
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 from study.threads import read_ahead
 
 

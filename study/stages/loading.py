@@ -1,9 +1,4 @@
-"""Load the checkpoint of a command for its job, and limit the threads of the process."""
-
-import os
-
-import torch
-from threadpoolctl import threadpool_limits
+"""Load the checkpoint of a command for its job."""
 
 from pipeline.models.loading import load_checkpoint, make_untrained
 from study.baselines import make_untrained_stem
@@ -33,11 +28,3 @@ def load_for_job(job, args, texts=(), folder=None, untrained=None):
             check_same_weights(path, read_record(path).get("checkpoint"), checkpoint)
     job.empty_unless_same(checkpoint)
     return model, tokenizer
-
-
-def limit_threads(n_threads):
-    """Limit the threads of the CPU. None sets no limit."""
-    if n_threads is not None:
-        torch.set_num_threads(n_threads)
-        threadpool_limits(n_threads)  # NumPy's and SciPy's
-        os.environ["RAYON_NUM_THREADS"] = str(n_threads)  # the tokenizers' threads

@@ -8,7 +8,8 @@ from study.files.tables import write_table
 from study.jobs import Job
 from study.outputs import task_tables
 from study.paths import benchmark_pairs_path, benchmark_path, checkpoint_stem
-from study.stages.loading import limit_threads, load_for_job
+from study.stages.loading import load_for_job
+from study.stages.threads import limit_threads
 
 PAIR_COLUMNS = ["paradigm", "pair", "group", "good", "bad", "logprob_good", "logprob_bad"]  # group if any
 

@@ -11,7 +11,8 @@ from study.files.atomic import write_text
 from study.jobs import Job, is_finished
 from study.outputs.texts import PROMPTS, read_prompts
 from study.paths import checkpoint_stem, generated_text_path, generated_texts_folder
-from study.stages.loading import limit_threads, load_for_job
+from study.stages.loading import load_for_job
+from study.stages.threads import limit_threads
 
 
 def generate_texts(args):

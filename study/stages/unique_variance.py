@@ -19,7 +19,7 @@ from study.stages.fit import (
     read_matrices_and_fmri,
     read_regressors,
 )
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 ALPHAS_PER_DECADE = 3  # of the nuisance alone, the steps of the fit of a model without nuisance
 

@@ -195,9 +195,9 @@ def test_a_lead_and_its_interval_have_one_sign():
         "early_and_not_over": {"lead": 0.3, "lead_low": 0.2, "lead_high": 0.4, "at_limit": True},
         "early_and_begun": {"lead": 0.2, "lead_low": 0.1, "lead_high": 0.3, "at_start": True},
     }
-    rows = {name: target | {"is_flat": False, "p_flat": 0.001, "p_holm": 0.01, "alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6,
-                         "x0_low": 9, "x0_high": 10} | row
-            for name, row in rows.items()}  # fmt: skip
+    shared = {"is_flat": False, "p_flat": 0.001, "p_holm": 0.01, "x0_low": 9, "x0_high": 10}
+    shared |= {"alignment": 0.5, "alignment_low": 0.4, "alignment_high": 0.6}
+    rows = {name: target | shared | row for name, row in rows.items()}
     words = [sentence for sentence in summary._describe_benchmarks(rows, target) if sentence.startswith("Curves ")]
     assert words == [
         "Curves that move before the asymmetry, in factors of ten of tokens: early by 0.30 (0.10 to 0.40), "

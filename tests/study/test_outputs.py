@@ -11,7 +11,8 @@ from helpers import ENGLISH, byte_level_tokenizer, random_model
 from study_files import ACTIVATIONS, Call
 
 from pipeline.errors import InputError
-from pipeline.models.loading import load_checkpoint, pick_device
+from pipeline.models.devices import pick_device
+from pipeline.models.loading import load_checkpoint
 from study.cache import check_unchanged, open_cache
 from study.files.atomic import hidden_path, lock, write_whole
 from study.files.safe_joblib import write_arrays
