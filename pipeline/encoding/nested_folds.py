@@ -41,7 +41,9 @@ def hold_out_groups_nested(groups, n_folds=10, n_inner=5):
     groups = np.asarray(groups)
     n_groups = len(np.unique(groups))
     if n_groups < 4:
-        raise InputError(f"groups: expected 4 or more, which folds do not split, got {n_groups}. Use --splits shuffled.")
+        raise InputError(
+            f"groups: expected 4 or more, which folds do not split, got {n_groups}. Use --splits shuffled."
+        )
     folds = []
     for fold in hold_out_groups(groups, min(n_folds, n_groups)):
         within = groups[fold.training]
@@ -94,6 +96,4 @@ def split_as_neural_nlp(n_samples, strata=None):
 
 def _leave_single_samples_out(splits):
     """Return pairs of training and test samples as NestedFold with leave-one-out inside."""
-    return [
-        NestedFold(test, training, list(np.arange(len(training))[:, None])) for training, test in splits
-    ]
+    return [NestedFold(test, training, list(np.arange(len(training))[:, None])) for training, test in splits]
