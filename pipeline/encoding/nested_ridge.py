@@ -82,24 +82,35 @@ def compute_fold_grams(features, folds, has_z_scores=True):
     return grams
 
 
-def compute_target_grams(targets, folds, has_z_scores=True):
-    """Compute the Gram matrix of the targets of each fold's training samples, of targets of mean 0.
+class FoldTargets(NamedTuple):
+    """Hold the Gram matrix (n_training, n_training), mean and variance (n_targets,) of a fold's training targets."""
 
-    It chooses a penalty for all targets. Targets that are z-scored count equally, else by their variance.
+    gram: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
 
-    Returns
-    -------
-    list over folds of float64 array (n_training, n_training)
+
+def prepare_targets(targets, folds, has_z_scores=True):
+    """Compute once what the fits of all layers need of the targets (n_samples, n_targets), a list of FoldTargets.
+
+    The Gram matrix chooses a penalty for all targets. Targets that are z-scored count equally, else by their variance.
+    InputError is raised for targets that are not finite.
     """
-    grams = []
+    targets = np.asarray(targets, dtype=np.float64)
+    if targets.ndim != 2 or targets.shape[1] == 0 or not folds:
+        raise InputError(f"targets: expected (n_samples, n_targets) and folds, got {targets.shape} and {len(folds)}")
+    if not np.isfinite(targets).all():
+        raise InputError("targets: expected finite numbers, got others. Leave such targets out.")
+    prepared = []
     for fold in folds:
-        training = np.asarray(targets[fold.training], dtype=np.float64)
-        training = training - training.mean(axis=0)
+        training = targets[fold.training]
+        mean = training.mean(axis=0)
+        training -= mean
+        variance = np.einsum("st,st->t", training, training) / len(training)
         if has_z_scores:
-            scale = training.std(axis=0)
-            training /= np.where(scale > 0, scale, np.inf)
-        grams.append(training @ training.T)
-    return grams
+            training *= np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
+        prepared.append(FoldTargets(training @ training.T, mean, variance))
+    return prepared
 
 
 def cross_validate_nested(
@@ -112,7 +123,7 @@ def cross_validate_nested(
     alpha_per="all",
     nuisance_grams=None,
     nuisance_alphas=WIDE_NUISANCE_ALPHAS,
-    target_grams=None,
+    prepared=None,
     score=score_predictions,
 ):
     """Predict the test samples of each fold by regression with an intercept.
@@ -129,7 +140,7 @@ def cross_validate_nested(
     alpha_per : {"all", "target"}
     nuisance_grams : as grams, of nuisance features with a penalty of their own
     nuisance_alphas : sequence of float above 0
-    target_grams : as ``compute_target_grams`` returns them, optional, where several features have the same targets
+    prepared : as ``prepare_targets`` returns it, optional, where several features have the same targets
     score : function of predictions, measurements (n_test, n_targets) and training mean and variance (n_targets,), which
         returns correlations, errors and totals (n_targets,)
 
@@ -137,22 +148,26 @@ def cross_validate_nested(
     -------
     NestedScores
     """
+    for name, value, choices in (
+        ("regression", regression, ("ridge", "linear")),
+        ("alpha_per", alpha_per, ("all", "target")),
+    ):
+        if value not in choices:
+            raise InputError(f"{name}: expected {' or '.join(choices)}, got {value!r}")
     targets = np.asarray(targets, dtype=np.float64)
-    _check_arguments(targets, regression, alpha_per, folds)
     candidates = _list_candidates(alphas, nuisance_alphas if nuisance_grams else None, regression)
-    if target_grams is None and alpha_per == "all" and len(candidates) > 1:
-        target_grams = compute_target_grams(targets, folds)
+    prepared = prepare_targets(targets, folds) if prepared is None else prepared
     scores, chosen = [], []
     for number, fold in enumerate(folds):
         bands = [grams[number]] + ([nuisance_grams[number]] if nuisance_grams else [])
         decompositions = _Decompositions(bands, fold)
         training, best = targets[fold.training], np.zeros(targets.shape[1], dtype=int)
         if len(candidates) > 1 and alpha_per == "all":
-            errors = decompositions.compute_total_errors(candidates, target_grams[number])
+            errors = decompositions.compute_total_errors(candidates, prepared[number].gram)
             best = best + np.argmin(errors)
         elif len(candidates) > 1:
             best = np.argmin(decompositions.compute_target_errors(candidates, training), axis=0)
-        mean, variance = training.mean(axis=0), training.var(axis=0)
+        _, mean, variance = prepared[number]
         predicted = decompositions.predict(candidates, best, training, mean)
         scores.append(score(predicted, targets[fold.test], mean, variance))
         chosen.append(np.array(candidates)[best if alpha_per == "target" else best[0]])
@@ -167,20 +182,6 @@ def count_at_ends(chosen, alphas):
     if len(alphas) < 2:
         return 0, 0
     return int(np.isclose(chosen, alphas[0]).sum()), int(np.isclose(chosen, alphas[-1]).sum())
-
-
-def _check_arguments(targets, regression, alpha_per, folds):
-    """Check the arguments of ``cross_validate_nested``."""
-    for name, value, choices in (
-        ("regression", regression, ("ridge", "linear")),
-        ("alpha_per", alpha_per, ("all", "target")),
-    ):
-        if value not in choices:
-            raise InputError(f"{name}: expected {' or '.join(choices)}, got {value!r}")
-    if targets.ndim != 2 or targets.shape[1] == 0 or not folds:
-        raise InputError(f"targets: expected (n_samples, n_targets) and folds, got {targets.shape} and {len(folds)}")
-    if not np.isfinite(targets).all():
-        raise InputError("targets: expected finite numbers, got others. Leave such targets out.")
 
 
 def _list_candidates(alphas, nuisance_alphas, regression):

@@ -14,9 +14,9 @@ from pipeline.encoding.nested_folds import (
 from pipeline.encoding.nested_ridge import (
     PUBLISHED_ALPHAS,
     compute_fold_grams,
-    compute_target_grams,
     count_at_ends,
     cross_validate_nested,
+    prepare_targets,
 )
 from pipeline.errors import InputError
 
@@ -135,7 +135,7 @@ def test_the_published_ridge_is_that_of_scikit_learn():
         targets,
         folds,
         PUBLISHED_ALPHAS,
-        target_grams=compute_target_grams(targets, folds, has_z_scores=False),
+        prepared=prepare_targets(targets, folds, has_z_scores=False),
     )
     for number, fold in enumerate(folds):
         model = RidgeCV(PUBLISHED_ALPHAS).fit(features[fold.training], targets[fold.training])
