@@ -37,9 +37,9 @@ bench: .venv/made_speed
 	python -m pip install --quiet -r speed/requirements.txt
 	touch $@
 
-.venv/made: requirements.txt
+.venv/made: requirements.txt experiments/brain_score/requirements.txt
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet -r requirements.txt
+	python -m pip install --quiet -r requirements.txt -r experiments/brain_score/requirements.txt
 	touch $@
 
 .venv-snakemake/made: requirements-cluster.txt
