@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from pipeline.errors import InputError, explain_errors
+from pipeline.errors import InputError
+from study.files.npz import read_npz
 from study.files.tables import parse_numbers, read_csv
 from study.inputs.hdf5 import has_dataset, open_hdf5, read_numbers, read_texts
 
@@ -177,11 +178,8 @@ def read_own(responses_path, stimuli_path, neuroids_path):
     """
     stimuli = read_csv(stimuli_path, ["stimulus", "run"], optional=["group"], free_text=("stimulus",))
     neuroids = read_csv(neuroids_path, ["neuroid", "subject"], optional=["region", "x", "y", "z"])
-    if not responses_path.is_file():
-        raise InputError(f"{responses_path}: expected a file, got none. Write it with numpy.savez.")
-    with explain_errors(responses_path, "expected .npz with responses. Write it with numpy.savez."):
-        with np.load(responses_path) as arrays:
-            data = np.asarray(arrays["responses"], dtype=np.float64)
+    remedy = "expected .npz with responses. Write it with numpy.savez."
+    data = np.asarray(read_npz(responses_path, ["responses"], remedy)["responses"], dtype=np.float64)
     if data.shape != (len(stimuli), len(neuroids)):
         raise InputError(
             f"{responses_path}: expected {len(stimuli)} units and {len(neuroids)} neuroids, as in {stimuli_path.name} "

@@ -30,9 +30,9 @@ def open_hdf5(path):
         raise InputError(f"{path}: expected h5py, which reads it, got none. Install {REQUIREMENTS} with pip.")
     if not path.is_file():
         raise InputError(f"{path}: expected a file, got none. Name the file that you downloaded.")
-    with explain_errors(path, "expected a netCDF-4 (HDF5) file, got a damaged or another file. Get it again."):
-        with h5py.File(path, "r") as file:
-            yield file
+    explain = explain_errors(path, "expected a netCDF-4 (HDF5) file, got a damaged or another file. Get it again.")
+    with explain, h5py.File(path, "r") as file:
+        yield file
 
 
 def read_numbers(file, name):
@@ -74,16 +74,16 @@ def read_texts(file, name, n_expected):
 
 def has_dataset(file, name):
     """Return whether a file has an item of this name."""
-    return name in file.keys()  # noqa: SIM118: the names of links, none of which is followed
+    return file.id.links.exists(name.encode())  # ``in`` would follow a link to another file
 
 
 def _find_dataset(file, name):
     """Return a dataset of the file itself, stored in the plain way."""
-    link = file.get(name, getlink=True)
-    if link is None:
-        names = ", ".join(sorted(file.keys())[:20])
+    if not has_dataset(file, name):
+        names = ", ".join(sorted(file)[:20])
         raise InputError(f"{file.filename}: expected {name}, got only {names or 'nothing'}. Get it again.")
-    dataset = file[name] if isinstance(link, h5py.HardLink) else None
+    is_inside = file.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
+    dataset = file[name] if is_inside else None
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise InputError(f"{file.filename}: {name}: expected values, got a link or a group. Get it again.")
     properties = dataset.id.get_create_plist()
