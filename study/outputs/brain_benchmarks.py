@@ -30,8 +30,8 @@ def read_benchmark(benchmark):
     arrays = read_npz(path, BrainBenchmark._fields, f"expected arrays of a benchmark. {PREPARE} makes them.")
     read = BrainBenchmark(**arrays)
     n_units, n_neuroids = read.responses.shape if read.responses.ndim == 2 else (0, 0)
-    sizes = {name: n_neuroids for name in ("subjects", "regions", "neuroids", "positions")}
-    sizes |= {name: n_units for name in ("runs", "groups", "units", "stored")}
+    sizes = dict.fromkeys(("subjects", "regions", "neuroids", "positions"), n_neuroids)
+    sizes |= dict.fromkeys(("runs", "groups", "units", "stored"), n_units)
     for name, size in sizes.items():
         if len(arrays[name]) != size:
             raise InputError(f"{path}: {name}: expected {size} values, got {len(arrays[name])}. {PREPARE} makes it.")

@@ -28,6 +28,7 @@ def prepare_benchmark(args):
             read, n_dropped = read_own(args.responses, args.stimuli, args.neuroids)
         units, befores = make_units(read, as_published=args.as_published)
         table = make_story_table(read.runs, units, befores)
+        story.parent.mkdir(parents=True, exist_ok=True)
         job.finish(
             {
                 story: lambda path: write_story_table(path, table),
