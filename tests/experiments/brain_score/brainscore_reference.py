@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-N_GROUPS, N_PARTS = 8, 4
-SUBJECTS = np.repeat(["s1", "s2", "s3", "s4"], [5, 7, 4, 6])
-WIDTHS = {"wide": 60, "narrow": 5}  # more and fewer features than samples
+N_GROUPS, N_PARTS = 12, 5
+SUBJECTS = np.repeat(["s1", "s2", "s3", "s4", "s5"], [3, 2, 3, 4, 2])
+WIDTHS = {"wide": 90, "narrow": 5}  # more and fewer features than samples
 
 
 def make_arrays():
-    """Return responses (32, 22), features by name, and the group of each sample, of one latent source and noise."""
+    """Return responses (60, 14), features by name, and the group of each sample, of one latent source and noise."""
     rng = np.random.default_rng(0)
     n_samples = N_GROUPS * N_PARTS
     source = rng.standard_normal((n_samples, 6))
-    responses = source @ rng.standard_normal((6, len(SUBJECTS))) + 2 * rng.standard_normal((n_samples, len(SUBJECTS)))
+    responses = source @ rng.standard_normal((6, len(SUBJECTS))) + 0.8 * rng.standard_normal((n_samples, len(SUBJECTS)))
     features = {
         name: source @ rng.standard_normal((6, width)) + rng.standard_normal((n_samples, width))
         for name, width in WIDTHS.items()
