@@ -66,14 +66,24 @@ def score_subjects(correlations, subjects, n_resamples=N_RESAMPLES, seed=0):
     """
     n_folds = len(correlations)
     folds = draw_counts(np.random.default_rng(seed), n_folds, np.ones(n_folds), n_resamples=n_resamples) / n_folds
-    names, scores = np.unique(subjects), {}
-    for name in names:
+    scores = {}
+    for name in np.unique(subjects):
         medians = np.nanmedian(correlations[:, subjects == name], axis=1)
         scores[str(name)] = _describe(medians.mean(), folds @ medians)
-    counts = draw_counts(np.random.default_rng(seed + 1), len(names), np.ones(len(names)), n_resamples=n_resamples)
-    medians = np.stack([compute_resampled_medians(values, subjects, counts) for values in correlations], axis=1)
-    scores[POOLED] = _describe(aggregate(correlations), np.einsum("rf,rf->r", folds, medians))
+    scores[POOLED] = _describe(*resample_pooled(correlations, subjects, n_resamples, seed))
     return scores
+
+
+def resample_pooled(correlations, subjects, n_resamples=N_RESAMPLES, seed=0):
+    """Return the pooled score, and its resamples (n_resamples,), of folds and subjects drawn with replacement.
+
+    The same seed draws the same folds and subjects for every model of a benchmark, so that differences are paired.
+    """
+    n_folds, n_subjects = len(correlations), len(np.unique(subjects))
+    folds = draw_counts(np.random.default_rng(seed), n_folds, np.ones(n_folds), n_resamples=n_resamples) / n_folds
+    counts = draw_counts(np.random.default_rng(seed + 1), n_subjects, np.ones(n_subjects), n_resamples=n_resamples)
+    medians = np.stack([compute_resampled_medians(values, subjects, counts) for values in correlations], axis=1)
+    return aggregate(correlations), np.einsum("rf,rf->r", folds, medians)
 
 
 def compute_resampled_medians(values, subjects, counts):

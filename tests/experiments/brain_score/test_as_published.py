@@ -109,7 +109,11 @@ def test_the_stored_numbers_are_those_that_brainscore_language_gives_now(tmp_pat
     now = json.loads((tmp_path / "expected.json").read_text())
     assert now.keys() == EXPECTED.keys()
     for key, expected in EXPECTED.items():
-        pairs = [(expected, now[key])] if isinstance(expected, float) else zip(expected.values(), now[key].values(), strict=True)
+        pairs = (
+            [(expected, now[key])]
+            if isinstance(expected, float)
+            else zip(expected.values(), now[key].values(), strict=True)
+        )
         for stored, value in pairs:
             np.testing.assert_allclose(value, stored, atol=1e-8)
     read, _ = read_published(tmp_path / "assy_made.nc", "pereira384")
