@@ -60,8 +60,8 @@ def time_scores(executor, layers, targets, folds):
     seconds, cpu = time.perf_counter() - started, time.process_time()
     verdict = "met" if seconds <= WANTED_S else "missed"
     print(
-        f"{len(scores)} layers of {N_UNITS} units, {N_VOXELS} voxels, {len(folds)} folds, 16 penalties: {seconds:.1f} s "
-        f"({cpu:.0f} s of CPU since the start), wanted at most {WANTED_S} s: {verdict}"
+        f"{len(scores)} layers of {N_UNITS} units, {N_VOXELS} voxels, {len(folds)} folds, 16 penalties: "
+        f"{seconds:.1f} s ({cpu:.0f} s of CPU since the start), wanted at most {WANTED_S} s: {verdict}"
     )
 
 
@@ -86,8 +86,8 @@ def time_ceiling(executor, rng, folds):
     verdict = "met" if seconds <= WANTED_CEILING_S else "missed"
     n_fits = sum(map(len, pools.values()))
     print(
-        f"ceiling, {N_SUBJECTS} subjects, {n_fits} pools and {n_voxels} voxels each: {seconds / 60:.1f} minutes (10 times one "
-        f"subject), wanted at most {WANTED_CEILING_S / 60:.0f}: {verdict}"
+        f"ceiling, {N_SUBJECTS} subjects, {n_fits} pools and {n_voxels} voxels each: {seconds / 60:.1f} minutes "
+        f"(10 times one subject), wanted at most {WANTED_CEILING_S / 60:.0f}: {verdict}"
     )
 
 

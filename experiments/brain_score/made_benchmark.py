@@ -15,7 +15,7 @@ from demo.language import CATEGORIES, speak, spell
 
 SHARES = {"planted": 0.30, "length": 0.05, "drift": 0.30, "noise": 0.35}
 NULL_SHARES = {"planted": 0.0, "length": 0.0, "drift": 0.6, "noise": 0.4}
-N_TOPICS, N_PASSAGES, N_SENTENCES = 24, 4, 4  # passages of a topic, sentences of a passage
+N_TOPICS, N_PASSAGES, N_SENTENCES = 24, 2, 4  # passages of a topic, sentences of a passage
 N_SUBJECTS, N_NEUROIDS = 5, 30  # neuroids of a subject
 DRIFT_SENTENCES = 3.0  # e-folding length of the drift
 

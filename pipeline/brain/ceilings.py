@@ -19,7 +19,8 @@ from pipeline.errors import InputError
 from pipeline.statistics.intervals import PERCENTILES
 
 TAUS = np.logspace(-1.5, 3, 181)  # the first grid of tau, refined afterwards
-N_REFINEMENTS = 4
+N_REFINEMENTS = 3
+ROWS_AT_ONCE = 8192  # whose curves take some 20 MB
 AT_BOUND = 1 - 1e-4  # v0 from which on the extrapolation has ended at its bound
 
 
@@ -115,29 +116,27 @@ def fit_saturation(sizes, means):
     """
     means = np.asarray(means, dtype=np.float64)
     flat = means.reshape(-1, means.shape[-1])
-    log_tau = np.broadcast_to(np.log(TAUS), (len(flat), len(TAUS)))
-    step = np.log(TAUS[1] / TAUS[0])
+    v0, tau = np.full((2, len(flat)), np.nan)
+    known = np.flatnonzero(np.isfinite(flat).all(axis=1))
+    for first in range(0, len(known), ROWS_AT_ONCE):
+        rows = known[first : first + ROWS_AT_ONCE]
+        v0[rows], tau[rows] = _search_tau(sizes, flat[rows])
+    return v0.reshape(means.shape[:-1]), tau.reshape(means.shape[:-1])
+
+
+def _search_tau(sizes, means):
+    """Return v0 and tau of each row of finite means (n_rows, n_sizes)."""
+    log_tau, step = np.log(TAUS)[None], np.log(TAUS[1] / TAUS[0])  # one grid for all rows, then a grid for each row
     for _ in range(N_REFINEMENTS + 1):
-        v0, errors = _fit_v0(sizes, flat, log_tau)
-        best = np.where(np.isnan(errors), np.inf, errors).argmin(axis=1)[:, None]
-        chosen, v0 = np.take_along_axis(log_tau, best, axis=1), np.take_along_axis(v0, best, axis=1)
-        log_tau = chosen + np.linspace(-step, step, 41)
-        step /= 20
-    is_known = np.isfinite(flat).all(axis=1)
-    results = (np.where(is_known, values[:, 0], np.nan) for values in (v0, np.exp(chosen)))
-    return tuple(values.reshape(means.shape[:-1]) for values in results)
-
-
-def _fit_v0(sizes, means, log_tau):
-    """Return the best v0 of each tau and its squared error, float arrays of the shape of log_tau (n_rows, n_taus)."""
-    v0, errors = np.empty((2, *log_tau.shape))
-    for first in range(0, len(means), 4096):  # rows whose curves take some 100 MB
-        rows = slice(first, first + 4096)
-        curves = 1 - np.exp(-sizes / np.exp(log_tau[rows])[..., None])  # (n_rows, n_taus, n_sizes)
-        products, squares = np.einsum("rts,rs->rt", curves, means[rows]), np.einsum("rts,rts->rt", curves, curves)
-        v0[rows] = np.clip(products / squares, 0, 1)
-        errors[rows] = np.sum(means[rows] ** 2, axis=1)[:, None] + v0[rows] * (v0[rows] * squares - 2 * products)
-    return v0, errors
+        curves = 1 - np.exp(-sizes / np.exp(log_tau)[..., None])  # (1 or n_rows, n_taus, n_sizes)
+        products, squares = np.matmul(curves, means[..., None])[..., 0], np.einsum("rts,rts->rt", curves, curves)
+        v0 = np.clip(products / squares, 0, 1)
+        best = (v0 * (v0 * squares - 2 * products)).argmin(axis=1)[:, None]  # squared error without a constant
+        chosen = np.take_along_axis(np.broadcast_to(log_tau, v0.shape), best, axis=1)
+        v0 = np.take_along_axis(v0, best, axis=1)[:, 0]
+        log_tau = chosen + step * np.linspace(-1, 1, 21)
+        step /= 10
+    return v0, np.exp(chosen[:, 0])
 
 
 def _fit_by_curve_fit(sizes, means):
