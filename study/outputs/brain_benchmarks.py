@@ -9,7 +9,7 @@ from study.files.npz import read_npz
 from study.files.safe_joblib import read_array_lists
 from study.files.tables import read_values
 from study.inputs.brain_benchmarks import BrainBenchmark
-from study.require import require_output
+from study.require import require_input, require_output
 
 PREPARE = "python -m experiments.brain_score.prepare"
 SCORE = "python -m experiments.brain_score.score"
@@ -26,7 +26,7 @@ def write_npz(path, arrays):
 
 def read_benchmark(benchmark):
     """Read the prepared responses of a benchmark, a BrainBenchmark; InputError if they are missing or damaged."""
-    path = require_output(paths.brain_benchmark_path(benchmark), PREPARE)
+    path = require_input(paths.brain_benchmark_path(benchmark), PREPARE)
     arrays = read_npz(path, BrainBenchmark._fields, f"expected arrays of a benchmark. {PREPARE} makes them.")
     read = BrainBenchmark(**arrays)
     n_units, n_neuroids = read.responses.shape if read.responses.ndim == 2 else (0, 0)

@@ -111,7 +111,8 @@ def make_row(stem, entries, benchmark, splits, regression, published):
     if path.is_file():
         limits = read_ceiling(path, {"splits": splits, "regression": regression})
         ceiling = float(np.nanmedian(limits["at_n"]))
-    known = published[(published["benchmark"] == benchmark) & [_is_named(name, stem) for name in published["model"]]]
+    is_same = np.array([_is_named(name, stem) for name in published["model"]], dtype=bool)
+    known = published[is_same & (published["benchmark"] == benchmark).to_numpy()]
     number = float(known["raw"].iloc[0]) if len(known) and known["raw"].iloc[0] else np.nan
     baseline_r = baselines[best]["r"] if best else np.nan
     return [

@@ -203,7 +203,7 @@ def test_resampled_medians_are_those_of_repeated_neuroids():
     medians = compute_resampled_medians(values, SUBJECTS, counts)
     assert np.isnan(medians[0])
     for row, drawn in zip(medians[1:], counts[1:], strict=True):
-        repeated = [values[SUBJECTS == name] for name, n in zip("pqr", drawn, strict=True) for _ in range(n)]
+        repeated = [values[name == SUBJECTS] for name, n in zip("pqr", drawn, strict=True) for _ in range(n)]
         if repeated:
             assert row == pytest.approx(np.nanmedian(np.concatenate(repeated)))
 
