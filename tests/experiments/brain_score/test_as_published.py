@@ -3,11 +3,11 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from brainscore_reference import SUBJECTS, list_stimulus_ids, make_arrays
 from helpers import ROOT
 from sklearn.model_selection import ShuffleSplit
 
@@ -26,10 +26,6 @@ from pipeline.similarity.rsa import compare_rdms, compute_rdm
 from study.inputs.brain_benchmarks import read_published
 
 FOLDER = Path(__file__).parent
-sys.path.insert(0, str(FOLDER))
-from brainscore_reference import SUBJECTS, list_stimulus_ids, make_arrays  # noqa: E402
-
-sys.path.pop(0)
 EXPECTED = json.loads((FOLDER / "expected.json").read_text())
 PYTHON = Path(os.environ.get("BRAINSCORE_PYTHON", ROOT / ".venv-brainscore" / "bin" / "python"))
 RESPONSES, FEATURES, GROUPS = make_arrays()
@@ -104,7 +100,7 @@ def test_a_file_of_the_published_writer_is_read():
 def test_the_stored_numbers_are_those_that_brainscore_language_gives_now(tmp_path):
     if not PYTHON.is_file():
         pytest.skip("brainscore-language is not here: make .venv-brainscore/made, or set BRAINSCORE_PYTHON")
-    command = [str(PYTHON), str(FOLDER / "brainscore_reference.py"), str(tmp_path)]
+    command = [str(PYTHON), str(ROOT / "tests" / "brainscore_reference.py"), str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
     now = json.loads((tmp_path / "expected.json").read_text())
     assert now.keys() == EXPECTED.keys()

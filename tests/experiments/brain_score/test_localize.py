@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from localizer_stimuli import write_stimuli
 from scipy.stats import ttest_ind
 
 from pipeline.errors import InputError
@@ -11,20 +12,6 @@ from pipeline.similarity.localization import choose_random_units, compute_welch_
 from study.paths import language_units_path, record_path
 
 LOCALIZE = "experiments.brain_score.localize"
-WORDS = "the little prince saw a small sheep under an old tree there".split()
-
-
-def write_stimuli(path, n=6):
-    rng = np.random.default_rng(0)
-    header = ",".join(f"stim{number}" for number in range(1, 15))
-    rows = []
-    for number in range(2 * n):
-        words = rng.permutation(WORDS)
-        if number % 2:
-            words = ["".join(rng.permutation(list(word))) for word in words]
-        rows.append(",".join([str(number), *(str(word).upper() for word in words), "N" if number % 2 else "S"]))
-    path.write_text("\n".join([header, *rows]) + "\n")
-    return path
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean"])

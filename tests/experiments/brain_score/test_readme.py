@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 from helpers import ROOT, STEM
-from test_localize import write_stimuli
+from localizer_stimuli import write_stimuli
 
 from study.files.npz import read_npz
 from study.paths import activations_path, brain_benchmark_scores_path, figure_path, language_units_path

@@ -1,6 +1,6 @@
 """Score made assemblies with brainscore-language, and write its numbers: the expected values of the tests.
 
-    .venv-brainscore/bin/python tests/experiments/brain_score/brainscore_reference.py FOLDER
+    .venv-brainscore/bin/python tests/brainscore_reference.py FOLDER
 
 writes FOLDER/expected.json, and FOLDER/assy_made.nc by brainscore_core's own writer. ``make .venv-brainscore/made``
 makes the environment: brainscore-language needs NumPy 1, so that it cannot live in .venv. The functions that make
