@@ -161,9 +161,9 @@ def read_published(path, benchmark):
     if not is_kept.any():
         raise InputError(f"{path}: data: expected a neuroid with finite responses, got none. Get it again.")
     runs, groups, units = (rows[name][is_used][order] for name in (layout.run, layout.group, layout.text))
-    columns = (column[is_kept] for column in (subjects, regions, neuroids, positions))
-    benchmark_read = BrainBenchmark(data[:, is_kept], *columns, runs, groups, units, order)
-    return benchmark_read, int((~is_kept).sum())
+    kept = [column[is_kept] for column in (subjects, regions, neuroids, positions)]
+    read = BrainBenchmark(*[data[:, is_kept], *kept, runs, groups, units, order])
+    return read, int((~is_kept).sum())
 
 
 def read_own(responses_path, stimuli_path, neuroids_path):
@@ -194,19 +194,20 @@ def read_own(responses_path, stimuli_path, neuroids_path):
     regions = neuroids["region"] if "region" in neuroids else neuroids["subject"].str.slice(0, 0)
     texts = [column.to_numpy().astype(str) for column in (neuroids["subject"], regions, neuroids["neuroid"])]
     rows = [stimuli[name].to_numpy().astype(str) for name in ("run", "group" if "group" in stimuli else "run")]
-    columns = (column[is_kept] for column in (*texts, positions))
+    kept = [column[is_kept] for column in (*texts, positions)]
     units = stimuli["stimulus"].to_numpy().astype(str)
-    return BrainBenchmark(data[:, is_kept], *columns, *rows, units, np.arange(len(data))), int((~is_kept).sum())
+    read = BrainBenchmark(*[data[:, is_kept], *kept, *rows, units, np.arange(len(data))])
+    return read, int((~is_kept).sum())
 
 
-def make_units(benchmark_read, as_published=False):
+def make_units(read, as_published=False):
     """Return the units as a model is to read them, and the text before each, two lists of str.
 
     Words in capitals become sentence case, and spaces at the ends of units go. Within a run, a unit follows a space,
     unless it begins with a punctuation mark. ``as_published`` keeps capitals and spaces.
     """
     units, befores = [], []
-    texts, runs = benchmark_read.units, benchmark_read.runs
+    texts, runs = read.units, read.runs
     is_upper = all(text == text.upper() for text in texts) and any(text.isupper() for text in texts)
     for number, text in enumerate(texts):
         is_first = number == 0 or runs[number] != runs[number - 1]

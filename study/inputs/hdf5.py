@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import importlib.util
 import os
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from pipeline.errors import InputError, explain_errors
 from study.files.safe_joblib import MOST_EXPANSION, MOST_SMALL
 
 # An import statement would fail where the package is not installed.
-h5py = importlib.import_module("h5py") if importlib.util.find_spec("h5py") else None
+h5py: Any = importlib.import_module("h5py") if importlib.util.find_spec("h5py") else None
 
 MOST_VALUES = 2**27  # of an array: twice the largest published file
 MOST_TEXTS, MOST_CHARACTERS = 2**20, 2**26  # of a coordinate

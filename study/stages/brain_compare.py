@@ -41,7 +41,8 @@ def compare_models(benchmarks, published):
         raise InputError(
             f"--benchmark {missing[0]}: expected one of {', '.join(prepared) or 'none'}. Prepare it first."
         )
-    rows, series = [], {}
+    rows: list[list] = []
+    series: dict[tuple, list[dict]] = {}
     for benchmark in benchmarks or prepared:
         for (splits, regression), stems in find_scores(benchmark).items():
             entries = {stem: read_entry(stem, benchmark, splits, regression) for stem in stems}
@@ -52,12 +53,12 @@ def compare_models(benchmarks, published):
     if not rows:
         raise InputError(f"brain_benchmark_results: expected scores of a model, got none. {SCORE} makes them.")
     curves = {}
-    for key, entries in series.items():
-        entries = sorted(entries, key=lambda entry: entry["tokens"])
-        if len({entry["tokens"] for entry in entries}) == len(entries) >= FEWEST_CHECKPOINTS:
-            tokens = np.array([entry["tokens"] for entry in entries])
-            resamples = np.stack([entry["resamples"] for entry in entries], axis=1)
-            curves[key] = tokens, Curve(np.array([entry["r"] for entry in entries]), resamples)
+    for key, checkpoints in series.items():
+        points = sorted(checkpoints, key=lambda entry: entry["tokens"])
+        tokens = np.array([point["tokens"] for point in points])
+        if len(set(tokens)) == len(points) >= FEWEST_CHECKPOINTS:
+            resamples = np.stack([point["resamples"] for point in points], axis=1)
+            curves[key] = tokens, Curve(np.array([point["r"] for point in points]), resamples)
     return pd.DataFrame(rows, columns=COLUMNS), curves
 
 
