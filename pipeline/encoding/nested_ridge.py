@@ -160,20 +160,24 @@ def cross_validate_nested(
     scores, chosen = [], []
     for number, fold in enumerate(folds):
         bands = [grams[number]] + ([nuisance_grams[number]] if nuisance_grams else [])
-        decompositions = _Decompositions(bands, fold)
-        training, best = targets[fold.training], np.zeros(targets.shape[1], dtype=int)
-        if len(candidates) > 1 and alpha_per == "all":
-            errors = decompositions.compute_total_errors(candidates, prepared[number].gram)
-            best = best + np.argmin(errors)
-        elif len(candidates) > 1:
-            best = np.argmin(decompositions.compute_target_errors(candidates, training), axis=0)
-        _, mean, variance = prepared[number]
-        predicted = decompositions.predict(candidates, best, training, mean)
-        scores.append(score(predicted, targets[fold.test], mean, variance))
+        decompositions, training = _Decompositions(bands, fold), targets[fold.training]
+        best = _choose(decompositions, candidates, training, prepared[number].gram, alpha_per)
+        predicted = decompositions.predict(candidates, best, training, prepared[number].mean)
+        scores.append(score(predicted, targets[fold.test], prepared[number].mean, prepared[number].variance))
         chosen.append(np.array(candidates)[best if alpha_per == "target" else best[0]])
     correlations, errors, totals = (np.stack(columns) for columns in zip(*scores, strict=True))
-    chosen_alphas = np.stack(chosen)
-    return NestedScores(correlations, errors, totals, chosen_alphas if nuisance_grams else chosen_alphas[..., 0])
+    alphas_chosen = np.stack(chosen)
+    return NestedScores(correlations, errors, totals, alphas_chosen if nuisance_grams else alphas_chosen[..., 0])
+
+
+def _choose(decompositions, candidates, training, target_gram, alpha_per):
+    """Return the number of the candidate of each target, an int array (n_targets,)."""
+    best = np.zeros(training.shape[1], dtype=int)
+    if len(candidates) == 1:
+        return best
+    if alpha_per == "target":
+        return np.argmin(decompositions.compute_target_errors(candidates, training), axis=0)
+    return best + np.argmin(decompositions.compute_total_errors(candidates, target_gram))
 
 
 def count_at_ends(chosen, alphas):

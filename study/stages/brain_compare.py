@@ -141,7 +141,7 @@ def describe_models(table):
         score = format_with_interval(row.r, row.low, row.high)
         words = f"{row.model} on {row.benchmark} ({row.splits}, {row.regression}): r {score}"
         if not isinstance(row.best_baseline, str):
-            sentences.append(f"{words}; there is no baseline to compare with.")
+            sentences.append(f"{words}; no baseline has scores to compare with.")
             continue
         left = format_with_interval(row.difference, row.difference_low, row.difference_high)
         verdict = "something is left" if row.difference_low > 0 else "nothing is shown to be left"
