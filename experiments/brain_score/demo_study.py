@@ -138,5 +138,5 @@ def check_baselines():
     """Check that OASM scores on shuffled splits only; yield whether each line holds."""
     for benchmark in (BENCHMARK, NULL):
         shuffled, grouped = (read_pooled("baseline_oasm_1", benchmark, splits)["raw"] for splits in SPLITS)
-        words = f"OASM, which contains no text, on {benchmark}: r {shuffled:.3f} on shuffled splits, {grouped:.3f} on groups"
-        yield verify(shuffled > LEAK and grouped == 0, words)
+        found = f"r {shuffled:.3f} on shuffled splits, {grouped:.3f} on groups"
+        yield verify(shuffled > LEAK and grouped == 0, f"OASM, which contains no text, on {benchmark}: {found}")

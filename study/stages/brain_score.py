@@ -33,6 +33,7 @@ from study.records import read_record
 from study.stages.brain_folds import label_regression, make_method
 
 N_PERMUTATIONS = 1000
+BY_NEUROID = ("blank", "fedorenko")  # where neural-nlp divides each neuroid by its ceiling first
 
 
 def score_benchmark(args):
@@ -168,7 +169,10 @@ def tabulate_scores(arrays, ceiling, args):
         unique = average_by_subject(arrays["unique_r2"][layer], subjects) if "unique_r2" in arrays else {}
         for number, (subject, (raw, low, high)) in enumerate(scores.items()):
             limit, cka = ceilings.get(subject, np.nan), arrays["cka"][layer, number]
-            rows.append([layer, subject, raw, low, high, limit, raw / limit, unique.get(subject, np.nan), cka])
+            ratio = raw / limit
+            if subject == POOLED and ceiling and args.as_published == "neural_nlp" and args.benchmark in BY_NEUROID:
+                ratio = aggregate_as_neural_nlp(correlations, subjects, ceiling["extrapolated"])
+            rows.append([layer, subject, raw, low, high, limit, ratio, unique.get(subject, np.nan), cka])
     return pd.DataFrame(rows, columns=SCORE_COLUMNS)
 
 
