@@ -16,7 +16,7 @@ def draw_benchmark(rows, curves, title):
     Parameters
     ----------
     rows : pandas.DataFrame, the rows of one benchmark, splits and regression of ``brain_compare.compare_models``
-    curves : dict from model's name to (tokens, Curve)
+    curves : dict from model's name to (tokens, Curve, BLiMP), BLiMP an array (n_checkpoints,) of accuracies or NaN
     title : str
     """
     models = rows.sort_values("r")
@@ -34,22 +34,33 @@ def draw_benchmark(rows, curves, title):
     if np.isfinite(ceiling):
         left.axvline(ceiling, color=drawing.RIGHT_COLOUR, linewidth=0.8)
         left.set_title("orange: ceiling from the other subjects", fontsize="small")
-    for number, (name, (tokens, curve)) in enumerate(curves.items()):
-        colour, mark = drawing.choose_colour_and_mark(number)
-        shown = tokens > 0
-        low, high = np.nanpercentile(curve.resamples[:, shown], [2.5, 97.5], axis=0)
-        right.fill_between(tokens[shown], low, high, color=colour, alpha=0.15, linewidth=0)
-        right.plot(tokens[shown], curve.values[shown], f"{mark}-", color=colour, label=name)
     if curves:
-        right.set_xscale("log")
-        right.set_xlabel("training tokens")
-        right.set_ylabel("r")
-        for value, colour, label in ((ceiling, drawing.RIGHT_COLOUR, "ceiling"), (best, "0.6", "best baseline")):
-            if np.isfinite(value):
-                right.axhline(value, color=colour, linewidth=0.8, label=label)
-        right.legend(fontsize="x-small")
+        _draw_curves(right, curves, {"ceiling": ceiling, "best baseline": best})
     else:
         right.set_axis_off()
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _draw_curves(axes, curves, levels):
+    """Draw scores over training, BLiMP on an axis of its own where it is known, and lines at levels by their names."""
+    blimp_axes = None
+    for number, (name, (tokens, curve, blimp)) in enumerate(curves.items()):
+        colour, mark = drawing.choose_colour_and_mark(number)
+        shown = tokens > 0
+        low, high = np.nanpercentile(curve.resamples[:, shown], [2.5, 97.5], axis=0)
+        axes.fill_between(tokens[shown], low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(tokens[shown], curve.values[shown], f"{mark}-", color=colour, label=name)
+        if np.isfinite(blimp[shown]).any():
+            blimp_axes = blimp_axes or axes.twinx()
+            blimp_axes.plot(tokens[shown], blimp[shown], "--", color=colour)
+            blimp_axes.set_ylabel("accuracy on BLiMP (dashed)")
+            blimp_axes.spines["top"].set_visible(False)
+    axes.set_xscale("log")
+    axes.set_xlabel("training tokens")
+    axes.set_ylabel("r")
+    for (label, value), colour in zip(levels.items(), (drawing.RIGHT_COLOUR, "0.6"), strict=True):
+        if np.isfinite(value):
+            axes.axhline(value, color=colour, linewidth=0.8, label=label)
+    axes.legend(fontsize="x-small")

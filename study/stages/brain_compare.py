@@ -12,6 +12,7 @@ from pipeline.transitions.sigmoids import FEWEST_CHECKPOINTS
 from study import paths
 from study.baselines import is_baseline
 from study.checkpoints import find_training_tokens, get_name_on_record
+from study.files.tables import read_values
 from study.outputs.brain_benchmarks import SCORE, read_ceiling, read_scores
 from study.records import read_record
 
@@ -33,8 +34,8 @@ def compare_models(benchmarks, published):
     -------
     table : pandas.DataFrame with a row per model, benchmark, splits and regression, and the columns COLUMNS. r, low and
         high have layers chosen on other folds. difference is r minus that of the best baseline with the same folds.
-    curves : dict from (benchmark, splits, regression, model's name) to (tokens, Curve), where there are enough
-        checkpoints
+    curves : dict from (benchmark, splits, regression, model's name) to (tokens, Curve, BLiMP), where there are enough
+        checkpoints. BLiMP is the accuracy of each checkpoint, NaN where it is not evaluated.
     """
     prepared = sorted(path.stem for path in paths.brain_benchmark_path("x").parent.glob("*.npz"))
     if missing := [name for name in benchmarks if name not in prepared]:
@@ -58,8 +59,18 @@ def compare_models(benchmarks, published):
         tokens = np.array([point["tokens"] for point in points])
         if len(set(tokens)) == len(points) >= FEWEST_CHECKPOINTS:
             resamples = np.stack([point["resamples"] for point in points], axis=1)
-            curves[key] = tokens, Curve(np.array([point["r"] for point in points]), resamples)
+            blimp = np.array([read_accuracy(point["stem"], "blimp") for point in points])
+            curves[key] = tokens, Curve(np.array([point["r"] for point in points]), resamples), blimp
     return pd.DataFrame(rows, columns=COLUMNS), curves
+
+
+def read_accuracy(stem, benchmark):
+    """Return the accuracy of a checkpoint on minimal pairs, averaged over pairs, NaN where it is not evaluated."""
+    path = paths.benchmark_path(stem, benchmark)
+    if not path.is_file():
+        return np.nan
+    table = read_values(path)
+    return float(np.average(table["accuracy"], weights=table["n_pairs"]))
 
 
 def find_scores(benchmark):
@@ -87,6 +98,7 @@ def read_entry(stem, benchmark, splits, regression):
     is_point = checkpoint and checkpoint.get("revision") and not is_baseline(stem)
     tokens = find_training_tokens(name, checkpoint["revision"]) if is_point else None
     return {
+        "stem": stem,
         "r": float(r),
         "resamples": resamples,
         "r_maximum": float(by_layer[best]),
@@ -152,7 +164,7 @@ def describe_models(table):
 def describe_curves(curves):
     """Return a sentence for each curve over training: whether and when the score rises."""
     sentences = []
-    for (benchmark, splits, regression, name), (tokens, curve) in curves.items():
+    for (benchmark, splits, regression, name), (tokens, curve, _) in curves.items():
         is_used = (tokens > 0) & np.isfinite(curve.resamples).all(axis=0)
         if is_used.sum() < FEWEST_CHECKPOINTS:
             continue
