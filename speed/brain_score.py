@@ -9,22 +9,51 @@ for a few pools and extrapolations, and its total computed: wanted at most 10 mi
 
 import argparse
 import os
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
-from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from pipeline.brain.ceilings import compute_ceilings, list_pools
-from pipeline.encoding.nested_folds import hold_out_groups_nested
-from pipeline.encoding.nested_ridge import compute_fold_grams, cross_validate_nested, prepare_targets
+from pipeline.encoding.nested_folds import hold_out_groups_nested, split_as_brainscore
+from pipeline.encoding.nested_ridge import (
+    PUBLISHED_ALPHAS,
+    compute_fold_grams,
+    cross_validate_nested,
+    prepare_targets,
+)
+from pipeline.encoding.nested_scoring import score_as_brainscore
 from speed.side_by_side import describe_machine
 
 N_SENTENCES, N_TOPICS, N_VOXELS = 384, 24, 12_155
 N_LAYERS, N_UNITS = 33, 4096
 N_SUBJECTS, N_POOLS = 10, 5
 WANTED_S, WANTED_CEILING_S = 60, 600
+BRAINSCORE_PYTHON = Path(__file__).parents[1] / ".venv-brainscore" / "bin" / "python"
+BRAINSCORE_SCRIPT = """
+import time, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_language.metrics.linear_predictivity.metric import ridge_pearsonr
+rng = np.random.default_rng(0)
+features, targets = rng.standard_normal((384, 4096)), rng.standard_normal((384, 1000))
+targets[:, :500] += features[:, :500] * 5
+rows = {"stimulus_id": [f"{n:03d}" for n in range(384)], "story": np.repeat([f"topic{n:02d}" for n in range(24)], 16)}
+def assemble(values):
+    columns = {"neuroid_id": [f"{n:05d}" for n in range(values.shape[1])], "subject": ["s"] * values.shape[1]}
+    coords = {name: ("presentation", column) for name, column in rows.items()}
+    coords |= {name: ("neuroid", column) for name, column in columns.items()}
+    return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+source, target = assemble(features), assemble(targets)
+metric = ridge_pearsonr(crossvalidation_kwargs={"split_coord": "story", "kfold": "group", "random_state": 1234})
+started = time.perf_counter()
+score = float(metric(source, target))
+print(time.perf_counter() - started, score)
+"""
 
 
 def main():
@@ -32,7 +61,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--layers", type=int, default=N_LAYERS)
-    parser.add_argument("--with_scikit_learn", action="store_true", help="time one fold of LinearRegression, minutes")
+    python_help = "of .venv-brainscore: compare with brainscore-language on one layer and fewer voxels"
+    parser.add_argument("--brainscore_python", type=Path, default=BRAINSCORE_PYTHON, help=python_help)
     args = parser.parse_args()
     print(describe_machine())
     rng = np.random.default_rng(0)
@@ -42,10 +72,35 @@ def main():
     with threadpool_limits(1), ThreadPoolExecutor(args.threads) as executor:
         time_scores(executor, layers, targets, folds)
         time_ceiling(executor, rng, folds)
-    if args.with_scikit_learn:
-        started, fold = time.perf_counter(), folds[0]
-        LinearRegression().fit(layers[0][fold.training], targets[fold.training])
-        print(f"scikit-learn's LinearRegression, one fold of one layer: {time.perf_counter() - started:.0f} s")
+    if args.brainscore_python.is_file():
+        compare_with_brainscore(args.brainscore_python)
+    else:
+        print("brainscore-language is not installed (make .venv-brainscore/made): no comparison with it")
+
+
+def compare_with_brainscore(python):
+    """Print the times of one layer with the published ridge, ours and brainscore-language's, and their difference."""
+    done = subprocess.run([str(python), "-c", BRAINSCORE_SCRIPT], capture_output=True, text=True, check=True)
+    theirs, raw = map(float, done.stdout.splitlines()[-1].split())
+    rng = np.random.default_rng(0)
+    features, targets = rng.standard_normal((384, 4096)), rng.standard_normal((384, 1000))
+    targets[:, :500] += features[:, :500] * 5
+    started, groups = time.perf_counter(), np.repeat([f"topic{number:02d}" for number in range(24)], 16)
+    folds = split_as_brainscore(384, groups)
+    scores = cross_validate_nested(
+        compute_fold_grams(features, folds, has_z_scores=False),
+        targets,
+        folds,
+        PUBLISHED_ALPHAS,
+        prepared=prepare_targets(targets, folds, has_z_scores=False),
+        score=score_as_brainscore,
+    )
+    ours = time.perf_counter() - started
+    difference = abs(raw - np.median(scores.correlations, axis=1).mean())
+    print(
+        f"one layer, 1,000 voxels, published ridge: ours {ours:.1f} s, brainscore-language {theirs:.1f} s, "
+        f"{theirs / ours:.0f} x; difference of the score {difference:.1g}"
+    )
 
 
 def time_scores(executor, layers, targets, folds):

@@ -56,6 +56,7 @@ def _draw_curves(axes, curves, levels):
             blimp_axes = blimp_axes or axes.twinx()
             blimp_axes.plot(tokens[shown], blimp[shown], "--", color=colour)
             blimp_axes.set_ylabel("accuracy on BLiMP (dashed)")
+            blimp_axes.set_ylim(0.4, 1)
             blimp_axes.spines["top"].set_visible(False)
     axes.set_xscale("log")
     axes.set_xlabel("training tokens")

@@ -15,8 +15,9 @@ from pipeline.brain.benchmark_scores import (
     score_subjects,
 )
 from study.files.safe_joblib import write_arrays
-from study.outputs.brain_benchmarks import SCORE_COLUMNS, read_score_table, read_scores
+from study.outputs.brain_benchmarks import SCORE_COLUMNS, read_benchmark, read_score_table, read_scores
 from study.paths import activations_path, brain_benchmark_scores_path, brain_ceiling_path, figure_path, record_path
+from study.stages.brain_compare import compare_models
 from study.stages.story_extraction import extract_story_baseline
 
 PREPARE, SCORE, CEILING, COMPARE = (
@@ -239,3 +240,27 @@ def test_the_published_numbers_stand_in_the_readme():
         assert row.model in readme
         for number in (row.raw, row.ceiling, row.score):
             assert pd.isna(number) or number in readme
+
+
+def test_a_series_of_checkpoints_is_described_over_training(benchmark, call, study_folder):
+    """The planted features come in more and more of the training; the table holds their tokens."""
+    rng = np.random.default_rng(1)
+    responses = read_benchmark(benchmark).responses
+    (study_folder / "brain_benchmark_results").mkdir()
+    (study_folder / "blimp_results").mkdir()
+    for step, share in enumerate([0, 0, 0.1, 1, 1, 1, 1]):
+        stem = f"lm_step{step}-tokens{10 ** (step + 1)}"
+        write_model(stem, [share * responses + 3 * rng.standard_normal(responses.shape)])
+        record = {"parameters": {}, "checkpoint": {"model": "lm", "revision": stem.removeprefix("lm_")}}
+        record_path(activations_path(stem, benchmark)).write_text(json.dumps(record))
+        text = f"paradigm,phenomenon,n_pairs,n_ties,accuracy\np,x,10,0,{0.5 + share / 2}\n"
+        (study_folder / "blimp_results" / f"{stem}_blimp.csv").write_text(text)
+        assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
+    _, printed, _ = call(COMPARE)
+    assert "lm on made (groups, ridge) over training: the score rises" in printed
+    table, curves = compare_models([], pd.DataFrame(columns=["benchmark", "model", "raw"]))
+    (tokens, curve, blimp), *_ = curves.values()
+    assert tokens.tolist() == [10.0 ** (step + 1) for step in range(7)]
+    assert blimp.tolist() == [0.5, 0.5, 0.55, 1, 1, 1, 1]
+    assert curve.resamples.shape == (1000, 7)
+    assert table["tokens"].notna().all()
