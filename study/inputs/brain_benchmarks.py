@@ -206,7 +206,7 @@ def make_units(read, as_published=False):
     Words in capitals become sentence case, and spaces at the ends of units go. Within a run, a unit follows a space,
     unless it begins with a punctuation mark. ``as_published`` keeps capitals and spaces.
     """
-    units, befores = [], []
+    units, texts_before = [], []
     texts, runs = read.units, read.runs
     is_upper = all(text == text.upper() for text in texts) and any(text.isupper() for text in texts)
     for number, text in enumerate(texts):
@@ -216,8 +216,8 @@ def make_units(read, as_published=False):
             if is_upper:
                 text = text.capitalize() if is_first else text.lower()
         units.append(str(text))
-        befores.append("" if is_first or re.match(r"[.,!?;:]", text) else " ")
-    return units, befores
+        texts_before.append("" if is_first or re.match(r"[.,!?;:]", text) else " ")
+    return units, texts_before
 
 
 def _read_optional(file, names, n_expected, default):

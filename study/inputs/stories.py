@@ -54,18 +54,18 @@ def read_story_table(story):
         raise InputError(f"{path}: expected the rows of run {name} next to each other, got others between. Sort it.")
     texts, units, spans, onsets_offsets = [], [], [], []
     for first, end in zip(starts, [*starts[1:], len(rows)], strict=True):
-        befores, words = rows["text_before"].iloc[first:end].tolist(), rows["unit"].iloc[first:end].tolist()
-        ends = np.cumsum([len(before) + len(word) for before, word in zip(befores, words, strict=True)])
-        texts.append("".join(part for pair in zip(befores, words, strict=True) for part in pair))
+        texts_before, words = rows["text_before"].iloc[first:end].tolist(), rows["unit"].iloc[first:end].tolist()
+        ends = np.cumsum([len(before) + len(word) for before, word in zip(texts_before, words, strict=True)])
+        texts.append("".join(part for pair in zip(texts_before, words, strict=True) for part in pair))
         spans.append(np.stack([ends - np.array(list(map(len, words))), ends], axis=1))
         units.append(words)
         onsets_offsets += [tuple(column[first:end] for column in times)] if has_times else []
     return Story(runs, texts, units, spans, onsets_offsets)
 
 
-def make_story_table(runs, units, befores):
+def make_story_table(runs, units, texts_before):
     """Return a story table from three lists with an item per unit, in reading order."""
-    return pd.DataFrame({"run": runs, "unit": units, "text_before": befores}, columns=COLUMNS)
+    return pd.DataFrame({"run": runs, "unit": units, "text_before": texts_before}, columns=COLUMNS)
 
 
 def write_story_table(path, table):

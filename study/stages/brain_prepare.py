@@ -26,8 +26,8 @@ def prepare_benchmark(args):
             read, n_dropped = read_published(args.file, args.benchmark)
         else:
             read, n_dropped = read_own(args.responses, args.stimuli, args.neuroids)
-        units, befores = make_units(read, as_published=args.as_published)
-        table = make_story_table(read.runs, units, befores)
+        units, texts_before = make_units(read, as_published=args.as_published)
+        table = make_story_table(read.runs, units, texts_before)
         story.parent.mkdir(parents=True, exist_ok=True)
         job.finish(
             {
