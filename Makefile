@@ -11,7 +11,7 @@ demo: .venv/made
 
 demo-brain-score: .venv/made
 	rm -rf brain_score_demo
-	python -m experiments.brain_score.demo --output_folder brain_score_demo
+	OMP_NUM_THREADS=1 python -m experiments.brain_score.demo --output_folder brain_score_demo
 
 test: .venv/made
 	ruff check .

@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from pipeline.errors import InputError
+from pipeline.similarity import cka
 from pipeline.similarity.cka import compute_cka, compute_debiased_cka, compute_gram, permute_samples
 from pipeline.similarity.rsa import compare_rdms, compute_rdm
 
@@ -60,8 +61,8 @@ def test_p_is_small_for_related_and_uniform_for_unrelated_values():
         for k in range(60)
     ]
     assert 0.35 < np.mean(p) < 0.65
-    cka, p_of_groups = permute_samples(compute_gram(x), compute_gram(x), groups, n_permutations=99)
-    assert (cka, p_of_groups) == (pytest.approx(1), 0.01)
+    value, p_of_groups = permute_samples(compute_gram(x), compute_gram(x), groups, n_permutations=99)
+    assert (value, p_of_groups) == (pytest.approx(1), 0.01)
 
 
 def test_groups_keep_p_honest_where_samples_of_a_group_are_similar():
@@ -74,6 +75,19 @@ def test_groups_keep_p_honest_where_samples_of_a_group_are_similar():
     honest = [permute_samples(*pair, groups, n_permutations=39)[1] for pair in pairs]
     naive = [permute_samples(*pair, n_permutations=39)[1] for pair in pairs]
     assert np.mean(np.array(honest) <= 0.05) <= 0.2 < np.mean(np.array(naive) <= 0.05)
+
+
+def test_sums_over_blocks_are_those_of_whole_matrices():
+    a, b = compute_gram(draw(24, 5)), compute_gram(draw(24, 5, seed=1))
+    members = [np.flatnonzero(np.arange(24) % 6 == group) for group in range(6)]  # not next to each other
+    orders = [np.random.default_rng(k).permutation(6) for k in range(20)]
+    whole = cka._permute_whole(a, b, members, orders)
+    np.testing.assert_allclose(cka._permute_blocks(a, b, members, orders), whole)
+    for order, total in zip(orders, whole, strict=True):
+        place = np.empty(24, dtype=int)
+        for group in range(6):
+            place[members[group]] = members[order[group]]
+        assert total == pytest.approx(sum(a[i, j] * b[place[i], place[j]] for i in range(24) for j in range(24)))
 
 
 def test_rdms_are_those_of_a_loop_over_pairs():
