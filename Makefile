@@ -3,11 +3,15 @@
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: architectures bench demo soak test
+.PHONY: architectures bench demo demo-brain-score soak test
 
 demo: .venv/made
 	rm -rf embedded_study
 	python -m demo.forked_commands bash demo/run.sh embedded_study
+
+demo-brain-score: .venv/made
+	rm -rf brain_score_demo
+	OMP_NUM_THREADS=1 python -m experiments.brain_score.demo --output_folder brain_score_demo
 
 test: .venv/made
 	ruff check .
@@ -29,6 +33,7 @@ architectures: .venv/made
 bench: .venv/made_speed
 	python -m speed.encoding
 	python -m speed.banded_ridge
+	python -m speed.brain_score
 	python -m speed.extraction
 	python -m speed.minimal_pairs
 	python -m speed.whole_study
@@ -37,9 +42,17 @@ bench: .venv/made_speed
 	python -m pip install --quiet -r speed/requirements.txt
 	touch $@
 
-.venv/made: requirements.txt
+.venv/made: requirements.txt experiments/brain_score/requirements.txt
 	$(PYTHON) -m venv .venv
-	python -m pip install --quiet -r requirements.txt
+	python -m pip install --quiet -r requirements.txt -r experiments/brain_score/requirements.txt
+	touch $@
+
+# brainscore-language, whose numbers tests compare with ours. It needs NumPy 1. PyTorch is that of .venv.
+.venv-brainscore/made: experiments/brain_score/requirements-brainscore.txt .venv/made
+	$(PYTHON) -m venv .venv-brainscore
+	.venv-brainscore/bin/python -m pip install --quiet --no-deps -r experiments/brain_score/requirements-brainscore.txt
+	python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > \
+		$$(.venv-brainscore/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/zz_torch.pth
 	touch $@
 
 .venv-snakemake/made: requirements-cluster.txt

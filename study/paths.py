@@ -148,6 +148,31 @@ def lm_eval_path(stem, task):
     return lm_eval_folder() / f"{stem}_{task}"
 
 
+def story_path(story):
+    """Return the path of a story table, any stimulus as a row per unit (see ``study.inputs.stories``)."""
+    return study_folder() / "stories" / f"{story}.csv"
+
+
+def brain_benchmark_path(benchmark):
+    """Return the path of the responses of a brain benchmark, prepared."""
+    return study_folder() / "brain_benchmarks" / f"{benchmark}.npz"
+
+
+def brain_benchmark_scores_path(stem, benchmark, splits, regression):
+    """Return the path of the scores of a checkpoint on a brain benchmark; the table next to it ends in ``.csv``."""
+    return study_folder() / "brain_benchmark_results" / f"{stem}_{benchmark}_{splits}_{regression}.npz"
+
+
+def brain_ceiling_path(benchmark, splits, regression):
+    """Return the path of the ceilings of a brain benchmark; the table next to it ends in ``.csv``."""
+    return brain_benchmark_scores_path("ceiling", benchmark, splits, regression)
+
+
+def language_units_path(stem):
+    """Return the path of the language-selective units of a checkpoint."""
+    return study_folder() / "language_units" / f"{stem}.npz"
+
+
 def figure_path(name):
     """Return the path of a figure, table or map of the notebook, by its name with its ending."""
     return study_folder() / "fig" / name

@@ -1,0 +1,1 @@
+"""Compare the geometry of two sets of responses to the same samples, without fitting one to the other."""

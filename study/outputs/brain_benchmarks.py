@@ -1,0 +1,92 @@
+"""Read and write brain benchmarks, their ceilings, and the scores of models on them."""
+
+import numpy as np
+
+from pipeline.errors import InputError
+from study import paths
+from study.files.atomic import write_whole
+from study.files.npz import read_npz
+from study.files.safe_joblib import read_array_lists
+from study.files.tables import read_values
+from study.inputs.brain_benchmarks import BrainBenchmark
+from study.require import require_input, require_output
+
+PREPARE = "python -m experiments.brain_score.prepare"
+SCORE = "python -m experiments.brain_score.score"
+CEILING = "python -m experiments.brain_score.ceiling"
+SCORE_COLUMNS = ["layer", "subject", "raw", "low", "high", "ceiling", "score", "unique_r2", "cka"]
+CEILING_COLUMNS = ["subject", "at_n", "low", "high", "extrapolated", "at_bound", "n_neuroids"]
+
+
+def write_npz(path, arrays):
+    """Write a dict of arrays as ``.npz`` without pickles."""
+    with write_whole(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def read_benchmark(benchmark):
+    """Read the prepared responses of a benchmark, a BrainBenchmark; InputError if they are missing or damaged."""
+    path = require_input(paths.brain_benchmark_path(benchmark), PREPARE)
+    arrays = read_npz(path, BrainBenchmark._fields, f"expected arrays of a benchmark. {PREPARE} makes them.")
+    read = BrainBenchmark(**arrays)
+    n_units, n_neuroids = read.responses.shape if read.responses.ndim == 2 else (0, 0)
+    sizes = dict.fromkeys(("subjects", "regions", "neuroids", "positions"), n_neuroids)
+    sizes |= dict.fromkeys(("runs", "groups", "units", "stored"), n_units)
+    for name, size in sizes.items():
+        if len(arrays[name]) != size:
+            raise InputError(f"{path}: {name}: expected {size} values, got {len(arrays[name])}. {PREPARE} makes it.")
+    return read
+
+
+def read_story_activations(stem, story, n_units):
+    """Read the states of a checkpoint or baseline at the units of a story table.
+
+    Parameters
+    ----------
+    stem, story : str
+    n_units : int, units of the story; another number in the file raises InputError
+
+    Returns
+    -------
+    list over layers of float array (n_units, n_features)
+    """
+    path = require_output(paths.activations_path(stem, story), "the extraction of states at the units of the story")
+    runs = list(read_array_lists(path))
+    layers = [np.concatenate(arrays) for arrays in zip(*runs, strict=True)]
+    if any(len(layer) != n_units or layer.ndim != 2 or layer.dtype.kind != "f" for layer in layers):
+        raise InputError(
+            f"{path}: expected arrays ({n_units}, n_features) in each layer, as {story} has units, got "
+            f"{layers[0].shape}. Extract again."
+        )
+    return layers
+
+
+def read_scores(path):
+    """Read the scores of a model, a dict of arrays (see ``study.stages.brain_score.score_benchmark``)."""
+    names = ["correlations", "r2", "alphas", "subjects", "cka", "cka_p", "nested_layers"]
+    return read_npz(path, names, f"expected scores of a model. {SCORE} makes them.", optional=["unique_r2"])
+
+
+def read_score_table(path):
+    """Read the table of scores of a model, with numbers as numbers and subjects as text."""
+    return read_values(path, text=("subject",))
+
+
+def read_ceiling(path, expected):
+    """Read the ceilings of a benchmark, a dict of arrays by the names of ``ceilings.Ceilings``, and subjects.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    expected : dict from option to str, the options of the scores that are to be divided: a ceiling of other splits or
+        another regression raises InputError, since scores are comparable only with ceilings of the same folds.
+    """
+    names = ["at_n", "at_n_low", "at_n_high", "extrapolated", "tau", "low", "high", "at_bound", "subjects"]
+    arrays = read_npz(path, [*names, *expected], f"expected ceilings. {CEILING} makes them.")
+    for option, value in expected.items():
+        if str(arrays[option]) != str(value):
+            raise InputError(
+                f"{path}: {option}: expected the {option} of the scores, {value}, got {arrays[option]}. "
+                f"{CEILING} makes a ceiling of the same {option}."
+            )
+    return {name: arrays[name] for name in names}
