@@ -35,10 +35,12 @@ from demo import language, make_study
 from pipeline.models.devices import pick_device
 from pipeline.words import vectors
 from pipeline.words.alignment import align
-from pipeline.words.vectors import STEP_TOKENS, compute_word_states, compute_word_vectors, split_windows
+from pipeline.words.runs import STEP_TOKENS, prepare_run, split_windows
+from pipeline.words.vectors import compute_word_vectors, read_run
 from speed import side_by_side
 from study.command_line import run_script
 from study.inputs.le_petit_prince import TEXT_PASSWORD
+from study.threads import read_ahead
 
 WORD = r"[^\W_]+(?:[’'][^\W_]+)*"
 SHORT_CONTEXT = 512
@@ -125,8 +127,10 @@ def compare_times(title, model, tokenizer, texts, max_length, n_times):
 
     def extract(has_surprisal=False):
         """Compute the states of all texts, and keep none: new pinned memory takes longer than kept memory."""
-        for text, words in zip(texts, spans, strict=True):
-            compute_word_states(model, tokenizer, text, words, max_length, has_surprisal=has_surprisal)
+        options = {"max_length": max_length, "has_surprisal": has_surprisal}
+        runs = (prepare_run(model, tokenizer, *run, **options) for run in zip(texts, spans, strict=True))
+        for run in read_ahead(runs):  # as the stage does
+            read_run(model, run)
 
     seconds, _ = side_by_side.call_in_turn(
         {

@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
 from pathlib import Path
 
 from pipeline.errors import InputError, is_out_of_memory
+from pipeline.words.languages import LANGUAGES
 
 
 def make_benchmark_parser(doc):
@@ -83,6 +85,26 @@ def whole_number(text):
 def number_or_auto(text):
     """Return a whole number of 1 or more, or None for ``auto``."""
     return None if text == "auto" else whole_number(text)
+
+
+def story_name(text):
+    """Return the name of a story table: file names have it in the place of a language of Le Petit Prince."""
+    is_ambiguous = any(text == lang or text.endswith(f"_{lang}") for lang in LANGUAGES)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", text) or is_ambiguous:
+        endings = ", ".join(f"_{lang}" for lang in LANGUAGES)
+        raise argparse.ArgumentTypeError(
+            f"expected letters, digits, - and _, without {endings} at its end, got {text!r}"
+        )
+    return text
+
+
+def context_size(text):
+    """Return the context of a unit: ``group``, ``none``, or a number of tokens (int)."""
+    if text in ("group", "none"):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected group, none, or a number of tokens of 1 or more, got {text!r}")
+    return int(text)
 
 
 def seed_number(text):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pipeline.errors import InputError
 from pipeline.tasks import acceptability
 from pipeline.words.alignment import align
+from pipeline.words.runs import split_windows
 from pipeline.words.tokens import assign_tokens
-from pipeline.words.vectors import split_windows
 from study.checkpoints import find_training_tokens
 from study.command_line import checkpoint_name, revision_name
 from study.files.safe_joblib import read_arrays

@@ -38,7 +38,7 @@ def make_study(folder, n_steps, seed):
     made_benchmark.write_published_layout(folder / "assy_made.nc", made, responses)
     write_own(folder, made, null_responses)
     print(f"== a small language model, trained for {n_steps} steps", flush=True)
-    train(folder / "checkpoints" / "small_lm", n_steps, seed, n_sentences=40_000)
+    train(folder / "checkpoints" / "small_lm", n_steps, seed)
     run(prepare, "--benchmark", BENCHMARK, "--file", str(folder / "assy_made.nc"))
     own = {"--responses": "null.npz", "--stimuli": "null_stimuli.csv", "--neuroids": "null_neuroids.csv"}
     run(prepare, "--benchmark", NULL, *(word for option, name in own.items() for word in (option, str(folder / name))))

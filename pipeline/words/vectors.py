@@ -1,22 +1,20 @@
-"""Compute one vector per word and layer, and the surprisal of words, from one reading of a language model."""
+"""Compute one vector per word and layer, and the surprisal of words, from one reading of a run."""
 
-import weakref
+import itertools
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from pipeline.errors import InputError, add_context, is_out_of_memory
+from pipeline.errors import InputError, is_out_of_memory
 from pipeline.models.batches import explain_model_errors
-from pipeline.models.hidden_states import find_layers, read_states
+from pipeline.models.hidden_states import read_states
 from pipeline.models.memory import count_free_bytes
-from pipeline.models.tokenization import check_context_length, check_finite, check_token_ids, find_context_length
-from pipeline.words.surprisal import are_logits_linear, compute_token_surprisal, sum_over_words
-from pipeline.words.tokens import assign_tokens
+from pipeline.models.tokenization import check_finite
+from pipeline.words.runs import find_once, has_context, prepare_run
+from pipeline.words.surprisal import compute_token_surprisal, sum_over_words
 from pipeline.words.word_sums import WordSums
-
-STEP_TOKENS = 64  # by which windows advance, where a run is longer than the model's context
 
 # A GPU reads several windows as one batch. More tokens at once make it no faster.
 TOKENS_AT_ONCE = 16_384
@@ -26,51 +24,15 @@ WORKSPACE = 64  # numbers for each token and unit that a model computes at once,
 ROUNDING = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 N_TRIED = 16  # tokens that show whether windows depend on the other windows of a batch
 
-# What a few tokens showed of each model: on a GPU, they take as long as a run of the story.
-_known_of_models: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
 
 class WordStates(NamedTuple):
     """Hold what a language model computes at the words of one run."""
 
     vectors: np.ndarray  # float32 (n_layers, n_words, n_units); layer 0 is the embedding
+    n_context: np.ndarray  # int (n_words,), tokens that the model reads before a word, without BOS
     n_tokens: np.ndarray  # int (n_words,), tokens of each word
     surprisal: np.ndarray | None  # float64 (n_words,), nats; NaN where a token has no context; None if not requested
     first_token_norm_ratio: np.ndarray  # float64 (n_layers,), the norm at the first token over the median of the rest
-
-
-class _Run(NamedTuple):
-    """Hold the tokens of a run, and how a model reads them."""
-
-    prefix: np.ndarray  # int (n_prefix,), special tokens before each window
-    token_ids: np.ndarray  # int (n_tokens,)
-    ranges: np.ndarray  # int (n_words, 2), tokens of each word
-    windows: list  # as split_windows returns them
-    layout: NamedTuple  # as find_layers returns it
-    is_linear: bool | None  # as are_logits_linear returns it; None for no surprisal
-
-
-def split_windows(n_tokens, max_tokens):
-    """Return overlapping windows over a run, so that all but the first tokens have much left context.
-
-    The first window begins at the first token. Each next window ends 64 tokens later, or half a window later where a
-    window has 64 tokens or fewer. Only the new tokens of a window are used.
-
-    Parameters
-    ----------
-    n_tokens, max_tokens : int, tokens of the run and of a window
-
-    Returns
-    -------
-    list of (start, new, end): the model reads tokens ``start:end``, and the states of tokens ``new:end`` are used
-    """
-    step = STEP_TOKENS if max_tokens > STEP_TOKENS else max(1, max_tokens // 2)
-    end = min(n_tokens, max_tokens)
-    windows = [(0, 0, end)]
-    while end < n_tokens:
-        new, end = end, min(n_tokens, end + step)
-        windows.append((max(0, end - max_tokens), new, end))
-    return windows
 
 
 def compute_word_vectors(model, tokenizer, text, spans, max_length=None, progress=None):
@@ -78,65 +40,48 @@ def compute_word_vectors(model, tokenizer, text, spans, max_length=None, progres
     return compute_word_states(model, tokenizer, text, spans, max_length=max_length, progress=progress).vectors
 
 
-def compute_word_states(model, tokenizer, text, spans, max_length=None, progress=None, has_surprisal=False):
-    """Return the hidden states of a causal language model, averaged over the tokens of each word, and its surprisal.
+def compute_word_states(model, tokenizer, text, spans, *, progress=None, **options):
+    """Return the states of a language model at the words of a run: ``prepare_run``, then ``read_run``."""
+    return read_run(model, prepare_run(model, tokenizer, text, spans, **options), progress)
 
-    InputError is raised if ``max_length`` is larger than the model's context, or has no room for a token; the text is
-    empty, or has a token without a row in the model; the model's states cannot be read, or are not finite (float16
-    overflow).
+
+def read_run(model, run, progress=None):
+    """Return the hidden states of a causal language model, pooled over the tokens of each word, and its surprisal.
+
+    InputError is raised if the states cannot be read, or are not finite (float16 overflow), or memory runs out.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel in evaluation mode
-    tokenizer : transformers.PreTrainedTokenizerFast
-        Every window begins with the special tokens that it puts before a text (BOS). They belong to no word. The
-        special tokens that it puts after a text are not read.
-    text : str, the text of one run
-    spans : int array (n_words, 2), start and end character of each word
-    max_length : int, optional
-        Tokens of a window, BOS included. The default is the model's context, or the whole run where it has no limit.
-    progress : callable of the number of words that a window completed, optional; called after each window
-    has_surprisal : bool, compute surprisal, which needs the output layer
+    run : Run, as ``prepare_run`` returns it for this model
+    progress : callable of the number of words that a window completed, optional; called after each batch of windows
 
     Returns
     -------
     WordStates
         The surprisal of a word is the sum over its tokens of -log P(token | all tokens before it in the window).
     """
-    prefix, token_ids, offsets = _tokenize(tokenizer, text)
-    ranges = assign_tokens(spans, offsets, text)
-    check_token_ids([*prefix, *token_ids], text, model, tokenizer)
-    window_tokens = _choose_window_tokens(model, len(prefix), len(token_ids), max_length)
-    first_ids = np.concatenate([prefix, token_ids])[: len(prefix) + window_tokens]
-    is_linear = None
-    if has_surprisal:
-        with add_context("surprisal, which --no-surprisal leaves out"):
-            check_token_ids(token_ids, text, model, tokenizer, ("output",))
-            with explain_model_errors(model, "compute logits"):
-                is_linear = _find_once(model, "is_linear", partial(are_logits_linear, model, first_ids))
-    with explain_model_errors(model, "be read layer by layer"):
-        layout = _find_once(model, "layout", partial(find_layers, model, first_ids))
-    run = _Run(prefix, token_ids, ranges, split_windows(len(token_ids), window_tokens), layout, is_linear)
-    vectors, norms, token_surprisal = _read_run(model, run, first_ids, progress)
-    surprisal = sum_over_words(token_surprisal, ranges) if has_surprisal else None
-    return WordStates(vectors, ranges[:, 1] - ranges[:, 0], surprisal, _compare_first_norm(norms))
+    vectors, norms, token_surprisal = _read_run(model, run, progress)
+    surprisal = None if run.is_linear is None else sum_over_words(token_surprisal, run.ranges)
+    states = WordStates(
+        vectors, run.n_context, run.ranges[:, 1] - run.ranges[:, 0], surprisal, _compare_first_norm(norms)
+    )
+    return states if run.order is None else _sort_words(states, run.order)
 
 
-def _find_once(model, name, find):
-    """Return what ``find()`` returns, which is called once for each model and name."""
-    known = _known_of_models.setdefault(model, {})
-    if name not in known:
-        known[name] = find()
-    return known[name]
+def _sort_words(states, order):
+    """Return the states of words in the order of the text; ``order`` (n_words,) has the index of each word as read."""
+    surprisal = None if states.surprisal is None else states.surprisal[order]
+    unknown = np.full_like(states.first_token_norm_ratio, np.nan)  # every word has a first token of its own
+    return WordStates(states.vectors[:, order], states.n_context[order], states.n_tokens[order], surprisal, unknown)
 
 
-def _read_run(model, run, first_ids, progress):
+def _read_run(model, run, progress):
     """Return the vectors of words, and the norm and the surprisal of each token, three arrays.
 
-    Where memory runs out, the run starts over with half the windows at once. ``first_ids`` are those of the first
-    window, and ``progress`` is as for ``compute_word_states``.
+    Where memory runs out, the run starts over with half the windows at once. ``progress`` is as for ``read_run``.
     """
-    n_at_once, last_end = count_windows_at_once(model, run, first_ids), 0
+    n_at_once, last_end = count_windows_at_once(model, run), 0
 
     def report(end):
         nonlocal last_end
@@ -152,7 +97,7 @@ def _read_run(model, run, first_ids, progress):
                 raise
             if n_at_once == 1:
                 raise InputError(
-                    f"the memory of the device does not hold the model's work on {len(first_ids)} tokens: let it "
+                    f"the memory of the device does not hold the model's work on {run.n_at_most} tokens: let it "
                     "read fewer at once (--max_length), or use another --device"
                 ) from error
         n_at_once //= 2  # not inside the except clause, which holds the tensors of the failed batch
@@ -160,7 +105,7 @@ def _read_run(model, run, first_ids, progress):
             torch.cuda.empty_cache()
 
 
-def count_windows_at_once(model, run, first_ids):
+def count_windows_at_once(model, run):
     """Return the number of windows that a model reads as one batch: 1 on a CPU, where more are not faster.
 
     On a GPU, half of its free memory is used, or ``TOKENS_AT_ONCE`` where this is less.
@@ -169,14 +114,13 @@ def count_windows_at_once(model, run, first_ids):
     if n_bytes is None or len(run.windows) == 1 or run.is_linear is False:  # the logits of all tokens are large
         return 1
     n_fitting = n_bytes // 2 // (WORKSPACE * run.layout.n_units * model.dtype.itemsize)
-    n_windows = min(len(run.windows), min(TOKENS_AT_ONCE, n_fitting) // len(first_ids))
+    n_windows = min(len(run.windows), min(TOKENS_AT_ONCE, n_fitting) // run.n_at_most)
     if n_windows < 2:
         return 1
     with explain_model_errors(model, "read windows as a batch"):
-        tried = first_ids[:N_TRIED]
-        is_free = _find_once(
-            model, "are_windows_independent", partial(are_windows_independent, model, run.layout, tried)
-        )
+        tried = np.concatenate([run.prefix, run.token_ids])[:N_TRIED]
+        find = partial(are_windows_independent, model, run.layout, tried)
+        is_free = find_once(model, "are_windows_independent", find)
     return n_windows if is_free else 1
 
 
@@ -196,22 +140,34 @@ def are_windows_independent(model, layout, ids):
 def _read_windows(model, run, n_at_once, report):
     """Return what ``_read_run`` returns, from batches of ``n_at_once`` windows; report is called with tokens done."""
     n_layers, n_units = run.layout.n_layers, run.layout.n_units
-    sums = WordSums(n_layers, n_units, run.ranges, n_tokens=len(run.token_ids), device=model.device)
-    surprisal = []
-    for first in range(0, len(run.windows), n_at_once):
-        batch = run.windows[first : first + n_at_once]
-        sums.begin_batch(batch[0][1], batch[-1][2])
+    sums = WordSums(n_layers, n_units, run.ranges, n_tokens=run.n_new, device=model.device, pooling=run.pooling)
+    surprisal, done = [], 0
+    for batch in _list_batches(run.windows, n_at_once):
+        end = done + sum(end - new for _, new, end in batch)
+        sums.begin_batch(done, end)
         surprisal.append(_read_batch(model, run, batch, sums))
-        report(batch[-1][2])
+        report(done := end)
     vectors, norms = sums.finish()
     first_wrong = int(np.isfinite(norms.sum(axis=1)).argmin())  # the first layer, if any
     check_finite(norms[first_wrong], f"states of layer {first_wrong}")
-    token_surprisal = np.full(len(run.token_ids), np.nan)
+    token_surprisal = np.full(run.n_new, np.nan)
     if run.is_linear is not None:
         values = torch.cat(surprisal).cpu().numpy()
         check_finite(values, "surprisal")
-        token_surprisal[len(token_surprisal) - len(values) :] = values  # all but a first token without context
+        token_surprisal[has_context(run)] = values
     return vectors, norms, token_surprisal
+
+
+def _list_batches(windows, n_at_once):
+    """Return the windows as lists of up to ``n_at_once`` neighbours with the same number of tokens."""
+    batches = []
+    for _, same in itertools.groupby(windows, lambda window: window[2] - window[0]):
+        batches += [list(batch) for batch in _chunk(list(same), n_at_once)]
+    return batches
+
+
+def _chunk(values, size):
+    return [values[first : first + size] for first in range(0, len(values), size)]
 
 
 def _read_batch(model, run, batch, sums):
@@ -248,29 +204,3 @@ def _compare_first_norm(norms):
         return np.full(len(norms), np.nan)
     medians = np.median(norms[:, 1:], axis=1).astype(float)
     return np.divide(norms[:, 0], medians, out=np.full(len(norms), np.nan), where=medians > 0)
-
-
-def _tokenize(tokenizer, text):
-    """Return the special tokens before a text, the ids of its tokens, and their offsets, int arrays."""
-    encoded = tokenizer(text, return_offsets_mapping=True, return_special_tokens_mask=True, verbose=False)
-    is_special = np.array(encoded["special_tokens_mask"], dtype=bool)
-    token_ids = np.array(encoded["input_ids"])
-    # Special tokens are before and after the text, never inside it.
-    n_before = int(np.argmin(is_special)) if not is_special.all() else 0
-    offsets = np.array(encoded["offset_mapping"]).reshape(-1, 2)[~is_special]
-    return token_ids[:n_before], token_ids[~is_special], offsets
-
-
-def _choose_window_tokens(model, n_prefix, n_tokens, max_length):
-    """Return the number of tokens of the text in a window."""
-    context = _find_once(model, "context", partial(find_context_length, model))
-    if max_length is not None:
-        source, remedy = f"--max_length {max_length}", "Use a smaller --max_length."
-        check_context_length(max_length, context, source=source, remedy=remedy)
-    window_tokens = (max_length or context or n_prefix + n_tokens) - n_prefix
-    if window_tokens < 1:
-        raise InputError(
-            f"--max_length {max_length}: expected more than the {n_prefix} special tokens before a text, "
-            f"got {max_length}. Use a larger --max_length."
-        )
-    return window_tokens

@@ -14,9 +14,10 @@ from pipeline.encoding.hrf import make_hrf_matrix
 from pipeline.encoding.signals import check_n_scans, make_regressors, trim_and_zscore
 from pipeline.errors import InputError, add_context, explain_errors
 from pipeline.words.alignment import align
+from pipeline.words.languages import LANGUAGES
 from study.files.safe_joblib import read_arrays
 from study.inputs.le_petit_prince import read_texts, read_word_timings
-from study.paths import average_subject_path, onsets_offsets_path, text_path, word_timings_path
+from study.paths import average_subject_path, onsets_offsets_path, story_path, text_path, word_timings_path
 from study.threads import map_in_threads
 
 
@@ -69,9 +70,14 @@ def check_same_timings(onsets_offsets, lang, path=None):
     path = path or onsets_offsets_path(lang)
     if path.exists() and not has_timings(path, onsets_offsets):
         raise InputError(
-            f"{path}: expected the word timings of {word_timings_path(lang)}, got others. Use another study folder "
+            f"{path}: expected the word timings of {timings_source(lang)}, got others. Use another study folder "
             "(LTBA_DIR), or --overwrite for every checkpoint."
         )
+
+
+def timings_source(name):
+    """Return the path of the table with the timings of a language of Le Petit Prince, or of another story."""
+    return word_timings_path(name) if name in LANGUAGES else story_path(name)
 
 
 def has_timings(path, onsets_offsets):

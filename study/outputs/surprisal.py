@@ -14,26 +14,29 @@ from study.require import require_output
 COLUMNS = ["run", "word_index", "word", "n_tokens", "surprisal"]
 
 
-def tabulate_surprisal(words_of_runs, runs):
+def tabulate_surprisal(words_of_runs, runs, has_context=False):
     """Return the table of ``surprisal_path``, a row per word of the story in order.
 
     Parameters
     ----------
     words_of_runs : list over runs of list of str
-    runs : list over runs of dict with surprisal and n_tokens, arrays (n_words,)
+    runs : list over runs of dict with surprisal, n_tokens and n_context, arrays (n_words,)
+    has_context : bool, add the column n_context
 
     Returns
     -------
-    pandas.DataFrame with columns run, word_index, word, n_tokens, surprisal
+    pandas.DataFrame with columns run, word_index, word, n_tokens, surprisal; then n_context
         run and word_index count from 0, as in the file of the word vectors. surprisal is in nats, NaN (an empty cell)
-        where a token of the word has no context: at the first token of a run that the model reads without BOS.
+        where a token of the word has no context: at the first token of a window that the model reads without BOS. The
+        perplexity of a word is exp(surprisal / n_tokens). n_context counts the tokens before the word in its window.
     """
     tables = [
         pd.DataFrame({"run": run, "word_index": np.arange(len(words)), "word": words})
         for run, words in enumerate(words_of_runs)
     ]
-    counts, values = (np.concatenate([run[name] for run in runs]) for name in ("n_tokens", "surprisal"))
-    return pd.concat(tables, ignore_index=True).assign(n_tokens=counts, surprisal=values)
+    names = ["n_tokens", "surprisal", *(["n_context"] if has_context else [])]
+    columns = {name: np.concatenate([run[name] for run in runs]) for name in names}
+    return pd.concat(tables, ignore_index=True).assign(**columns)
 
 
 def read_surprisal(stem, lang):

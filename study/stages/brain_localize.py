@@ -10,7 +10,7 @@ from study import paths, progress
 from study.files.tables import read_csv
 from study.jobs import Job
 from study.outputs.brain_benchmarks import write_npz
-from study.stages.loading import limit_threads
+from study.stages.threads import limit_threads
 
 N_WORDS = 12  # of a stimulus, in the columns stim2 ... stim13; stim14 is S (sentence) or N (non-words)
 KINDS = {"S": "sentences", "N": "non-words"}

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from pipeline.errors import InputError, add_context
-from pipeline.words.vectors import compute_word_states
+from pipeline.words.runs import prepare_run
+from pipeline.words.vectors import read_run
 from study import progress
 from study.baselines import make_untrained_stem
 from study.files.array_stream import ArrayListWriter
@@ -16,6 +17,7 @@ from study.files.atomic import lock
 from study.files.safe_joblib import write_arrays
 from study.files.tables import write_table
 from study.inputs.le_petit_prince import count_timing_rows
+from study.inputs.stories import Story, read_story_table
 from study.inputs.story import check_same_timings, has_timings, place_words, read_story
 from study.jobs import Job
 from study.outputs.surprisal import tabulate_surprisal
@@ -23,12 +25,14 @@ from study.paths import (
     activations_path,
     checkpoint_stem,
     onsets_offsets_path,
+    story_path,
     surprisal_path,
     text_path,
     word_timings_path,
 )
 from study.stages.loading import load_for_job
 from study.stages.threads import limit_threads
+from study.threads import read_ahead
 
 
 def extract_activations(args):
@@ -37,39 +41,60 @@ def extract_activations(args):
     The surprisal is written together with the word vectors. It does not change them, so ``--surprisal`` is not a
     parameter on record.
     """
+    name = args.story or args.lang
     stem = make_untrained_stem(checkpoint_stem(args.model, args.revision), args.untrained)
-    output, surprisal_output = activations_path(stem, args.lang), surprisal_path(stem, args.lang)
-    parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
-    parameters |= {} if args.untrained is None else {"untrained": args.untrained}
-    inputs = [text_path(args.lang), word_timings_path(args.lang)]
-    with Job(output, parameters, modules=[__name__], inputs=inputs, model=args.model, overwrite=args.overwrite) as job:
+    output, surprisal_output = activations_path(stem, name), surprisal_path(stem, name)
+    inputs = [story_path(name)] if args.story else [text_path(name), word_timings_path(name)]
+    how = {"modules": [__name__], "inputs": inputs, "model": args.model, "overwrite": args.overwrite}
+    with Job(output, list_parameters(args), **how) as job:
         if job.is_finished:
             if args.surprisal and not surprisal_output.exists():
                 print(f"{surprisal_output} does not exist: --overwrite makes it, and the activations again")
             return
-        texts, words_of_runs, onsets_offsets = read_story(args.lang)
-        spans_of_runs = place_words(words_of_runs, texts, args.lang)
+        story = read_story_table(name) if args.story else read_spoken_story(name)
         if not args.overwrite:
-            check_same_timings(onsets_offsets, args.lang)
+            check_same_timings(story.onsets_offsets, name)
         limit_threads(args.threads)
-        model, tokenizer = load_for_job(job, args, texts, untrained=args.untrained)
-        runs, checksum = compute_runs(job, model, tokenizer, texts, spans_of_runs, args)
-        write_timings(onsets_offsets, args.lang, args.overwrite, job.folder)
-        table = tabulate_surprisal(words_of_runs, runs) if args.surprisal else None
+        model, tokenizer = load_for_job(job, args, story.texts, untrained=args.untrained)
+        runs, checksum = compute_runs(job, model, tokenizer, story, args)
+        if story.onsets_offsets:
+            write_timings(story.onsets_offsets, name, args.overwrite, job.folder)
+        table = tabulate_surprisal(story.units, runs, has_context=bool(args.story)) if args.surprisal else None
         writers = {} if table is None else {surprisal_output: lambda path: write_table(path, table)}
         writers |= {output: lambda path: checksum}  # compute_runs wrote it
         measures = {"first_token_norm_ratio": average_norm_ratios(runs)}
         job.finish(writers, replaces=[surprisal_output], measures=measures, seed=args.untrained)
-    n_layers, _, n_units = runs[0]["shape"]
-    n_words, n_rows = sum(map(len, spans_of_runs)), count_timing_rows(args.lang)
-    timings = word_timings_path(args.lang).name
-    unused = f"; {n_rows - n_words} of {n_rows} rows of {timings} have no word" if n_rows > n_words else ""
-    print(f"{n_words} words, {n_layers} layers (with the embedding) of {n_units} units in {output}{unused}")
+    print_result(output, story, runs, args)
     if table is not None:
         print(f"surprisal {table['surprisal'].mean():.3f} nats per word in {surprisal_output}")
 
 
-def compute_runs(job, model, tokenizer, texts, spans_of_runs, args):
+def list_parameters(args):
+    """Return the options that change the numbers, a dict; rare options only where they are used."""
+    parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
+    parameters |= {} if args.untrained is None else {"untrained": args.untrained}
+    return parameters | ({"pooling": args.pooling, "context": args.context} if args.story else {})
+
+
+def read_spoken_story(lang):
+    """Read Le Petit Prince in a language, and place its words on its text, a Story."""
+    texts, words_of_runs, onsets_offsets = read_story(lang)
+    names = [str(run) for run in range(1, len(texts) + 1)]
+    return Story(names, texts, words_of_runs, place_words(words_of_runs, texts, lang), onsets_offsets)
+
+
+def print_result(output, story, runs, args):
+    """Print the size of the output."""
+    n_layers, _, n_units = runs[0]["shape"]
+    n_words, unused = sum(map(len, story.spans)), ""
+    if not args.story:
+        n_rows, timings = count_timing_rows(args.lang), word_timings_path(args.lang).name
+        unused = f"; {n_rows - n_words} of {n_rows} rows of {timings} have no word" if n_rows > n_words else ""
+    kind = "units" if args.story else "words"
+    print(f"{n_words} {kind}, {n_layers} layers (with the embedding) of {n_units} units in {output}{unused}")
+
+
+def compute_runs(job, model, tokenizer, story, args):
     """Write the word vectors of all runs into the cache, each while the model reads the next run.
 
     Returns
@@ -79,24 +104,43 @@ def compute_runs(job, model, tokenizer, texts, spans_of_runs, args):
         The cached parts contain the same. Runs that were cached are not read again.
     checksum : str, the SHA-256 of the file, which is joblib's: list over runs of list over layers of (n_words, n_units)
     """
-    names = [f"run-{run}" + ("-surprisal" if args.surprisal else "") for run in range(1, len(texts) + 1)]
+    n_words = sum(map(len, story.spans))
+    names = [f"run-{run}" + ("-surprisal" if args.surprisal else "") for run in range(1, len(story.texts) + 1)]
     path = job.folder / job.output.name
     runs, n_bytes = load_runs(job, names, path)
     with (
-        progress.bar(sum(map(len, spans_of_runs)), job.output.stem, "word") as bar,
+        progress.bar(n_words, job.output.stem, "word") as bar,
         ArrayListWriter(path, n_bytes, n_threads=torch.get_num_threads()) as writer,
     ):
         bar.update(sum(run["shape"][1] for run in runs))
-        for index in range(len(runs), len(texts)):
-            source = f"{args.model} {args.revision or ''}, run {index + 1} of the story"
-            options = {"max_length": args.max_length, "progress": bar.update, "has_surprisal": args.surprisal}
-            run = compute_run(source, model, tokenizer, texts[index], spans_of_runs[index], options)
+        prepared = prepare_runs(model, tokenizer, story, args, first=len(runs))
+        for index, prepared_run in zip(range(len(runs), len(names)), read_ahead(prepared), strict=True):
+            with add_context(describe_run(story, index, args)):
+                states = read_run(model, prepared_run, bar.update)
+            run = {name: array for name, array in states._asdict().items() if array is not None}
+            del states
             vectors = run.pop("vectors")
             runs.append(run | {"shape": np.array(vectors.shape)})
             writer.append(list(vectors), functools.partial(save_run, job, names[index], runs[-1]))
             del vectors
             bar.update(sum(part["shape"][1] for part in runs) - bar.n)
         return runs, writer.close()
+
+
+def prepare_runs(model, tokenizer, story, args, first):
+    """Yield the runs from ``first`` on, as ``prepare_run`` prepares them."""
+    context = {"group": None, "none": 0}.get(args.context, args.context)
+    options = {"max_length": args.max_length, "context_tokens": context, "pooling": args.pooling}
+    for index in range(first, len(story.texts)):
+        with add_context(describe_run(story, index, args)):
+            yield prepare_run(
+                model, tokenizer, story.texts[index], story.spans[index], **options, has_surprisal=args.surprisal
+            )
+
+
+def describe_run(story, index, args):
+    """Return the checkpoint and the run in words, for errors."""
+    return f"{args.model} {args.revision or ''}, run {story.runs[index]} of the story"
 
 
 def load_runs(job, names, path):
@@ -119,13 +163,6 @@ def load_runs(job, names, path):
 def save_run(job, name, run, n_bytes):
     """Save a run as a cached part, when the file of word vectors contains it; n_bytes is the size of this file."""
     job.save(name, **run, n_bytes=np.array(n_bytes))
-
-
-def compute_run(source, model, tokenizer, text, spans, options):
-    """Return the fields of ``WordStates`` of a run that exist, a dict of arrays; source names the run in errors."""
-    with add_context(source):
-        states = compute_word_states(model, tokenizer, text, spans, **options)
-    return {name: array for name, array in states._asdict().items() if array is not None}
 
 
 def average_norm_ratios(runs):

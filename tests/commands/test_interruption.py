@@ -99,7 +99,7 @@ def test_a_job_that_is_killed_again_and_again_comes_to_its_end(prepared, run, st
 
 # What does a unit of a job's work, and how many there are.
 UNITS = {
-    "extract": ("study.stages.extraction.compute_word_states", 4),
+    "extract": ("study.stages.extraction.read_run", 4),
     "fit": ("study.stages.fit.cross_validate", 4),
     "texts": ("study.stages.texts.continue_prompts", 6 // 2),
 }

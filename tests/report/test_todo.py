@@ -159,7 +159,7 @@ def test_a_begun_extraction_goes_on_although_the_model_is_called_otherwise_elsew
     monkeypatch.chdir(model.parent)
     add_blimp(fitting_study)
     assert call("evaluate_llm_blimp", "--model", model, "--revision", "step8", "--device", "cpu")[0] == 0
-    name = "study.stages.extraction.compute_word_states"
+    name = "study.stages.extraction.read_run"
     options = ["--model", model.name, "--revision", "step8", "--device", "cpu", "--max_length", 100]
     with counting_calls(monkeypatch, name, most=2), pytest.raises(Stopped):
         call("extract_llm_activations", *options)

@@ -10,6 +10,7 @@ from pipeline.errors import InputError
 from pipeline.models.hidden_states import find_layers
 from pipeline.words import vectors as words_vectors
 from pipeline.words import word_sums
+from pipeline.words.runs import split_windows
 from pipeline.words.vectors import are_windows_independent, compute_word_states
 from pipeline.words.word_sums import share_tokens
 
@@ -46,7 +47,7 @@ def test_batched_windows_give_the_numbers_of_windows_one_by_one(
     monkeypatch.setattr(word_sums, "is_staged", lambda device: True)  # copies as of a GPU
     states = read(model, tokenizer, context, done.append)
     n_tokens = len(tokenizer(ENGLISH, add_special_tokens=False)["input_ids"])
-    n_windows = len(words_vectors.split_windows(n_tokens, context - adds_bos))
+    n_windows = len(split_windows(n_tokens, context - adds_bos))
     assert max(n_rows) == min(n_at_once, n_windows) > 1
     for name, values in states._asdict().items():
         reference = getattr(expected, name)

@@ -13,8 +13,9 @@ from tokenizers import processors
 
 from pipeline.errors import InputError
 from pipeline.models.hidden_states import find_layers, read_states
+from pipeline.words.runs import split_windows
 from pipeline.words.tokens import assign_tokens
-from pipeline.words.vectors import compute_word_vectors, split_windows
+from pipeline.words.vectors import compute_word_vectors
 
 ARCHITECTURES = ["olmo2", "gpt_neox"]
 

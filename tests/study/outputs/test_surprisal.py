@@ -103,7 +103,7 @@ def test_the_extraction_writes_surprisal_and_activations_together(tiny_study, ti
     assert f"{table_path} does not exist: --overwrite makes it, and the activations again" in printed
     assert not table_path.exists()
     # An interrupted extraction goes on from the runs that are finished.
-    name = "study.stages.extraction.compute_word_states"
+    name = "study.stages.extraction.read_run"
     with counting_calls(monkeypatch, name, most=2), pytest.raises(Stopped):
         call(*command, "--overwrite")
     with counting_calls(monkeypatch, name) as calls:
