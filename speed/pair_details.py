@@ -73,7 +73,8 @@ def print_passes(pairs, model, tokenizer, batch_size):
     The first passes check the model and estimate the rounding. The last passes read near-ties in the fixed shape. Each
     pass waits for the device, so that the whole takes longer than usual.
     """
-    watch, counts, begun = Stopwatch(), Counter(), []
+    watch, begun = Stopwatch(), []
+    counts: Counter[str] = Counter()
 
     def begin(module, arguments, options):
         side_by_side.wait_for_device()
