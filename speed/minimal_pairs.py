@@ -12,7 +12,8 @@ Both have the batch size with which they are fastest on a sample of the same sen
 scripts (--batch_size). Wanted on BLiMP: lm-eval takes at least 3 x our time with a model of the shape of Pythia-14M,
 and at least 1.8 x with the shape of Pythia-160M, whose every token costs more next to the output vocabulary of 50,304;
 on a GPU, at least 2 x with the shapes of Pythia-160M and OLMo-2 7B. Wanted on Zorro, whose sentences share their
-beginnings more often: more than on BLiMP. One thread of the CPU (--threads), and one more that prepares batches.
+beginnings more often: more than on BLiMP. By default, one thread of the CPU, or all cores where there is a GPU
+(--threads), and one more thread that prepares batches.
 
 The models have random weights. The tokenizer is trained on both benchmarks, so that nearly every word is one token, as
 with Pythia's. How much can be shared depends on how often sentences begin with the same words. So whole paradigms are
@@ -62,9 +63,10 @@ def main():
     parser.add_argument("--paradigms", choices=["few", "all"], default="few", help="(default: %(default)s)")
     parser.add_argument("--batch_size", type=number_or_auto, help="of ours (default: auto, as of the scripts)")
     parser.add_argument("--details", action="store_true", help="print steps, and decisions of other batch sizes")
+    parser.set_defaults(threads=None)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     device = pick_device(args.device)
+    torch.set_num_threads(args.threads or (1 if device.type == "cpu" else side_by_side.count_cores()))
     benchmarks = read_benchmarks(args.data)
     if not benchmarks:
         return
@@ -75,7 +77,8 @@ def main():
     for name, pairs in benchmarks.items():
         print(f"{name}: {describe_pairs(pairs, tokenizer)}")
     for shape in args.model_shape:
-        n_paradigms, n_times, wanted = PLANS[device.type if device.type in PLANS else "cpu"][shape]
+        kind = device.type if device.type in PLANS else "cpu"
+        n_paradigms, n_times, wanted = PLANS[kind][shape]
         model = side_by_side.make_random_model(shape, device, args.dtype)
         name, score = choose_batch_size(model, tokenizer, sentences)
         for benchmark, pairs in benchmarks.items():
@@ -89,7 +92,7 @@ def main():
                 return score_pairs(pairs, model, tokenizer, args.batch_size, **options)
 
             functions = {f"ours, --batch_size {args.batch_size or 'auto'}": score_ours, name: score}
-            score_ours(pairs.head(256))  # warm, as the peer is
+            score_ours(pairs.head(N_SAMPLE[kind] // 2))  # warm, with full batches, as the peer is
             ratio, scored = compare(title, pairs, functions, args.n_times or n_times, wanted)
             print(f"ours: {measures}", flush=True)
             wanted = ratio if benchmark == "blimp" else None  # more on Zorro than on BLiMP
@@ -97,6 +100,8 @@ def main():
                 distinct = list(dict.fromkeys(list_sentences(pairs)))
                 pair_details.print_steps(distinct, model, tokenizer, measures["batch_size"])
                 pair_details.print_decisions(pairs, model, tokenizer, COMPARED, scored)
+                pair_details.print_passes(pairs, model, tokenizer, args.batch_size)
+                pair_details.print_row_widths(distinct[: measures["batch_size"]], model, tokenizer)
                 pair_details.print_fixed_shape(distinct, model, tokenizer)
                 pair_details.print_output_layer(model)
         del model, score

@@ -1,6 +1,7 @@
 """Print where the time of minimal pairs goes, step by step, and whether the batch size decides pairs."""
 
 import time
+from collections import Counter
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.tasks.minimal_pairs import score_pairs
 from speed import side_by_side
 
 N_STATES = 4096  # of the output layer on its own
+ROW_WIDTHS = (64, 192, 512)  # of trees, in slots
 N_FIXED = 300  # sentences that are read in the fixed shape in two orders
 
 
@@ -38,7 +40,9 @@ class Stopwatch:
 def print_steps(sentences, model, tokenizer, batch_size):
     """Print the seconds of each step of reading sentences as trees, one step after the other, without a thread."""
     watch, device = Stopwatch(), model.device
+    started = time.process_time()
     token_ids = watch.call("tokenization", encode_after_bos, sentences, model, tokenizer)
+    processor_seconds = time.process_time() - started  # of all threads
     order = watch.call("sorting", sort_by_beginning, token_ids)
     context = watch.call("context length", find_context_length, model)
     n_states = n_slots = n_terms = 0
@@ -60,6 +64,59 @@ def print_steps(sentences, model, tokenizer, batch_size):
     rows.append(("sum", f"{sum(watch.seconds.values()):.3f}"))
     title = f"steps of {len(sentences)} distinct sentences, batches of {batch_size}: {n_slots} slots, {n_states} states"
     side_by_side.print_table(f"{title}, {n_terms} terms", ("step", "seconds"), rows)
+    print(f"tokenization: {processor_seconds:.3f} s of all threads together", flush=True)
+
+
+def print_passes(pairs, model, tokenizer, batch_size):
+    """Print number and seconds of the forward passes of each shape, of one scoring of pairs from start to end.
+
+    The first passes check the model and estimate the rounding. The last passes read near-ties in the fixed shape. Each
+    pass waits for the device, so that the whole takes longer than usual.
+    """
+    watch, begun = Stopwatch(), []
+    counts: Counter[str] = Counter()
+
+    def begin(module, arguments, options):
+        side_by_side.wait_for_device()
+        begun.append(time.perf_counter())
+
+    def end(module, arguments, options, output):
+        side_by_side.wait_for_device()
+        n_rows, n_columns = (arguments[0] if arguments else options["input_ids"]).shape
+        shape = f"{n_rows} x {n_columns}"
+        counts[shape] += 1
+        watch.seconds[shape] = watch.seconds.get(shape, 0.0) + time.perf_counter() - begun.pop()
+
+    handles = [
+        model.base_model.register_forward_pre_hook(begin, with_kwargs=True),
+        model.base_model.register_forward_hook(end, with_kwargs=True),
+    ]
+    score = partial(score_pairs, pairs, model, tokenizer, batch_size, leading_space=True)
+    scoring = Stopwatch()
+    scoring.call("all", score)
+    for handle in handles:
+        handle.remove()
+    rows = [(shape, str(counts[shape]), f"{seconds:.3f}") for shape, seconds in watch.seconds.items()]
+    rows.append(("sum", str(sum(counts.values())), f"{sum(watch.seconds.values()):.3f}"))
+    title = f"forward passes by rows x columns, in order, of {scoring.seconds['all']:.3f} s in all"
+    side_by_side.print_table(title, ("shape", "passes", "seconds"), rows)
+
+
+@torch.inference_mode()
+def print_row_widths(sentences, model, tokenizer):
+    """Print the seconds of one forward pass of sentences as trees, in rows of several widths."""
+    token_ids, context = encode_after_bos(sentences, model, tokenizer), find_context_length(model)
+    usual = prefix_trees.ROW_TOKENS
+    for width in ROW_WIDTHS:
+        prefix_trees.ROW_TOKENS = width
+        arrays = prefix_trees.prepare_trees(token_ids, context)
+        batch = upload_batch(stage_batch(arrays, model.device), model.device)
+        prefix_trees.read_trees(batch, model)  # warm
+        watch = Stopwatch()
+        watch.call("read", prefix_trees.read_trees, batch, model)
+        n_rows, n_slots = arrays["ids"].shape
+        print(f"rows of at most {width}: {n_rows} x {n_slots} slots, {watch.seconds['read']:.4f} s", flush=True)
+    prefix_trees.ROW_TOKENS = usual
 
 
 def print_decisions(pairs, model, tokenizer, batch_sizes, scored):

@@ -19,9 +19,13 @@ def test_plain_batches_give_our_numbers_and_details_are_printed(capsys):
     np.testing.assert_allclose(make_plain_scorer(model, tokenizer, 3)(list_sentences(pairs)), ours, rtol=1e-5)
     pair_details.print_steps(list_sentences(pairs), model, tokenizer, 3)
     pair_details.print_decisions(pairs, model, tokenizer, (1, None), scored)
+    pair_details.print_passes(pairs, model, tokenizer, 3)
+    pair_details.print_row_widths(list_sentences(pairs), model, tokenizer)
     pair_details.print_fixed_shape(list_sentences(pairs), model, tokenizer)
     printed = capsys.readouterr().out
     for step in ("tokenization", "packing", "upload", "forward pass", "output layer", "download"):
         assert step in printed
+    assert "forward passes by rows x columns" in printed
+    assert printed.count("rows of at most") == len(pair_details.ROW_WIDTHS)
     assert printed.count("0 of 2 decisions") == 2
     assert "2 of 2 sums are equal to the bit" in printed
