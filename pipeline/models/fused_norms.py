@@ -49,5 +49,10 @@ def _is_same(norm):
     values = torch.randn(4, *weight.shape, generator=generator) * torch.tensor([[1e-3], [1e-2], [1.0], [100.0]])
     values = values.to(weight.device, weight.dtype)
     expected, fused = norm(values), _normalize(norm, values)
-    tolerance = 2 * torch.finfo(weight.dtype).eps if weight.dtype != torch.float32 else 1e-6
-    return expected.dtype == fused.dtype and torch.allclose(expected, fused, rtol=tolerance, atol=0)
+    if expected.dtype != fused.dtype:
+        return False
+    if weight.dtype == torch.float32:
+        return torch.allclose(expected, fused, rtol=1e-6, atol=0)
+    # Norms that round twice to half precision, as Llama's do, differ in many values.
+    is_close = torch.allclose(expected, fused, rtol=2 * torch.finfo(weight.dtype).eps, atol=0)
+    return is_close and bool((expected == fused).float().mean() > 0.99)
