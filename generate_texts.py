@@ -5,9 +5,10 @@
 writes  generated_texts/{model}_{revision}_gen_{prompt}_{sample}.txt   prompt and what follows it
 
 in the study folder (LTBA_DIR, or the folder of this script); prompts and samples count from 0.
-Tokens are drawn from the model's own probabilities. On the CPU, the same --seed gives the same
-texts, whatever the batch size, and whatever else is asked for; texts that are there are left
-alone, so that a run that was interrupted goes on where it stopped. The model is a name on the
+Tokens are drawn from the model's own probabilities. In float32, the same --seed gives the same
+texts, whatever the batch size, and whatever else is asked for; another device changes a text only
+where two tokens are equally good up to rounding. Texts that are there are left alone, so that a
+run that was interrupted goes on where it stopped. The model is a name on the
 Hugging Face hub or a local folder, of which --revision names a sub-folder.
 """
 
@@ -20,7 +21,6 @@ def main():
     """Write the texts of one checkpoint that are not there yet."""
     parser = ArgumentParser(__doc__)
     add_checkpoint_arguments(parser)
-    parser.set_defaults(device="cpu")
     parser.add_argument("--batch_size", type=whole_number, default=50, help="texts at once (default: 50)")
     parser.add_argument("--output_folder", type=Path, help="default: generated_texts in the study folder")
     parser.add_argument("--seed", type=int, default=12345, help="which texts are drawn (default: 12345)")

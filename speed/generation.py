@@ -6,9 +6,11 @@
 Each new token of a batch needs all weights of the model once. So no program writes faster than the device reads them:
 one step for each time in which it copies half of their bytes, since a copy reads and writes. Wanted on a GPU: the
 texts of one batch (--batch_size) take at most 1 / 0.3 of this time, everything included. Then follow the steps of
-Transformers' ``generate``, and of the cache of fixed size without and with a graph, without noise; and the noise alone.
+Transformers' ``generate``, and of the cache of fixed size without and with a graph; both with the draw of tokens, and
+the graph also without it and without fused norms; and the draw alone.
 
-The model has random weights, so that texts hardly ever end before --max_new_tokens. Takes two minutes.
+The model has random weights, so that texts hardly ever end before --max_new_tokens. Takes two minutes on a CPU, and
+half a minute on a GPU, where --threads is all cores by default.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import time
 
 import torch
 
-from pipeline.models import decoding, generation
+from pipeline.models import decoding, fused_norms, generation, noise
 from pipeline.models.devices import pick_device
 from speed import side_by_side
 from speed.extraction import read_story
@@ -32,9 +34,10 @@ def main():
     side_by_side.add_arguments(parser, shapes=["pythia-14m"], n_times=2)
     parser.add_argument("--batch_size", type=int, default=50, help="texts at once (default: %(default)s)")
     parser.add_argument("--max_new_tokens", type=int, default=200, help="tokens a text (default: %(default)s)")
+    parser.set_defaults(threads=None)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     device = pick_device(args.device)
+    torch.set_num_threads(args.threads or (1 if device.type == "cpu" else side_by_side.count_cores()))
     tokenizer = side_by_side.train_byte_level_tokenizer([*read_story(args.data)[0], *PROMPTS])
     print(side_by_side.describe_machine(device))
     bandwidth = measure_bandwidth(device)
@@ -82,16 +85,14 @@ def compare(title, model, tokenizer, bandwidth, args):
 
 
 def time_steps(model, tokenizer, prompts, n_new):
-    """Yield the name, the seconds and the number of steps of some ways to write, and of the noise."""
+    """Yield the name, the seconds and the number of steps of some ways to write, and of the draw of tokens."""
     starts = [[0, *ids] for ids in tokenizer(prompts)["input_ids"]]
     longest = max(map(len, starts))
     ids = torch.tensor([[0] * (longest - len(start)) + start for start in starts], device=model.device)
     is_token = torch.tensor([[0] * (longest - len(start)) + [1] * len(start) for start in starts], device=model.device)
-    n_few = min(n_new, 20)
-
-    def wait():
-        side_by_side.wait_for_device()
-        return time.perf_counter()
+    n_few = min(n_new, 10)
+    keys = noise.draw_keys(list(range(len(prompts))), n_new, model.device)
+    score, choose = generation.make_sampler(model, starts, keys, 1.0, None)
 
     with torch.inference_mode():
         for n_steps in (2, n_few):
@@ -99,43 +100,60 @@ def time_steps(model, tokenizer, prompts, n_new):
             model.generate(input_ids=ids, attention_mask=is_token, max_new_tokens=n_steps)
             seconds = wait() - started
         yield "Transformers' generate", seconds, n_few
-        reader = decoding.StaticReader(model, is_token, longest + n_new)
-        tokens = reader.start(ids).argmax(dim=-1, keepdim=True)
-        reader.advance(tokens)
-        started = wait()
-        for _ in range(n_few):
-            reader.advance(tokens)
-        yield "cache of fixed size", wait() - started, n_few
+
+        def make_reader(scoring=score):
+            reader = decoding.StaticReader(model, is_token, longest + n_new, scoring)
+            reader.start(ids)
+            reader.advance(ids[:, -1:])
+            return reader
+
+        def time_reader(reader, n_steps):
+            started = wait()
+            for _ in range(n_steps):
+                scores = reader.advance(ids[:, -1:])
+                if reader.score is score:
+                    choose(ids, *scores)
+            return wait() - started, n_steps
+
+        with fused_norms.fuse_norms(model):
+            reader = make_reader()
+            yield "cache of fixed size", *time_reader(reader, n_few)
+            if model.device.type == "cuda":
+                started = wait()
+                reader.record_graph(print)
+                yield "recording of a graph", wait() - started, 1
+                yield "cache of fixed size, a graph", *time_reader(reader, n_new - n_few - 2)
+                reader = make_reader(scoring=lambda logits, step: (logits,))
+                reader.record_graph(print)
+                yield "the same without the draw", *time_reader(reader, n_new // 2)
+                del reader
+                yield "GPU time by kernel (printed above)", print_kernels(make_reader()), 1
         if model.device.type == "cuda":
-            started = wait()
+            reader = make_reader()
             reader.record_graph(print)
-            yield "recording of a graph", wait() - started, 1
-            reader.advance(tokens)
-            started = wait()
-            for _ in range(n_new - n_few - 2):
-                reader.advance(tokens)
-            yield "cache of fixed size, a graph", wait() - started, n_new - n_few - 2
-            del reader
-            yield "GPU time by kernel (printed above)", print_kernels(model, ids, is_token), 1
-    with generation.draw_noise(list(range(len(prompts))), model.device) as draw:
-        draw(model.config.vocab_size)
+            yield "a graph without fused norms", *time_reader(reader, n_new // 2)
+        logits = torch.zeros(len(prompts), model.config.vocab_size, dtype=model.dtype, device=model.device)
+        step = torch.zeros(1, dtype=torch.int64, device=model.device)
+        score(logits, step)
         started = wait()
         for _ in range(n_few):
-            draw(model.config.vocab_size)
-            wait()
-        yield "noise", wait() - started, n_few
+            score(logits, step)
+        yield "draw of tokens", wait() - started, n_few
 
 
-def print_kernels(model, ids, is_token):
+def wait():
+    """Return the time when the device is done."""
+    side_by_side.wait_for_device()
+    return time.perf_counter()
+
+
+def print_kernels(reader):
     """Print where the GPU time of one step goes, and return its seconds."""
-    reader = decoding.StaticReader(model, is_token, ids.shape[1] + 4)
-    tokens = reader.start(ids).argmax(dim=-1, keepdim=True)
-    reader.advance(tokens)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        reader.advance(tokens)
+        reader.advance(reader.token.clone())
         side_by_side.wait_for_device()
     averages = profile.key_averages()
-    print(averages.table(sort_by="self_device_time_total", row_limit=12, max_name_column_width=60))
+    print(averages.table(sort_by="self_device_time_total", row_limit=20, max_name_column_width=60))
     return sum(event.self_device_time_total for event in averages) / 1e6
 
 

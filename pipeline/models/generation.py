@@ -1,15 +1,12 @@
 """Generate texts by ancestral sampling: each token is drawn from the model's own probabilities.
 
-Every text has its own random generator. So a text does not depend on the number of texts, or on the batch that the
-model reads.
+Every text has its own random keys (``noise``). So a text does not depend on the number of texts, on the batch that the
+model reads, or on the device that draws.
 """
 
-import contextlib
 import hashlib
-import os
 import warnings
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import transformers
@@ -17,6 +14,7 @@ import transformers
 from pipeline.errors import is_out_of_memory
 from pipeline.models import decoding, tokenization
 from pipeline.models.batches import explain_model_errors
+from pipeline.models.noise import draw_keys, make_noise
 
 # Batching changes logits by some 1e-5. Where the best two tokens are closer than this, the model reads the text alone,
 # so that the choice does not depend on the batch.
@@ -82,17 +80,20 @@ def continue_prompts(
     for indices in _group_into_batches(model, starts, log):
         batch = [starts[index] for index in indices]
         is_static = _can_write_statically(model, batch, max_new_tokens, log)
-        with draw_noise([seeds[index] for index in indices], model.device) as draw:
-            add_noise = _make_noise(model, batch, draw, temperature, progress)
-            ends = _write(model, batch, max_new_tokens, add_noise, is_static=is_static, log=log)
+        keys = draw_keys([seeds[index] for index in indices], max_new_tokens, model.device)
+        sampler = make_sampler(model, batch, keys, temperature, progress)
+        ends = _write(model, batch, max_new_tokens, *sampler, is_static=is_static, log=log)
         for index, end in zip(indices, ends, strict=True):
             texts[index] = prompts[index] + _decode_end(tokenizer, starts[index][1:], end)
     return texts
 
 
 @torch.inference_mode()
-def _write(model, starts, n_new, processor, *, is_static=False, log=warnings.warn):
-    """Return the tokens that a model writes after each start, a list of lists; a processor changes its logits."""
+def _write(model, starts, n_new, score, choose, *, is_static=False, log=warnings.warn):
+    """Return the tokens that a model writes after each start, a list of lists.
+
+    score and choose are functions as ``decoding.write_statically`` calls them.
+    """
     longest = max(map(len, starts))
     ids = [[start[0]] * (longest - len(start)) + start for start in starts]  # padding is before a text
     is_token = [[0] * (longest - len(start)) + [1] * len(start) for start in starts]
@@ -100,11 +101,18 @@ def _write(model, starts, n_new, processor, *, is_static=False, log=warnings.war
         "input_ids": torch.tensor(ids, device=model.device),  # (n_texts, longest)
         "attention_mask": torch.tensor(is_token, device=model.device),
     }
+
+    def process(ids, logits):
+        step = torch.tensor([ids.shape[1] - longest], device=model.device)
+        tokens = choose(ids, *score(logits, step))
+        return logits.scatter(1, tokens[:, None], torch.inf)  # generate writes the most probable token
+
     with explain_model_errors(model, "write texts"):
         if is_static:
-            written = decoding.write_statically(model, *options.values(), n_new=n_new, processor=processor, log=log)
+            how = {"n_new": n_new, "score": score, "choose": choose, "log": log}
+            written = decoding.write_statically(model, *options.values(), **how)
         else:
-            written = model.generate(**options, max_new_tokens=n_new, logits_processor=[processor])
+            written = model.generate(**options, max_new_tokens=n_new, logits_processor=[process])
     return written[:, longest:].tolist()
 
 
@@ -181,89 +189,44 @@ def _compute_logits(model, starts, forced, *, is_static=False):
     """Return the logits of the first start before each forced token, a tensor of shape (n_forced, n_vocabulary)."""
     steps = []
 
-    def force(ids, logits):
+    def choose(ids, logits):
         steps.append(logits[0].float().cpu())
-        logits = torch.full_like(logits, -1e4)
-        logits[:, forced[len(steps) - 1]] = 0
-        return logits
+        return torch.full((len(starts),), forced[len(steps) - 1], device=logits.device)
 
-    _write(model, starts, len(forced), force, is_static=is_static)
+    _write(model, starts, len(forced), lambda logits, step: (logits,), choose, is_static=is_static)
     return torch.stack(steps)
 
 
-@contextlib.contextmanager
-def draw_noise(seeds, device):
-    """Yield a function that draws exponential noise for the next token of each text. A context manager.
+def make_sampler(model, starts, keys, temperature, progress):
+    """Return two functions: the first scores the next tokens on the device, the second chooses from its results.
 
-    The function takes n_vocabulary, and returns a tensor (n_texts, n_vocabulary) on the device. The noise is drawn on
-    the CPU, with a generator for each text. So it is the same on every device, in every batch. For a GPU, threads
-    draw the noise of the next token while the GPU computes. Before each call, the caller must wait for the GPU.
+    The second waits for the device, and reads texts alone where the batch might decide.
     """
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-    @torch.inference_mode()  # of its thread, since the buffers are made in this mode
-    def draw_row(row, generator):
-        row.exponential_(generator=generator)
-
-    if not draws_ahead(device):
-
-        def draw(n_vocabulary):
-            noise = torch.empty(len(seeds), n_vocabulary)
-            list(map(draw_row, noise, generators))
-            return noise
-
-        yield draw
-        return
-
-    n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    buffers: list[torch.Tensor] = []
-    tasks: list[list] = []
-    with ThreadPoolExecutor(n_threads) as threads:
-
-        def begin():
-            tasks.append([threads.submit(draw_row, *pair) for pair in zip(buffers[0], generators, strict=True)])
-
-        def draw_ahead(n_vocabulary):
-            if not buffers:
-                shape, is_pinned = (len(seeds), n_vocabulary), device.type == "cuda"
-                buffers.extend(torch.empty(shape, pin_memory=is_pinned) for _ in range(2))
-                begin()
-            for task in tasks.pop():
-                task.result()
-            buffers.reverse()
-            begin()
-            return buffers[1].to(device, non_blocking=True, copy=True)
-
-        yield draw_ahead
-
-
-def draws_ahead(device):
-    """Return whether the CPU is free to draw noise while a device computes."""
-    return device.type != "cpu"
-
-
-def _make_noise(model, starts, draw, temperature, progress):
-    """Return a logits processor for ``generate``: with Gumbel noise, the most probable token is a random draw."""
     longest = max(map(len, starts))
+    # In half precision, batching changes logits by far more than a close choice.
+    limit = CLOSE_CHOICE / temperature if model.dtype == torch.float32 else 0.0
 
-    def add_noise(ids, logits):  # (n_texts, n_tokens), (n_texts, n_vocabulary)
-        noise = -draw(logits.shape[1]).log()
-        noisy = logits.float() / temperature + noise
-        best, second = noisy.topk(2).values.T
-        is_close = best - second < CLOSE_CHOICE / temperature
-        # The only wait for the GPU.
-        *close, is_finite = torch.cat([is_close, torch.isfinite(logits).all()[None]]).tolist()
+    def score(logits, step):  # (n_texts, n_vocabulary), number of tokens before (1,)
+        noisy = make_noise(keys.index_select(1, step)[:, 0], logits.shape[1]).add_(logits.float() / temperature)
+        best, tokens = noisy.max(dim=1)
+        second = noisy.scatter_(1, tokens[:, None], -torch.inf).amax(dim=1)
+        is_finite = torch.isfinite(torch.stack(logits.aminmax()).float()).all()
+        return logits, tokens, torch.cat([best - second < limit, is_finite[None]])
+
+    def choose(ids, logits, tokens, flags):
+        *close, is_finite = flags.tolist()  # the only wait for the GPU
         if not is_finite:
             tokenization.check_finite(logits, f"logits of {type(model).__name__}")
         for row in [row for row, is_row_close in enumerate(close) if is_row_close]:
             n_padding = longest - len(starts[row])
-            alone = model(input_ids=ids[row : row + 1, n_padding:], use_cache=False).logits[0, -1]
-            noisy[row] = alone.float() / temperature + noise[row]
+            alone = model(input_ids=ids[row : row + 1, n_padding:], use_cache=False).logits[:, -1]
+            noise = make_noise(keys[row : row + 1, ids.shape[1] - longest], alone.shape[1])
+            tokens[row] = (noise + alone.float() / temperature).argmax()
         if progress is not None:
             progress(len(starts))
-        return noisy
+        return tokens
 
-    return add_noise
+    return score, choose
 
 
 def _decode_end(tokenizer, start, end):

@@ -1,5 +1,6 @@
 """Compute log-probabilities of sentences under a language model."""
 
+import contextlib
 import warnings
 from functools import partial
 
@@ -10,6 +11,7 @@ from pipeline.errors import InputError
 from pipeline.models import prefix_trees
 from pipeline.models.batch_size import choose_batch_size
 from pipeline.models.batches import explain_model_errors, work_in_batches
+from pipeline.models.fused_norms import fuse_norms
 from pipeline.models.near_ties import compute_rounding, score_in_fixed_shape, settle_near_ties
 from pipeline.models.output_layer import has_linear_logits
 from pipeline.models.sentence_batches import Reading, prepare_padded, score_batches, score_padded
@@ -79,10 +81,11 @@ def compute_log_probabilities(
 
     scores = np.full(len(token_ids), np.nan) if known is None else known.copy()
     n_terms = np.array([len(ids) - 1 for ids in token_ids]) if is_mean else np.ones(len(token_ids))
-    measures = _score_all(
-        scores, sentences, token_ids, model=model, context=context, batch_size=batch_size, log=log,
-        pairs=pairs, n_terms=n_terms, progress=progress, keep=keep,
-    )  # fmt: skip
+    with fuse_norms(model) if model.device.type == "cuda" else contextlib.nullcontext():
+        measures = _score_all(
+            scores, sentences, token_ids, model=model, context=context, batch_size=batch_size, log=log,
+            pairs=pairs, n_terms=n_terms, progress=progress, keep=keep,
+        )  # fmt: skip
     if measure is not None:
         measure(measures)
     return scores / n_terms

@@ -1,5 +1,6 @@
 """Compute one vector per word and layer, and the surprisal of words, from one reading of a run."""
 
+import contextlib
 import itertools
 from functools import partial
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import torch
 
 from pipeline.errors import InputError, is_out_of_memory
 from pipeline.models.batches import explain_model_errors
+from pipeline.models.fused_norms import fuse_norms
 from pipeline.models.hidden_states import read_states
 from pipeline.models.memory import count_free_bytes
 from pipeline.models.tokenization import check_finite
@@ -61,7 +63,8 @@ def read_run(model, run, progress=None):
     WordStates
         The surprisal of a word is the sum over its tokens of -log P(token | all tokens before it in the window).
     """
-    vectors, norms, token_surprisal = _read_run(model, run, progress)
+    with fuse_norms(model) if model.device.type == "cuda" else contextlib.nullcontext():
+        vectors, norms, token_surprisal = _read_run(model, run, progress)
     surprisal = None if run.is_linear is None else sum_over_words(token_surprisal, run.ranges)
     states = WordStates(
         vectors, run.n_context, run.ranges[:, 1] - run.ranges[:, 0], surprisal, _compare_first_norm(norms)

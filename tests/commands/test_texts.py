@@ -7,6 +7,7 @@ import pytest
 import torch
 import transformers
 from helpers import ENGLISH, all_files, byte_level_tokenizer, random_model
+from plain_noise import plain_keys, plain_noise
 from tiny_models import tiny_model
 
 from pipeline.errors import InputError
@@ -30,13 +31,13 @@ def writer(request):
 
 def plain_text(model, tokenizer, prompt, seed, n_tokens, temperature):
     """Return a text that is sampled one token at a time, without a cache."""
-    generator = torch.Generator().manual_seed(seed)
+    keys = plain_keys(seed, n_tokens)
     ids = [0, *tokenizer.convert_tokens_to_ids(tokenizer.tokenize(prompt))]
     start = len(ids)
-    for _ in range(n_tokens):
+    for key in keys:
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0, -1]
-        noise = -torch.log(torch.empty(len(logits)).exponential_(generator=generator))
+        noise = plain_noise(key, len(logits))
         ids.append(int((logits / temperature + noise).argmax()))
         if ids[-1] == tokenizer.eos_token_id:
             break

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ENGLISH, byte_level_tokenizer, words_in
+from plain_noise import plain_keys, plain_noise
 from tiny_models import ARCHITECTURES, tiny_config, tiny_model
 
 from pipeline.errors import InputError
@@ -69,12 +70,12 @@ def plain_states(ids, model):
 def plain_text(prompt, seed, model, tokenizer):
     """Return a text that is written token by token, each time from the whole text, without a cache."""
     start = tokenizer(prompt)["input_ids"]
-    ids, generator = [0, *start], torch.Generator().manual_seed(seed)
-    for _ in range(N_NEW):
+    ids = [0, *start]
+    for key in plain_keys(seed, N_NEW):
         with torch.no_grad():
             row = torch.tensor([ids], device=model.device)
             logits = model(input_ids=row, use_cache=False).logits[0, -1].float().cpu()
-        noise = -torch.empty(len(logits)).exponential_(generator=generator).log()
+        noise = plain_noise(key, len(logits))
         ids.append(int((logits + noise).argmax()))
         if ids[-1] == tokenizer.eos_token_id:
             break

@@ -1,4 +1,4 @@
-"""Compare texts that are written with a cache of fixed size, and noise that is drawn ahead, with the plain way."""
+"""Compare texts that are written with a cache of fixed size with the plain way."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from helpers import ENGLISH, byte_level_tokenizer, random_model
 from tiny_models import tiny_model
 
 from pipeline.models import decoding, generation
-from pipeline.models.generation import continue_prompts, draw_noise, make_text_seed
+from pipeline.models.generation import continue_prompts, make_text_seed
 
 PROMPTS = ["The prince", "“Where are the people?” asked the snake.", "It is"] * 2
 SEEDS = [make_text_seed(1, prompt, sample) for sample, prompt in enumerate(PROMPTS)]
@@ -63,24 +63,4 @@ def test_a_text_that_ends_stays_as_it_is_while_other_texts_go_on(monkeypatch):
     expected = write(model, tokenizer)
     assert len({len(tokenizer(text)["input_ids"]) for text in expected}) > 3
     monkeypatch.setattr(generation, "has_graphs", lambda device: True)
-    assert write(model, tokenizer) == expected
-
-
-def test_noise_that_is_drawn_ahead_is_that_of_each_generator():
-    rows = []
-    for device in ("cpu", "meta"):  # the way of a GPU, whose noise never arrives on meta
-        with draw_noise([1, 2, 3], torch.device(device)) as draw:
-            rows.append([draw(11) for _ in range(4)])
-    assert {tuple(noise.shape) for way in rows for noise in way} == {(3, 11)}
-    for text, seed in enumerate([1, 2, 3]):
-        generator = torch.Generator().manual_seed(seed)
-        for noise in rows[0]:
-            torch.testing.assert_close(noise[text], torch.empty(11).exponential_(generator=generator), rtol=0, atol=0)
-
-
-def test_texts_are_the_same_with_noise_that_is_drawn_ahead(monkeypatch):
-    tokenizer = byte_level_tokenizer(ENGLISH, 320, adds_bos=False)
-    model = random_model("gpt_neox", len(tokenizer), context=128)
-    expected = write(model, tokenizer)
-    monkeypatch.setattr(generation, "draws_ahead", lambda device: True)
     assert write(model, tokenizer) == expected
