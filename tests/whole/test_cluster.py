@@ -124,6 +124,21 @@ def test_activations_alone_are_a_stage(tmp_path):
     assert "fit_average_subject.py" not in planned
 
 
+def test_groups_make_one_job_of_the_stages_that_load_a_checkpoint(tmp_path):
+    revisions = ["step0-tokens0", "step1-tokens1024"]
+    stages = ["activations", "blimp", "arithmetic", "texts", "lm_eval"]
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({"revisions": revisions, "stages": stages}))
+    for name in ("blimp/data", "checkpoints/small_lm"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("lpp_en_text.zip", "lppEN_word_information.csv"):
+        (tmp_path / name).touch()
+    options = re.search(r"--groups .*\n +--resources .*$", GUIDE, flags=re.M)[0].replace("\\\n", " ").split()
+    planned = printed(snakemake(tmp_path, "--dry-run", "--printshellcmds", *options))
+    assert re.findall(r"Group job (\S+)", planned) == [f"small_lm_{revision}" for revision in revisions]
+    assert planned.count("--revision step1-tokens1024") == 4  # and lm_eval, which has no such option
+    assert planned.index("small_lm/step0-tokens0,dtype") < planned.index("Group job small_lm_step1-tokens1024")
+
+
 def test_what_cannot_be_run_is_told(tmp_path):
     told = printed(snakemake(tmp_path, "-n", configuration=None), 1)
     assert "--configfile: model: expected a name on the hub or a folder, got None. config/olmo2-7b.yaml" in told
@@ -194,7 +209,7 @@ def test_a_job_that_slurm_kills_is_sent_again_and_goes_on(slurm, tmp_path):
     folder = tmp_path / "study"
     make_bare_study(folder, words=3000)
     (folder / "study.yaml").write_text("revisions: [step0-tokens0, step1-tokens1024]\nstages: [fit]\n")
-    (options,) = re.findall(r"^\$snakemake --configfile \S+ (--executor slurm .*)$", GUIDE, flags=re.M)
+    options = re.findall(r"^\$snakemake --configfile \S+ (--executor slurm .*)$", GUIDE, flags=re.M)[0]
     options = [*options.split(), "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", 3]
     process = snakemake(folder, *options, start_new_session=True)
     try:
