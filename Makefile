@@ -36,6 +36,7 @@ bench: .venv/made_speed
 	python -m speed.brain_score
 	python -m speed.extraction
 	python -m speed.minimal_pairs
+	python -m speed.generation
 	python -m speed.whole_study
 
 .venv/made_speed: .venv/made speed/requirements.txt
