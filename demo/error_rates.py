@@ -8,7 +8,7 @@ from demo.listeners import LISTENERS
 LEVEL = 0.95  # of the intervals
 FIVE, ONE_SIDED, POWER, SHOWN = "5 % at most", "2.5 % at most", "all", ""
 # Listeners whose truth is an asymmetry; small_effect is too small to be found in every study.
-FOUND_BY_ALL = ("asymmetric", "late_hrf", "functional")
+FOUND_BY_ALL = ("asymmetric", "late_hrf")
 CONTROLS = {
     "log_left_right": "the log of left over right",
     "ceiling_left_minus_right": "left minus right of ceiling-normalised scores",
