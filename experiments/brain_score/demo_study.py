@@ -4,6 +4,7 @@ import sys
 from unittest import mock
 
 import numpy as np
+from study.stages.story_extraction import extract_story, extract_story_baseline
 
 from demo.language_model import train
 from experiments.brain_score import ceiling, compare, made_benchmark, prepare, score
@@ -11,7 +12,6 @@ from pipeline.brain.benchmark_scores import POOLED
 from study import paths
 from study.files.safe_joblib import write_arrays
 from study.outputs.brain_benchmarks import read_ceiling, read_score_table, read_scores
-from study.stages.story_extraction import extract_story, extract_story_baseline
 
 BENCHMARK, NULL = "pereira384", "null"
 BASELINES = ("length", "position", "random_embedding", "oasm:1")

@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib import rc_context
 
 from report.figures import drawing
+from study.baselines import is_baseline
 
 BASELINE_COLOUR = "#999999"
 
@@ -24,9 +25,9 @@ def draw_benchmark(rows, curves, title):
     figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained", sharex=False)
     figure.suptitle(title, fontsize="medium")
     for height, row in enumerate(models.itertuples()):
-        is_baseline = row.model.startswith("baseline_")
-        colour = BASELINE_COLOUR if is_baseline else drawing.LEFT_COLOUR
-        drawing.draw_estimate(left, (row.r, row.low, row.high), height, colour, "s" if is_baseline else "o")
+        is_grey = is_baseline(row.model)
+        colour = BASELINE_COLOUR if is_grey else drawing.LEFT_COLOUR
+        drawing.draw_estimate(left, (row.r, row.low, row.high), height, colour, "s" if is_grey else "o")
     left.set_yticks(range(len(models)), [row.model for row in models.itertuples()], fontsize="x-small")
     left.set_xlabel("r, layers chosen on other folds")
     left.axvline(0, color="0.6", linewidth=0.8, linestyle="--", zorder=0.5)

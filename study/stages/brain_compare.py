@@ -114,9 +114,9 @@ def make_row(stem, entries, benchmark, splits, regression, published):
     """Return the row of a model, a list in the order of COLUMNS."""
     entry = entries[stem]
     low, high = compute_interval(entry["r"], entry["resamples"])
-    baselines = {name: other for name, other in entries.items() if is_any_baseline(name) and name != stem}
+    baselines = {name: other for name, other in entries.items() if is_baseline(name) and name != stem}
     best, difference = None, (np.nan, np.nan, np.nan)
-    if baselines and not is_any_baseline(stem):
+    if baselines and not is_baseline(stem):
         best = max(baselines, key=lambda name: baselines[name]["r"])
         value = entry["r"] - baselines[best]["r"]
         difference = (value, *compute_interval(value, entry["resamples"] - baselines[best]["resamples"]))
@@ -136,11 +136,6 @@ def make_row(stem, entries, benchmark, splits, regression, published):
     ]
 
 
-def is_any_baseline(stem):
-    """Return whether a stem is a baseline, also of the kinds that only stories have."""
-    return is_baseline(stem) or stem.startswith("baseline_")
-
-
 def _is_named(name, stem):
     """Return whether a published model is the model of a stem: the same name without its organisation."""
     return stem.lower() == name.lower() or stem.lower().endswith("_" + name.lower())
@@ -149,7 +144,7 @@ def _is_named(name, stem):
 def describe_models(table):
     """Return a sentence for each model that is not a baseline: whether anything is left beyond the best baseline."""
     sentences = []
-    for row in table[~table["model"].map(is_any_baseline)].itertuples():
+    for row in table[~table["model"].map(is_baseline)].itertuples():
         score = format_with_interval(row.r, row.low, row.high)
         words = f"{row.model} on {row.benchmark} ({row.splits}, {row.regression}): r {score}"
         if not isinstance(row.best_baseline, str):

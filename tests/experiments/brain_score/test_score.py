@@ -18,7 +18,6 @@ from study.files.safe_joblib import write_arrays
 from study.outputs.brain_benchmarks import SCORE_COLUMNS, read_benchmark, read_score_table, read_scores
 from study.paths import activations_path, brain_benchmark_scores_path, brain_ceiling_path, figure_path, record_path
 from study.stages.brain_compare import compare_models
-from study.stages.story_extraction import extract_story_baseline
 
 PREPARE, SCORE, CEILING, COMPARE = (
     f"experiments.brain_score.{name}" for name in ("prepare", "score", "ceiling", "compare")
@@ -48,6 +47,12 @@ def benchmark(study_folder, call, tmp_path):
     return "made"
 
 
+def make_baseline(call, baseline, stem):
+    status, _, error = call("experiments.baselines.extract", "--story", "made", "--baseline", baseline)
+    assert status == 0, error
+    return stem
+
+
 def write_model(stem, layers):
     runs = zip(*(np.split(layer.astype(np.float32), N_TOPICS) for layer in layers), strict=True)
     path = activations_path(stem, "made")
@@ -75,7 +80,7 @@ def test_exact_data_score_one_and_scrambled_stimuli_nothing(benchmark, call):
 
 
 def test_oasm_scores_exactly_nothing_only_where_groups_are_left_out(benchmark, call):
-    stem = extract_story_baseline("oasm:1", benchmark)
+    stem = make_baseline(call, "oasm:1", "baseline_oasm_1")
     for splits in ("groups", "shuffled"):
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, "--splits", splits, *FAST)[0] == 0
     assert (read_scores(find(stem))["correlations"] == 0).all()
@@ -83,8 +88,8 @@ def test_oasm_scores_exactly_nothing_only_where_groups_are_left_out(benchmark, c
 
 
 def test_outputs_hold_every_layer_subject_fold_and_neuroid(benchmark, call):
-    extract_story_baseline("length", benchmark)
-    extract_story_baseline("position", benchmark)
+    make_baseline(call, "length", "baseline_length")
+    make_baseline(call, "position", "baseline_position")
     options = ("--nuisance", "baseline_length", "baseline_position", "--similarity", "cka", "rdm")
     status, printed, _ = call(SCORE, "--model", "planted", "--benchmark", benchmark, *options, *FAST)
     assert (status, "layers chosen on other folds" in printed) == (0, True)
@@ -174,7 +179,10 @@ def test_wrong_options_and_files_are_one_line(benchmark, call, options, message)
 
 
 def test_models_are_compared_with_the_best_baseline(benchmark, call):
-    for stem in (extract_story_baseline("length", benchmark), extract_story_baseline("random_vector", benchmark)):
+    for stem in (
+        make_baseline(call, "length", "baseline_length"),
+        make_baseline(call, "random_vector", "baseline_random_vector_seed-1"),
+    ):
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
     for stem in ("planted", "scrambled"):
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
