@@ -84,7 +84,8 @@ def compute_vectors(args, story, source):
         return unit_baselines.compute_unit_length(story.units)
     if (n_units := sum(map(len, story.units))) > MAX_OASM_UNITS:
         raise InputError(
-            f"--baseline {args.baseline}: expected at most {MAX_OASM_UNITS} units, got {n_units}. Each is a feature: use fewer."
+            f"--baseline {args.baseline}: expected at most {MAX_OASM_UNITS} units, each a feature, got {n_units}. "
+            "Use a shorter story."
         )
     return unit_baselines.compute_oasm(story.units, float(value))
 
