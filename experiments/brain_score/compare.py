@@ -14,14 +14,14 @@ in the study folder (LTBA_DIR, or the folder of the project). A series of checkp
 
 from pathlib import Path
 
-from study.command_line import ArgumentParser, checkpoint_name, run_script
+from study.command_line import ArgumentParser, run_script, story_name
 
 
 def main():
     """Compare the models of one or more benchmarks."""
     parser = ArgumentParser(__doc__)
     names = "benchmarks to compare (default: all that are prepared)"
-    parser.add_argument("--benchmark", nargs="+", type=checkpoint_name, default=[], help=names)
+    parser.add_argument("--benchmark", nargs="+", type=story_name, default=[], help=names)
     args = parser.parse_args()
 
     import matplotlib.pyplot as plt

@@ -13,6 +13,7 @@ from study.require import require_input, require_output
 
 PREPARE = "python -m experiments.brain_score.prepare"
 SCORE = "python -m experiments.brain_score.score"
+LOCALIZE = "python -m experiments.brain_score.localize"
 CEILING = "python -m experiments.brain_score.ceiling"
 SCORE_COLUMNS = ["layer", "subject", "raw", "low", "high", "ceiling", "score", "unique_r2", "cka"]
 CEILING_COLUMNS = ["subject", "at_n", "low", "high", "extrapolated", "at_bound", "n_neuroids"]
@@ -59,6 +60,31 @@ def read_story_activations(stem, story, n_units):
             f"{layers[0].shape}. Extract again."
         )
     return layers
+
+
+def read_units(path, n_features, is_random=False):
+    """Read the units that ``localize`` selected, or its random units of the same layers.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    n_features : list of int, units of each layer of the states; a mask of another shape raises InputError
+    is_random : bool
+
+    Returns
+    -------
+    bool array (n_layers, n_units)
+    """
+    require_input(path, LOCALIZE)
+    name = "random_mask" if is_random else "mask"
+    mask = read_npz(path, [name], f"expected units of a model. {LOCALIZE} makes them.")[name]
+    if mask.dtype != bool or mask.ndim != 2 or [mask.shape[1]] * len(mask) != n_features:
+        expected = f"({len(n_features)}, {n_features[0]})"
+        raise InputError(
+            f"{path}: {name}: expected bool {expected}, the layers and units of the states, got {mask.dtype} "
+            f"{mask.shape}. {LOCALIZE} makes it from the same model."
+        )
+    return mask
 
 
 def read_scores(path):

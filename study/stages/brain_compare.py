@@ -28,7 +28,8 @@ def compare_models(benchmarks, published):
     Parameters
     ----------
     benchmarks : list of str, or empty for all that are prepared
-    published : pandas.DataFrame with the columns benchmark, model, method and raw, published numbers
+    published : pandas.DataFrame with the columns benchmark, model, splits and raw, published numbers. A number has a
+        place only next to scores with the splits that it was made with.
 
     Returns
     -------
@@ -125,7 +126,8 @@ def make_row(stem, entries, benchmark, splits, regression, published):
         limits = read_ceiling(path, {"splits": splits, "regression": regression})
         ceiling = float(np.nanmedian(limits["at_n"]))
     is_same = np.array([_is_named(name, stem) for name in published["model"]], dtype=bool)
-    known = published[is_same & (published["benchmark"] == benchmark).to_numpy()]
+    is_same &= ((published["benchmark"] == benchmark) & (published["splits"] == splits)).to_numpy()
+    known = published[is_same]
     number = float(known["raw"].iloc[0]) if len(known) and known["raw"].iloc[0] else np.nan
     baseline_r = baselines[best]["r"] if best else np.nan
     return [

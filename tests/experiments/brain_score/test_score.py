@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -201,6 +202,46 @@ def test_models_are_compared_with_the_best_baseline(benchmark, call):
     assert (status, "expected one of made" in error) == (2, True)
 
 
+def test_published_numbers_stand_only_next_to_the_splits_that_they_were_made_with(benchmark, call):
+    for splits in ("groups", "shuffled"):
+        assert call(SCORE, "--model", "planted", "--benchmark", benchmark, "--splits", splits, *FAST)[0] == 0
+    row = {"benchmark": "made", "model": "planted", "splits": "shuffled", "raw": "0.25"}
+    table, _ = compare_models([], pd.DataFrame([row]))
+    numbers = table.set_index("splits")["published"]
+    assert numbers["shuffled"] == 0.25
+    assert np.isnan(numbers["groups"])
+
+
+def test_selected_units_are_scored_alone(benchmark, call, tmp_path):
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal((N_TOPICS * N_PARTS, 8)).astype(np.float32)
+    exact = np.concatenate([run[0] for run in joblib.load(activations_path("exact", "made"))])
+    write_model("wide", [np.hstack([noise[:, :4], exact[:, :4]]), noise])
+    masks = np.zeros((2, 2, 8), dtype=bool)
+    masks[0, 0, 4:6] = masks[1, 0, :2] = True
+    file = tmp_path / "units.npz"
+    np.savez(file, mask=masks[0], random_mask=masks[1])
+    write_model("wide_by-hand", [exact[:, :2]])
+    for options in (("wide", "--units", file), ("wide", "--units", file, "--random_units"), ("wide_by-hand",)):
+        assert call(SCORE, "--model", options[0], "--benchmark", benchmark, *options[1:], *FAST)[0] == 0
+    by_hand = read_scores(find("wide_by-hand"))["correlations"][0]
+    selected = read_scores(find("wide_units"))["correlations"]
+    np.testing.assert_array_equal(selected[0], by_hand)
+    assert (selected[1] == 0).all()  # none of its units is selected
+    assert pooled("wide_random-units")["raw"][0] < pooled("wide_units")["raw"][0]
+    record = json.loads(record_path(find("wide_units")).read_text())
+    assert "units.npz" in record["inputs"]
+    wrong = {"other.npz": masks[0][:, :7], "numbers.npz": masks[0].astype(float), "flat.npz": masks[0][0]}
+    for name, mask in wrong.items():
+        np.savez(tmp_path / name, mask=mask)
+        options = ("--splits", "shuffled", "--units", tmp_path / name)
+        status, _, error = call(SCORE, "--model", "wide", "--benchmark", benchmark, *options)
+        assert (status, error.count("\n"), "expected bool (2, 8)" in error) == (2, 1, True), error
+    for options in (("--units", tmp_path / "none.npz"), ("--random_units",)):
+        status, _, error = call(SCORE, "--model", "exact", "--benchmark", benchmark, *options)
+        assert (status, error.count("\n")) == (2, 1)
+
+
 # ---------------------------------------------------------------- the statistics behind
 
 
@@ -266,7 +307,7 @@ def test_a_series_of_checkpoints_is_described_over_training(benchmark, call, stu
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
     _, printed, _ = call(COMPARE)
     assert "lm on made (groups, ridge) over training: the score rises" in printed
-    table, curves = compare_models([], pd.DataFrame(columns=["benchmark", "model", "raw"]))
+    table, curves = compare_models([], pd.DataFrame(columns=["benchmark", "model", "splits", "raw"]))
     (tokens, curve, blimp), *_ = curves.values()
     assert tokens.tolist() == [10.0 ** (step + 1) for step in range(7)]
     assert blimp.tolist() == [0.5, 0.5, 0.55, 1, 1, 1, 1]
