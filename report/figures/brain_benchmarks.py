@@ -17,7 +17,7 @@ def draw_benchmark(rows, curves, title):
     Parameters
     ----------
     rows : pandas.DataFrame, the rows of one benchmark, splits and regression of ``brain_compare.compare_models``
-    curves : dict from model's name to (tokens, Curve, BLiMP), BLiMP an array (n_checkpoints,) of accuracies or NaN
+    curves : dict from model's name to (tokens, Curve of scores, Curve of accuracies on BLiMP)
     title : str
     """
     models = rows.sort_values("r")
@@ -53,9 +53,9 @@ def _draw_curves(axes, curves, levels):
         low, high = np.nanpercentile(curve.resamples[:, shown], [2.5, 97.5], axis=0)
         axes.fill_between(tokens[shown], low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(tokens[shown], curve.values[shown], f"{mark}-", color=colour, label=name)
-        if np.isfinite(blimp[shown]).any():
+        if np.isfinite(blimp.values[shown]).any():
             blimp_axes = blimp_axes or axes.twinx()
-            blimp_axes.plot(tokens[shown], blimp[shown], "--", color=colour)
+            blimp_axes.plot(tokens[shown], blimp.values[shown], "--", color=colour)
             blimp_axes.set_ylabel("accuracy on BLiMP (dashed)")
             blimp_axes.set_ylim(0.4, 1)
             blimp_axes.spines["top"].set_visible(False)

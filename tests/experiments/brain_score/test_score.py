@@ -291,6 +291,13 @@ def test_the_published_numbers_stand_in_the_readme():
             assert pd.isna(number) or number in readme
 
 
+def write_pairs(path, n_pairs, n_right):
+    scores = [(-1.0, -2.0) if pair < n_right else (-2.0, -1.0) for pair in range(n_pairs)]
+    rows = [("p", pair, f"good {pair}", f"bad {pair}", *both) for pair, both in enumerate(scores)]
+    columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+
+
 def test_a_series_of_checkpoints_is_described_over_training(benchmark, call, study_folder):
     """The planted features come in more and more of the training; the table holds their tokens."""
     rng = np.random.default_rng(1)
@@ -302,14 +309,20 @@ def test_a_series_of_checkpoints_is_described_over_training(benchmark, call, stu
         write_model(stem, [share * responses + 3 * rng.standard_normal(responses.shape)])
         record = {"parameters": {}, "checkpoint": {"model": "lm", "revision": stem.removeprefix("lm_")}}
         record_path(activations_path(stem, benchmark)).write_text(json.dumps(record))
-        text = f"paradigm,phenomenon,n_pairs,n_ties,accuracy\np,x,10,0,{0.5 + share / 2}\n"
+        text = f"paradigm,phenomenon,n_pairs,n_ties,accuracy\np,x,200,0,{0.5 + share / 2}\n"
         (study_folder / "blimp_results" / f"{stem}_blimp.csv").write_text(text)
+        write_pairs(study_folder / "blimp_results" / f"{stem}_blimp_pairs.csv.gz", 200, n_right=int(100 + 100 * share))
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
     _, printed, _ = call(COMPARE)
     assert "lm on made (groups, ridge) over training: the score rises" in printed
+    assert "its alignment with BLiMP is " in printed
+    transitions = pd.read_csv(figure_path("brain_benchmark_transitions.csv")).set_index("curve")
+    assert transitions.index.tolist() == ["brain_score", "blimp"]
+    assert transitions.loc["blimp", "alignment"] > 0.8
+    assert 2 < transitions.loc["brain_score", "x0"] < 4.5
     table, curves = compare_models([], pd.DataFrame(columns=["benchmark", "model", "splits", "raw"]))
     (tokens, curve, blimp), *_ = curves.values()
     assert tokens.tolist() == [10.0 ** (step + 1) for step in range(7)]
-    assert blimp.tolist() == [0.5, 0.5, 0.55, 1, 1, 1, 1]
+    assert blimp.values.tolist() == [0.5, 0.5, 0.55, 1, 1, 1, 1]
     assert curve.resamples.shape == (1000, 7)
     assert table["tokens"].notna().all()
