@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import time
 from unittest import mock
 
 import numpy as np
@@ -17,25 +18,26 @@ from study.outputs.brain_benchmarks import read_ceiling, read_score_table, read_
 BENCHMARK, NULL = "blank", "null"
 BASELINES = ("word_rate", "length", "position", "random_embedding", "oasm:1")
 SPLITS = ("shuffled", "groups")
-STEPS = 7  # checkpoints: step 0, and the last powers of 2
+N_CHECKPOINTS = 6  # step 0, and the last powers of 2
 UNTRAINED = 7  # seed of the untrained model
 TOLERANCE, CEILING_TOLERANCE, EXTRAPOLATED_TOLERANCE = 0.03, 0.06, 0.1
 LEAK, NOTHING = 0.1, 0.01  # r of a clear leak; r or share of variance of nothing
 PLANTED = "planted_features"  # a "model" whose only layer is what was planted
 N_PERMUTATIONS = 50
+ALPHAS = ("--alphas", "0", "6", "7")  # fewer than by default, for time
 
 
 def run(module, *options):
     """Run a command with options, as the command line would."""
     script = f"-m {module}" if "." in module else f"{module}.py"
-    print(f"$ python {script} {' '.join(options)}", flush=True)
+    print(f"[{time.process_time():.0f}] $ python {script} {' '.join(options)}", flush=True)
     with mock.patch.object(sys, "argv", [module, *options]):
         importlib.import_module(module).main()
 
 
 def score(stem, benchmark, *options):
     """Run the command that scores a model."""
-    options = ["--model", stem, "--benchmark", benchmark, "--permutations", str(N_PERMUTATIONS), *options]
+    options = ["--model", stem, "--benchmark", benchmark, *ALPHAS, "--permutations", str(N_PERMUTATIONS), *options]
     run("experiments.brain_score.score", *options)
 
 
@@ -47,9 +49,9 @@ def make_study(folder, n_steps, seed):
     model = folder / "checkpoints" / "small_lm"
     train(model, n_steps, seed)
     revisions = sorted((path.name for path in model.iterdir()), key=find_step)
-    revisions = [revisions[0], *revisions[-STEPS + 1 :]]
-    score_models(made, model, revisions, BENCHMARK)
-    score_models(made, model, revisions[-1:], NULL)
+    revisions = [revisions[0], *revisions[-N_CHECKPOINTS + 1 :]]
+    score_benchmark(made, model, revisions)
+    score_null(model, revisions[-1])
     run("experiments.brain_score.compare")
 
 
@@ -65,30 +67,51 @@ def prepare_benchmarks(folder, made, seed):
     run(prepare, "--benchmark", NULL, *(word for option, name in own.items() for word in (option, str(folder / name))))
 
 
-def score_models(made, model, revisions, benchmark):
-    """Extract and score checkpoints, an untrained model, baselines and the planted features on a benchmark.
+def extract(model, revision, benchmark, *options):
+    """Run the commands that extract a checkpoint and its static embedding; return its stem."""
+    checkpoint = ["--model", str(model), "--revision", revision, "--no-surprisal", "--device", "cpu"]
+    run("extract_llm_activations", *checkpoint, "--story", benchmark, *options)
+    stem = f"small_lm_{revision}" + (f"_untrained-{UNTRAINED}" if options else "")
+    extract_baseline(benchmark, f"static:{stem}")
+    return stem
+
+
+def extract_baseline(benchmark, name):
+    """Run the command that extracts a baseline."""
+    run("experiments.baselines.extract", "--story", benchmark, "--baseline", name)
+
+
+def score_benchmark(made, model, revisions):
+    """Extract and score checkpoints, an untrained model, baselines and the planted features.
 
     The nuisance of a model is length, position and its own static embedding.
     """
-    print(f"== states and baselines at the words of {benchmark}, ceilings and scores", flush=True)
-    untrained = {f"{revisions[0]}_untrained-{UNTRAINED}": ("--untrained", str(UNTRAINED))}
-    for name, options in (dict.fromkeys(revisions, ()) | untrained).items():
-        checkpoint = ["--model", str(model), "--revision", name.partition("_")[0], "--no-surprisal"]
-        run("extract_llm_activations", *checkpoint, "--device", "cpu", "--story", benchmark, *options)
-    stems = [f"small_lm_{name}" for name in (*revisions, *untrained)]
-    for name in (*BASELINES, *(f"static:{stem}" for stem in stems)):
-        run("experiments.baselines.extract", "--story", benchmark, "--baseline", name)
-    planted = np.split(made.planted, np.flatnonzero(np.diff(made.passages)) + 1)
-    write_arrays(paths.activations_path(PLANTED, benchmark), [[part.astype("float32")] for part in planted])
-    run("experiments.brain_score.ceiling", "--benchmark", benchmark)
+    print("== ceilings, states and baselines, and their scores", flush=True)
+    run("experiments.brain_score.ceiling", "--benchmark", BENCHMARK, "--n_pools", "2", *ALPHAS)
+    for name in BASELINES:
+        extract_baseline(BENCHMARK, name)
+    stems = [extract(model, revision, BENCHMARK) for revision in revisions]
+    stems.append(extract(model, revisions[0], BENCHMARK, "--untrained", str(UNTRAINED)))
     nuisance = ("--nuisance", "baseline_length", "baseline_position")
     for stem in stems:
-        score(stem, benchmark, *nuisance, f"baseline_static_{stem}")
-    score(PLANTED, benchmark, *nuisance)
-    static = f"static_{stems[len(revisions) - 1]}"  # of the last checkpoint
+        score(stem, BENCHMARK, *nuisance, f"baseline_static_{stem}")
+    planted = np.split(made.planted, np.flatnonzero(np.diff(made.passages)) + 1)
+    write_arrays(paths.activations_path(PLANTED, BENCHMARK), [[part.astype("float32")] for part in planted])
+    score(PLANTED, BENCHMARK, *nuisance)
+    static = f"static_small_lm_{revisions[-1]}"
     for name in ("word_rate", "length", "position", "random_embedding_seed-1", "oasm_1", static):
-        score(f"baseline_{name}", benchmark)
-    score("baseline_oasm_1", benchmark, "--splits", "shuffled")
+        score(f"baseline_{name}", BENCHMARK)
+    score("baseline_oasm_1", BENCHMARK, "--splits", "shuffled")
+
+
+def score_null(model, revision):
+    """Extract and score a checkpoint and OASM on the benchmark of drift and noise."""
+    print("== a benchmark of drift and noise", flush=True)
+    extract_baseline(NULL, "oasm:1")
+    stem = extract(model, revision, NULL)
+    score(stem, NULL, "--nuisance", f"baseline_static_{stem}")
+    for splits in SPLITS:
+        score("baseline_oasm_1", NULL, "--splits", splits)
 
 
 def find_step(revision):

@@ -17,7 +17,7 @@ from demo.language import CATEGORIES, speak, spell
 
 SHARES = {"planted": 0.30, "length": 0.05, "drift": 0.30, "noise": 0.35}
 NULL_SHARES = {"planted": 0.0, "length": 0.0, "drift": 0.6, "noise": 0.4}
-N_PASSAGES, N_SENTENCES = 20, 4  # sentences of a passage
+N_PASSAGES, N_SENTENCES = 12, 4  # sentences of a passage
 N_SUBJECTS, N_NEUROIDS = 5, 30  # neuroids of a subject
 N_PLANTED = 6  # features
 DRIFT_WORDS = 3.0  # e-folding length of the drift
