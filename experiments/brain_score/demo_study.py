@@ -24,7 +24,7 @@ TOLERANCE, CEILING_TOLERANCE, EXTRAPOLATED_TOLERANCE = 0.03, 0.06, 0.1
 LEAK, NOTHING = 0.1, 0.01  # r of a clear leak; r or share of variance of nothing
 PLANTED = "planted_features"  # a "model" whose only layer is what was planted
 N_PERMUTATIONS = 50
-ALPHAS = ("--alphas", "0", "6", "7")  # fewer than by default, for time
+ALPHAS = ("--alphas", "0", "6", "4")  # fewer than by default, for time
 
 
 def run(module, *options):
@@ -84,7 +84,7 @@ def extract_baseline(benchmark, name):
 def score_benchmark(made, model, revisions):
     """Extract and score checkpoints, an untrained model, baselines and the planted features.
 
-    The nuisance of a model is length, position and its own static embedding.
+    The nuisance of the first, the last and the untrained model is length, position and its own static embedding.
     """
     print("== ceilings, states and baselines, and their scores", flush=True)
     run("experiments.brain_score.ceiling", "--benchmark", BENCHMARK, "--n_pools", "2", *ALPHAS)
@@ -94,7 +94,8 @@ def score_benchmark(made, model, revisions):
     stems.append(extract(model, revisions[0], BENCHMARK, "--untrained", str(UNTRAINED)))
     nuisance = ("--nuisance", "baseline_length", "baseline_position")
     for stem in stems:
-        score(stem, BENCHMARK, *nuisance, f"baseline_static_{stem}")
+        has_nuisance = stem not in stems[1:-2]
+        score(stem, BENCHMARK, *((*nuisance, f"baseline_static_{stem}") if has_nuisance else ()))
     planted = np.split(made.planted, np.flatnonzero(np.diff(made.passages)) + 1)
     write_arrays(paths.activations_path(PLANTED, BENCHMARK), [[part.astype("float32")] for part in planted])
     score(PLANTED, BENCHMARK, *nuisance)
@@ -109,7 +110,7 @@ def score_null(model, revision):
     print("== a benchmark of drift and noise", flush=True)
     extract_baseline(NULL, "oasm:1")
     stem = extract(model, revision, NULL)
-    score(stem, NULL, "--nuisance", f"baseline_static_{stem}")
+    score(stem, NULL)
     for splits in SPLITS:
         score("baseline_oasm_1", NULL, "--splits", splits)
 
@@ -177,9 +178,8 @@ def check_models():
         is_right = (row["difference_low"] > 0) == is_something
         yield verify(is_right, f"{stem} against {row['best_baseline']}, the best baseline: {found}")
     null = read_pooled(last, NULL)
-    found = f"r {null['raw']:.3f} ({null['low']:.3f} to {null['high']:.3f}), unique r2 {null['unique_r2']:.3f}"
-    is_nothing = null["low"] < NOTHING and null["unique_r2"] < NOTHING
-    yield verify(is_nothing, f"{last} explains nothing of drift and noise: {found}")
+    found = f"r {null['raw']:.3f} ({null['low']:.3f} to {null['high']:.3f})"
+    yield verify(null["low"] < NOTHING, f"{last} explains nothing of drift and noise: {found}")
 
 
 def check_planted(seed):
