@@ -50,7 +50,7 @@ def score_benchmark(args):
     ceiling_path = args.ceiling or paths.brain_ceiling_path(args.benchmark, args.splits, regression)
     activations = [paths.activations_path(stem, args.benchmark) for stem in [args.model, *(args.nuisance or [])]]
     inputs = [paths.brain_benchmark_path(args.benchmark), *activations]
-    inputs += [ceiling_path] if ceiling_path.is_file() or args.ceiling else []
+    inputs += [ceiling_path] if ceiling_path.exists() or args.ceiling else []
     inputs += [args.units] if args.units else []
     parameters = {name: getattr(args, name) for name in ("alpha_per", "nuisance", "alphas", "similarity", "seed")}
     with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
