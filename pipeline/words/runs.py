@@ -87,10 +87,7 @@ def prepare_run(
     first_ids = np.concatenate([prefix, token_ids])[: len(prefix) + window_tokens]
     is_linear = None
     if has_surprisal:
-        with add_context("surprisal, which --no-surprisal leaves out"):
-            check_token_ids(token_ids, text, model, tokenizer, ("output",))
-            with explain_model_errors(model, "compute logits"):
-                is_linear = find_once(model, "is_linear", partial(are_logits_linear, model, first_ids))
+        is_linear = _find_linear(model, tokenizer, text, token_ids, first_ids)
     with explain_model_errors(model, "be read layer by layer"):
         layout = find_once(model, "layout", partial(find_layers, model, first_ids))
     layout = skip_final_norm(layout) if before_norm else layout
@@ -107,6 +104,14 @@ def prepare_run(
             )
     pooled = ranges if pooling != "last" else _select_last(ranges, order, n_spaces)
     return Run(prefix, token_ids, windows, ranges, pooled, order, n_context, pooling, layout, is_linear)
+
+
+def _find_linear(model, tokenizer, text, token_ids, first_ids):
+    """Return what ``are_logits_linear`` returns, after a check that the output layer has the tokens of a text."""
+    with add_context("surprisal, which --no-surprisal leaves out"):
+        check_token_ids(token_ids, text, model, tokenizer, ("output",))
+        with explain_model_errors(model, "compute logits"):
+            return find_once(model, "is_linear", partial(are_logits_linear, model, first_ids))
 
 
 def _select_last(ranges, order, n_spaces):

@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.ticker import NullFormatter
 
 from report.figures import drawing
 from study.baselines import is_baseline
@@ -60,6 +61,7 @@ def _draw_curves(axes, curves, levels):
             blimp_axes.set_ylim(0.4, 1)
             blimp_axes.spines["top"].set_visible(False)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training tokens")
     axes.set_ylabel("r")
     for (label, value), colour in zip(levels.items(), (drawing.RIGHT_COLOUR, "0.6"), strict=True):
