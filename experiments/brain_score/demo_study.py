@@ -36,8 +36,8 @@ def run(module, *options):
 
 def score(stem, benchmark, *options):
     """Run the command that scores a model."""
-    options = ["--model", stem, "--benchmark", benchmark, *ALPHAS, "--permutations", str(N_PERMUTATIONS), *options]
-    run("experiments.brain_score.score", *options)
+    names = ("--model", stem, "--benchmark", benchmark)
+    run("experiments.brain_score.score", *names, *ALPHAS, "--permutations", str(N_PERMUTATIONS), *options)
 
 
 def make_study(folder, n_steps, seed):

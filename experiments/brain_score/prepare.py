@@ -12,7 +12,7 @@ writes  stories/{benchmark}.csv               a row per unit: run, unit, text_be
 
 in the study folder (LTBA_DIR, or the folder of the project). A run is a passage, a story or a sentence; a unit is a
 sentence, a 2-s bin or a word. Words in capitals become sentence case, and spaces at the ends of units go.
---as_published keeps both.
+--as_published keeps both, and removes spaces before punctuation marks, as brainscore-language does.
 """
 
 from pathlib import Path

@@ -106,7 +106,7 @@ def read_states(model, token_ids, layout, add):
         read.append(layer)
         add(layer, states)
 
-    last = []
+    last: list = []  # the output of the last layer
 
     def keep_last(module, args, output):
         last[:] = [output[0] if isinstance(output, tuple) else output]

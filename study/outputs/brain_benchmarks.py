@@ -30,7 +30,7 @@ def read_benchmark(benchmark):
     path = require_input(paths.brain_benchmark_path(benchmark), PREPARE)
     arrays = read_npz(path, BrainBenchmark._fields, f"expected arrays of a benchmark. {PREPARE} makes them.")
     n_units, n_neuroids = arrays["responses"].shape if arrays["responses"].ndim == 2 else (0, 0)
-    shapes = {"responses": (n_units, n_neuroids), "positions": (n_neuroids, 3)}
+    shapes: dict[str, tuple] = {"responses": (n_units, n_neuroids), "positions": (n_neuroids, 3)}
     shapes |= dict.fromkeys(("subjects", "regions", "neuroids"), (n_neuroids,))
     shapes |= dict.fromkeys(("runs", "groups", "units", "stored"), (n_units,))
     check_arrays(path, arrays, shapes, texts=("subjects", "regions", "neuroids", "runs", "groups", "units"))
