@@ -78,3 +78,8 @@ def test_a_space_that_later_units_take_away_is_where_the_ways_differ():
 def test_models_that_are_not_read_layer_by_layer_have_no_states_before_the_norm():
     with pytest.raises(InputError, match="--before_norm"):
         skip_final_norm(Layout(3, 8, None, None))
+
+
+def test_only_stories_have_states_before_the_norm(study_folder, call):
+    status, _, error = call("extract_llm_activations", "--model", "gpt2", "--before_norm")
+    assert (status, error.count("\n"), "--before_norm: expected --story with it, got none" in error) == (2, 1, True)
