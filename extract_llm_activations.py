@@ -43,6 +43,8 @@ def main():
     parser.add_argument("--pooling", choices=["mean", "sum", "last"], default="mean", help=pooling_help)
     context_help = "what the model reads before a unit: its run (group), nothing (none), or N tokens (default: group)"
     parser.add_argument("--context", type=context_size, default="group", metavar="group|none|N", help=context_help)
+    norm_help = "the last layer before the final normalisation, as brainscore-language reads it"
+    parser.add_argument("--before_norm", action="store_true", help=norm_help)
     parser.add_argument("--max_length", type=whole_number, help="tokens the model reads at once (default: its context)")
     surprisal_help = "also write the surprisal of every word (default: yes)"
     parser.add_argument("--surprisal", action=BooleanOptionalAction, default=True, help=surprisal_help)
@@ -53,6 +55,8 @@ def main():
         parser.error("--lang and --story: expected one of them, got both")
     if not args.story and (args.pooling, args.context) != ("mean", "group"):
         parser.error("--pooling and --context: expected --story with them, got none")
+    if args.before_norm and not args.story:
+        parser.error("--before_norm: expected --story with it, got none")
     args.lang = args.lang or "en"
 
     from study.stages.extraction import extract_activations

@@ -69,6 +69,7 @@ def compare_stage(title, model, tokenizer, texts, folder, args):
     options = {"model": "random/model", "revision": None, "dtype": args.dtype, "max_length": None, "lang": "en"}
     options |= {"story": None, "pooling": "mean", "context": "group"}
     options |= {"untrained": None, "threads": args.threads, "overwrite": True, "device": str(model.device)}
+    options |= {"story": None, "pooling": "mean", "context": "group", "before_norm": False}
 
     def load(job, *_, **__):
         job.empty_unless_same({"model": "random/model", "files": {"made": str(time.time())}})

@@ -2,11 +2,11 @@
 
     python -m experiments.brain_score.demo --output_folder brain_score_demo
 
-writes  a study folder: checkpoints, two benchmarks in the published netCDF-4 layout (pereira384 with planted features;
-        null, with drift within passages and noise only), everything that the commands of this folder make of them, and
-        fig/brain_benchmarks.csv with figures
+writes  a study folder: checkpoints, two benchmarks (blank, in the published netCDF-4 layout, with planted features that
+        depend on the order of words; null, in the layout for files of one's own, with drift within passages and noise
+        only), everything that the commands make of them, and fig/brain_benchmarks.csv with figures
 
-The last lines compare what was put in with what was found; the exit status is 1 if a line does not hold. Sentences and
+The last lines compare what was put in with what was found; the exit status is 1 if a line does not hold. Words and
 responses are simulated: this is not evidence about brains. It takes some minutes on two cores.
 """
 

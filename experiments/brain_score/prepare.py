@@ -12,12 +12,12 @@ writes  stories/{benchmark}.csv               a row per unit: run, unit, text_be
 
 in the study folder (LTBA_DIR, or the folder of the project). A run is a passage, a story or a sentence; a unit is a
 sentence, a 2-s bin or a word. Words in capitals become sentence case, and spaces at the ends of units go.
---as_published keeps both.
+--as_published keeps both, and removes spaces before punctuation marks, as brainscore-language does.
 """
 
 from pathlib import Path
 
-from study.command_line import ArgumentParser, checkpoint_name, run_script
+from study.command_line import ArgumentParser, run_script, story_name
 
 PUBLISHED = ("pereira243", "pereira384", "blank", "fedorenko", "tuckute")
 
@@ -27,7 +27,7 @@ def main():
     parser = ArgumentParser(__doc__)
     add = parser.add_argument
     names = f"{', '.join(PUBLISHED)}, or a name for files of your own"
-    add("--benchmark", type=checkpoint_name, required=True, metavar="NAME", help=names)
+    add("--benchmark", type=story_name, required=True, metavar="NAME", help=names)
     add("--file", type=Path, help="the published netCDF-4 file")
     add("--responses", type=Path, help="responses of your own, .npz")
     add("--stimuli", type=Path, help="their stimuli, .csv")
@@ -40,8 +40,6 @@ def main():
         parser.error("expected --file, or --responses, --stimuli and --neuroids")
     if args.file and args.benchmark not in PUBLISHED:
         parser.error(f"--benchmark {args.benchmark}: expected one of {', '.join(PUBLISHED)} with --file")
-    if "/" in args.benchmark or args.benchmark.startswith("."):
-        parser.error(f"--benchmark {args.benchmark}: expected a name for files, got a path")
 
     from study.stages.brain_prepare import prepare_benchmark
 

@@ -24,6 +24,14 @@ class Layout(NamedTuple):
     n_units: int
     blocks: torch.nn.ModuleList | None  # the layers; None where Transformers must return all states at once
     projection: torch.nn.Module | None  # the layer that changes the width after the last one (OPT-350m)
+    is_normalised: bool = True  # whether the states of the last layer have passed the final normalisation
+
+
+def skip_final_norm(layout):
+    """Return the layout whose last states are the output of the last layer; InputError if they cannot be read."""
+    if layout.blocks is None or layout.projection is not None:
+        raise InputError("--before_norm: expected a model whose layers are read one by one, got another. Leave it out.")
+    return layout._replace(is_normalised=False)
 
 
 @torch.inference_mode()
@@ -98,10 +106,18 @@ def read_states(model, token_ids, layout, add):
         read.append(layer)
         add(layer, states)
 
-    with _hook_inputs([*layout.blocks, *([] if layout.projection is None else [layout.projection])], add_input):
+    last: list = []  # the output of the last layer
+
+    def keep_last(module, args, output):
+        last[:] = [output[0] if isinstance(output, tuple) else output]
+
+    with (
+        _hook_inputs([*layout.blocks, *([] if layout.projection is None else [layout.projection])], add_input),
+        layout.blocks[-1].register_forward_hook(keep_last),
+    ):
         output = model.base_model(input_ids=ids, use_cache=False)
     if layout.projection is None:
-        add_input(layout.n_layers - 1, output.last_hidden_state)
+        add_input(layout.n_layers - 1, output.last_hidden_state if layout.is_normalised else last[0])
     if read != list(range(layout.n_layers)):
         raise InputError(f"{type(model).__name__}: expected states of layers 0 to {layout.n_layers - 1}, got {read}.")
     return getattr(output, "last_hidden_state", None)

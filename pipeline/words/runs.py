@@ -8,10 +8,10 @@ import numpy as np
 
 from pipeline.errors import InputError, add_context
 from pipeline.models.batches import explain_model_errors
-from pipeline.models.hidden_states import find_layers
+from pipeline.models.hidden_states import find_layers, skip_final_norm
 from pipeline.models.tokenization import check_context_length, check_token_ids, find_context_length
 from pipeline.words.surprisal import are_logits_linear
-from pipeline.words.tokens import assign_tokens
+from pipeline.words.tokens import assign_tokens, count_spaces_after
 
 STEP_TOKENS = 64  # by which windows advance, where a run is longer than the model's context
 
@@ -26,6 +26,7 @@ class Run(NamedTuple):
     token_ids: np.ndarray  # int (n_tokens,)
     windows: list  # of (start, new, end): the model reads start:end, and the states of the new tokens new:end are used
     ranges: np.ndarray  # int (n_words, 2), the first new token of each word, and the end of its tokens
+    pooled: np.ndarray  # int (n_words, 2), as ranges, of the tokens in a word's vector: all, or the last one alone
     order: np.ndarray | None  # int (n_words,), where windows are not in the order of words: the place of each word
     n_context: np.ndarray  # int (n_words,), tokens that the model reads before each word, without the prefix
     pooling: str
@@ -44,7 +45,16 @@ class Run(NamedTuple):
 
 
 def prepare_run(
-    model, tokenizer, text, spans, *, max_length=None, context_tokens=None, pooling="mean", has_surprisal=False
+    model,
+    tokenizer,
+    text,
+    spans,
+    *,
+    max_length=None,
+    context_tokens=None,
+    pooling="mean",
+    before_norm=False,
+    has_surprisal=False,
 ):
     """Prepare the text of a run for a causal language model, a Run.
 
@@ -65,21 +75,22 @@ def prepare_run(
         Every word has a window of its own: up to so many tokens before the word, and the word. 0 reads each word alone.
         By default, the model reads the run from its beginning.
     pooling : {"mean", "sum", "last"}, over the tokens of a word
+        The last token is not one that contains only spaces after the word.
+    before_norm : bool, read the last layer before the final normalisation
     has_surprisal : bool, prepare for surprisal, which needs the output layer
     """
     prefix, token_ids, offsets = _tokenize(tokenizer, text)
     ranges = assign_tokens(spans, offsets, text)
+    n_spaces = count_spaces_after(ranges, spans, offsets, text)
     check_token_ids([*prefix, *token_ids], text, model, tokenizer)
     window_tokens = _choose_window_tokens(model, len(prefix), len(token_ids), max_length)
     first_ids = np.concatenate([prefix, token_ids])[: len(prefix) + window_tokens]
     is_linear = None
     if has_surprisal:
-        with add_context("surprisal, which --no-surprisal leaves out"):
-            check_token_ids(token_ids, text, model, tokenizer, ("output",))
-            with explain_model_errors(model, "compute logits"):
-                is_linear = find_once(model, "is_linear", partial(are_logits_linear, model, first_ids))
+        is_linear = _find_linear(model, tokenizer, text, token_ids, first_ids)
     with explain_model_errors(model, "be read layer by layer"):
         layout = find_once(model, "layout", partial(find_layers, model, first_ids))
+    layout = skip_final_norm(layout) if before_norm else layout
     if context_tokens is None:
         windows, order = split_windows(len(token_ids), window_tokens), None
         n_context = _count_context(ranges, windows)
@@ -91,7 +102,25 @@ def prepare_run(
                 f"--context {context_tokens}: expected windows of at most {window_tokens} tokens, which the model "
                 f"reads at once, got {longest} with the longest word. Use a smaller --context."
             )
-    return Run(prefix, token_ids, windows, ranges, order, n_context, pooling, layout, is_linear)
+    pooled = ranges if pooling != "last" else _select_last(ranges, order, n_spaces)
+    return Run(prefix, token_ids, windows, ranges, pooled, order, n_context, pooling, layout, is_linear)
+
+
+def _find_linear(model, tokenizer, text, token_ids, first_ids):
+    """Return what ``are_logits_linear`` returns, after a check that the output layer has the tokens of a text."""
+    with add_context("surprisal, which --no-surprisal leaves out"):
+        check_token_ids(token_ids, text, model, tokenizer, ("output",))
+        with explain_model_errors(model, "compute logits"):
+            return find_once(model, "is_linear", partial(are_logits_linear, model, first_ids))
+
+
+def _select_last(ranges, order, n_spaces):
+    """Return the range of the last token of each word as read, without spaces after it, int (n_words, 2).
+
+    n_spaces (n_words,) are the tokens of spaces after each word of the text, as ``count_spaces_after`` returns them.
+    """
+    ends = ranges[:, 1] - (n_spaces if order is None else n_spaces[np.argsort(order)])
+    return np.stack([ends - 1, ends], axis=1)
 
 
 def has_context(run):

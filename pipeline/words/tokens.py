@@ -47,6 +47,24 @@ def assign_tokens(spans, offsets, text):
     return ranges
 
 
+def count_spaces_after(ranges, spans, offsets, text):
+    """Return how many of the last tokens of each word contain only spaces after the word, an int array (n_words,).
+
+    Tokenizers with few tokens write a space before a rare word as a token of its own, which counts to the word before.
+    Parameters are as of ``assign_tokens``, and ranges what it returns. The first token of a word is never counted.
+    """
+    places = np.maximum.accumulate(_find_places(text, *np.asarray(offsets).T))
+    is_space = np.array([character.isspace() for character in text], dtype=bool)[np.minimum(places, len(text) - 1)]
+    counts = np.zeros(len(ranges), dtype=int)
+    for word, ((first, end), (_, span_end)) in enumerate(zip(ranges, spans, strict=True)):
+        while end - 1 - counts[word] > first:
+            token = end - 1 - counts[word]
+            if not is_space[token] or places[token] < span_end:
+                break
+            counts[word] += 1
+    return counts
+
+
 def _find_places(text, starts, ends):
     """Return the index of each token's first letter or digit, or else of its first visible character.
 

@@ -1,12 +1,14 @@
 """Compute vectors of the units of any story (sentences, bins, words) that contain less than a language model has.
 
+Position and random vectors of units are those of words, in ``pipeline.words.baselines``.
+
 Each function returns a list over runs of float32 arrays (n_units, n_features). Fits z-score every feature.
 """
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from pipeline.words.baselines import N_DIMENSIONS, draw_random_embedding, draw_random_vectors
+from pipeline.words.baselines import N_DIMENSIONS, draw_random_embedding
 
 
 def compute_unit_length(units_of_runs):
@@ -17,14 +19,9 @@ def compute_unit_length(units_of_runs):
     ]
 
 
-def compute_unit_position(units_of_runs):
-    """Return the share of the run before each unit, its square, and log(1 + index)."""
-    features = []
-    for units in units_of_runs:
-        index = np.arange(len(units))
-        share = index / max(len(units) - 1, 1)
-        features.append(np.stack([share, share**2, np.log1p(index)], axis=1).astype(np.float32))
-    return features
+def compute_unit_word_rate(units_of_runs):
+    """Return the number of words of each unit."""
+    return [lengths[:, 1:] for lengths in compute_unit_length(units_of_runs)]
 
 
 def draw_unit_embedding(units_of_runs, seed, n_dimensions=N_DIMENSIONS):
@@ -32,11 +29,6 @@ def draw_unit_embedding(units_of_runs, seed, n_dimensions=N_DIMENSIONS):
     words_of_units = [unit.split() for units in units_of_runs for unit in units]
     vectors = iter(draw_random_embedding(words_of_units, seed, n_dimensions))
     return [np.stack([next(vectors).mean(axis=0) for _ in units]) for units in units_of_runs]
-
-
-def draw_unit_vectors(units_of_runs, seed, n_dimensions=N_DIMENSIONS):
-    """Return a random vector for each unit."""
-    return draw_random_vectors(units_of_runs, seed, n_dimensions)
 
 
 def compute_oasm(units_of_runs, sigma):

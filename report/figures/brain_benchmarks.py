@@ -3,8 +3,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.ticker import NullFormatter
 
 from report.figures import drawing
+from study.baselines import is_baseline
 
 BASELINE_COLOUR = "#999999"
 
@@ -16,7 +18,7 @@ def draw_benchmark(rows, curves, title):
     Parameters
     ----------
     rows : pandas.DataFrame, the rows of one benchmark, splits and regression of ``brain_compare.compare_models``
-    curves : dict from model's name to (tokens, Curve, BLiMP), BLiMP an array (n_checkpoints,) of accuracies or NaN
+    curves : dict from model's name to (tokens, Curve of scores, Curve of accuracies on BLiMP)
     title : str
     """
     models = rows.sort_values("r")
@@ -24,9 +26,9 @@ def draw_benchmark(rows, curves, title):
     figure, (left, right) = plt.subplots(1, 2, figsize=size, layout="constrained", sharex=False)
     figure.suptitle(title, fontsize="medium")
     for height, row in enumerate(models.itertuples()):
-        is_baseline = row.model.startswith("baseline_")
-        colour = BASELINE_COLOUR if is_baseline else drawing.LEFT_COLOUR
-        drawing.draw_estimate(left, (row.r, row.low, row.high), height, colour, "s" if is_baseline else "o")
+        is_grey = is_baseline(row.model)
+        colour = BASELINE_COLOUR if is_grey else drawing.LEFT_COLOUR
+        drawing.draw_estimate(left, (row.r, row.low, row.high), height, colour, "s" if is_grey else "o")
     left.set_yticks(range(len(models)), [row.model for row in models.itertuples()], fontsize="x-small")
     left.set_xlabel("r, layers chosen on other folds")
     left.axvline(0, color="0.6", linewidth=0.8, linestyle="--", zorder=0.5)
@@ -52,13 +54,14 @@ def _draw_curves(axes, curves, levels):
         low, high = np.nanpercentile(curve.resamples[:, shown], [2.5, 97.5], axis=0)
         axes.fill_between(tokens[shown], low, high, color=colour, alpha=0.15, linewidth=0)
         axes.plot(tokens[shown], curve.values[shown], f"{mark}-", color=colour, label=name)
-        if np.isfinite(blimp[shown]).any():
+        if np.isfinite(blimp.values[shown]).any():
             blimp_axes = blimp_axes or axes.twinx()
-            blimp_axes.plot(tokens[shown], blimp[shown], "--", color=colour)
+            blimp_axes.plot(tokens[shown], blimp.values[shown], "--", color=colour)
             blimp_axes.set_ylabel("accuracy on BLiMP (dashed)")
             blimp_axes.set_ylim(0.4, 1)
             blimp_axes.spines["top"].set_visible(False)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training tokens")
     axes.set_ylabel("r")
     for (label, value), colour in zip(levels.items(), (drawing.RIGHT_COLOUR, "0.6"), strict=True):

@@ -204,14 +204,17 @@ def make_units(read, as_published=False):
     """Return the units as a model is to read them, and the text before each, two lists of str.
 
     Words in capitals become sentence case, and spaces at the ends of units go. Within a run, a unit follows a space,
-    unless it begins with a punctuation mark. ``as_published`` keeps capitals and spaces.
+    unless it begins with a punctuation mark. ``as_published`` keeps capitals and spaces, without spaces before
+    punctuation marks, as brainscore-language joins units.
     """
     units, texts_before = [], []
     texts, runs = read.units, read.runs
     is_upper = all(text == text.upper() for text in texts) and any(text.isupper() for text in texts)
     for number, text in enumerate(texts):
         is_first = number == 0 or runs[number] != runs[number - 1]
-        if not as_published:
+        if as_published:
+            text = re.sub(r"\s+([.,!?;:])", r"\1", text)
+        else:
             text = " ".join(text.split())
             if is_upper:
                 text = text.capitalize() if is_first else text.lower()

@@ -27,6 +27,7 @@ from study.outputs.brain_benchmarks import (
     read_benchmark,
     read_ceiling,
     read_story_activations,
+    read_units,
     write_npz,
 )
 from study.records import read_record
@@ -45,11 +46,12 @@ def score_benchmark(args):
     also ``unique_r2`` (n_layers, n_neuroids), with ``--similarity`` also ``biased_cka`` and ``rdm``.
     """
     regression = label_regression(args)
-    output = paths.brain_benchmark_scores_path(args.model, args.benchmark, args.splits, regression)
+    output = paths.brain_benchmark_scores_path(label_model(args), args.benchmark, args.splits, regression)
     ceiling_path = args.ceiling or paths.brain_ceiling_path(args.benchmark, args.splits, regression)
     activations = [paths.activations_path(stem, args.benchmark) for stem in [args.model, *(args.nuisance or [])]]
     inputs = [paths.brain_benchmark_path(args.benchmark), *activations]
-    inputs += [ceiling_path] if ceiling_path.is_file() or args.ceiling else []
+    inputs += [ceiling_path] if ceiling_path.exists() or args.ceiling else []
+    inputs += [args.units] if args.units else []
     parameters = {name: getattr(args, name) for name in ("alpha_per", "nuisance", "alphas", "similarity", "seed")}
     with Job(output, parameters, modules=[__name__], inputs=inputs, overwrite=args.overwrite) as job:
         if job.is_finished:
@@ -59,7 +61,7 @@ def score_benchmark(args):
         ceiling = None
         if ceiling_path in inputs:
             ceiling = read_ceiling(ceiling_path, {"splits": args.splits, "regression": regression})
-        layers = read_story_activations(args.model, args.benchmark, len(read.units))
+        layers = read_layers(args, len(read.units))
         arrays = fit_layers(job, layers, read, method, args)
         arrays |= {"subjects": read.subjects, "neuroids": read.neuroids}
         arrays["nested_layers"], nested = choose_layers_nested(arrays["correlations"])
@@ -75,6 +77,26 @@ def score_benchmark(args):
         )
     print_remarks(arrays, nested, table, method)
     print(f"{len(layers)} layers in {output}")
+
+
+def label_model(args):
+    """Return the model in file names, which ends in ``_units`` or ``_random-units`` where units are selected."""
+    if not args.units:
+        return args.model
+    return f"{args.model}_random-units" if args.random_units else f"{args.model}_units"
+
+
+def read_layers(args, n_stimuli):
+    """Read the states of a model, with ``--units`` of these units alone, a list over layers of (n_stimuli, n_units).
+
+    A layer without selected units has one feature of 0: it predicts a constant, and its r is 0.
+    """
+    layers = read_story_activations(args.model, args.benchmark, n_stimuli)
+    if not args.units:
+        return layers
+    mask = read_units(args.units, [layer.shape[1] for layer in layers], is_random=args.random_units)
+    selected = [layer[:, chosen] for layer, chosen in zip(layers, mask, strict=True)]
+    return [layer if layer.shape[1] else np.zeros((n_stimuli, 1), dtype=np.float32) for layer in selected]
 
 
 def fit_layers(job, layers, read, method, args):

@@ -73,6 +73,7 @@ def list_parameters(args):
     """Return the options that change the numbers, a dict; rare options only where they are used."""
     parameters = {"revision": args.revision, "dtype": args.dtype, "max_length": args.max_length}
     parameters |= {} if args.untrained is None else {"untrained": args.untrained}
+    parameters |= {"before_norm": True} if args.before_norm else {}
     return parameters | ({"pooling": args.pooling, "context": args.context} if args.story else {})
 
 
@@ -131,11 +132,10 @@ def prepare_runs(model, tokenizer, story, args, first):
     """Yield the runs from ``first`` on, as ``prepare_run`` prepares them."""
     context = {"group": None, "none": 0}.get(args.context, args.context)
     options = {"max_length": args.max_length, "context_tokens": context, "pooling": args.pooling}
+    options |= {"before_norm": args.before_norm, "has_surprisal": args.surprisal}
     for index in range(first, len(story.texts)):
         with add_context(describe_run(story, index, args)):
-            yield prepare_run(
-                model, tokenizer, story.texts[index], story.spans[index], **options, has_surprisal=args.surprisal
-            )
+            yield prepare_run(model, tokenizer, story.texts[index], story.spans[index], **options)
 
 
 def describe_run(story, index, args):

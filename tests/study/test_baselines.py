@@ -14,6 +14,8 @@ from study.paths import activations_path, checkpoint_stem, record_path
 NAMES = {
     "baseline_word_rate": None,
     "baseline_random_embedding_seed-12": None,
+    "baseline_length": None,
+    "baseline_oasm_0.5": None,
     "baseline_static_me_lm_step8": "me_lm_step8",
     "me_lm_step8_untrained-3": "me_lm_step8",
 }

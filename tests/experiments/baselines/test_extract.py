@@ -10,11 +10,12 @@ from helpers import STEM, all_files
 
 from pipeline.words.baselines import draw_random_embedding
 from report import states
+from study.baselines import is_baseline
 from study.checkpoints import find_fitted_checkpoints
 from study.inputs.le_petit_prince import read_word_timings
 from study.outputs.comparability import find_gaps
 from study.outputs.correlations import read_correlations
-from study.paths import activations_path, onsets_offsets_path, text_path
+from study.paths import activations_path, onsets_offsets_path, record_path, text_path
 
 EXTRACT = "experiments.baselines.extract"
 ALPHAS = ("--alphas", 0, 5, 6)
@@ -123,11 +124,48 @@ def test_a_static_baseline_is_layer_0_of_a_checkpoint(fitting_study, call, extra
         (["--baseline", "static:"], "expected one of word_rate"),
         (["--baseline", "word_rate", "--revision", "step8"], "--revision: expected static:MODEL with it"),
         (["--baseline", "random_vector", "--seed", "-1"], "-1 is less than 0"),
+        (["--baseline", "oasm:x", "--story", "mine"], "a number of units from 0 to 100"),
+        (["--baseline", "oasm:1e9", "--story", "mine"], "a number of units from 0 to 100"),
+        (["--baseline", "oasm:1"], "expected --story with it, got none"),
+        (["--baseline", "length_frequency", "--story", "mine"], "expected --lang with it, got --story"),
+        (["--baseline", "length", "--story", "mine", "--lang", "fr"], "expected one of them, got both"),
+        (["--baseline", "length", "--story", "mine"], "mine.csv: expected a file, got none"),
     ],
 )
 def test_wrong_options_end_in_one_line(study_folder, call, options, message):
     status, _, error = call(EXTRACT, *options)
     assert (status, error.count("\n"), message in error) == (2, 1, True)
+
+
+def test_units_of_a_story_table_have_the_same_baselines(study_folder, call, extract_model):
+    (study_folder / "stories").mkdir()
+    rows = ["run,unit,text_before", "1,The end.,", '1,A prince slept, " "'.replace(", ", ","), "2,The fox,"]
+    (study_folder / "stories" / "mine.csv").write_text("\n".join(rows) + "\n")
+
+    def make(baseline, stem, *options):
+        status, printed, error = call(EXTRACT, "--story", "mine", "--baseline", baseline, *options)
+        assert status == 0, error
+        assert "3 units, 1 layer of" in printed
+        assert is_baseline(stem)
+        return np.concatenate([layers[0] for layers in joblib.load(activations_path(stem, "mine"))])
+
+    assert make("word_rate", "baseline_word_rate").tolist() == [[2], [3], [2]]
+    assert make("length", "baseline_length").tolist() == [[6, 2], [12, 3], [6, 2]]
+    position = make("position", "baseline_position")
+    np.testing.assert_allclose(position, [[0, 0, 0], [1, 1, np.log(2)], [0, 0, 0]], rtol=1e-6)
+    assert make("random_vector", "baseline_random_vector_seed-1", "--n_dimensions", 7).shape == (3, 7)
+    embedding = make("random_embedding", "baseline_random_embedding_seed-2", "--seed", 2)
+    expected = draw_random_embedding([["the", "fox"]], seed=2)[0].mean(axis=0)
+    np.testing.assert_allclose(embedding[2], expected, rtol=1e-6)
+    assert make("oasm:0.0", "baseline_oasm_0").tolist() == np.eye(3).tolist()
+    assert extract_model("--story", "mine", "--no-surprisal")[0] == 0
+    static = make(f"static:{STEM}", f"baseline_static_{STEM}")
+    layers = [run[0] for run in joblib.load(activations_path(STEM, "mine"))]
+    np.testing.assert_array_equal(static, np.concatenate(layers))
+    record = json.loads(record_path(activations_path("baseline_oasm_0", "mine")).read_text())
+    assert record["parameters"] == {"baseline": "oasm:0"}
+    assert set(record["inputs"]) == {"mine.csv"} or set(record["inputs"]) == {"stories/mine.csv"}
+    assert not onsets_offsets_path("mine").exists()
 
 
 def test_an_untrained_model_is_made_without_weights(fitting_study, call, extract_model, fit, tiny_checkpoint, tmp_path):

@@ -7,7 +7,7 @@ pytest.importorskip("h5py", reason="h5py is not here: pip install -r experiments
 from experiments.brain_score import made_benchmark as made_module
 from study.inputs.brain_benchmarks import read_published
 
-MADE = made_module.make_sentences(1)
+MADE = made_module.make_words(1)
 
 
 def test_parts_have_the_shares_of_variance_that_they_claim():
@@ -23,7 +23,7 @@ def test_parts_have_the_shares_of_variance_that_they_claim():
 
 
 def test_ceilings_are_those_of_a_fit_to_very_many_sentences():
-    """With 60,000 sentences, a plain least-squares fit is close to the best prediction."""
+    """With 60,000 words, a plain least-squares fit is close to the best prediction."""
     shares = made_module.SHARES
     _, weights = made_module.make_responses(MADE, shares, 1)
     rng, owners = np.random.default_rng(0), np.repeat(np.arange(made_module.N_SUBJECTS), made_module.N_NEUROIDS)
@@ -42,7 +42,19 @@ def test_ceilings_are_those_of_a_fit_to_very_many_sentences():
 def test_the_file_has_the_published_layout(tmp_path):
     responses, _ = made_module.make_responses(MADE, made_module.SHARES, 1)
     made_module.write_published_layout(tmp_path / "assy.nc", MADE, responses)
-    read, n_dropped = read_published(tmp_path / "assy.nc", "pereira384")
+    read, n_dropped = read_published(tmp_path / "assy.nc", "blank")
     np.testing.assert_array_equal(read.responses, responses)
-    assert (read.units.tolist(), n_dropped) == (MADE.sentences, 0)
-    assert len(set(read.groups)) == made_module.N_TOPICS
+    assert ([unit.strip() for unit in read.units], n_dropped) == (MADE.words, 0)
+    assert len(set(read.groups)) == made_module.N_PASSAGES
+
+
+def test_words_do_not_contain_what_is_planted():
+    """The category of a word, its place and its length predict nothing linearly; the words before it do."""
+    by_word = {}
+    for word, values in zip(MADE.words, MADE.planted, strict=True):
+        by_word.setdefault(word, []).append(values)
+    assert len(MADE.planted) > 400
+    np.testing.assert_allclose(MADE.planted.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(MADE.planted.std(axis=0), 1, rtol=1e-6)
+    frequent = [np.mean(values, axis=0) for values in by_word.values() if len(values) >= 10]
+    assert np.mean(np.square(frequent)) < 0.3

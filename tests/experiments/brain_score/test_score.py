@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,7 +19,6 @@ from study.files.safe_joblib import write_arrays
 from study.outputs.brain_benchmarks import SCORE_COLUMNS, read_benchmark, read_score_table, read_scores
 from study.paths import activations_path, brain_benchmark_scores_path, brain_ceiling_path, figure_path, record_path
 from study.stages.brain_compare import compare_models
-from study.stages.story_extraction import extract_story_baseline
 
 PREPARE, SCORE, CEILING, COMPARE = (
     f"experiments.brain_score.{name}" for name in ("prepare", "score", "ceiling", "compare")
@@ -48,6 +48,12 @@ def benchmark(study_folder, call, tmp_path):
     return "made"
 
 
+def make_baseline(call, baseline, stem):
+    status, _, error = call("experiments.baselines.extract", "--story", "made", "--baseline", baseline)
+    assert status == 0, error
+    return stem
+
+
 def write_model(stem, layers):
     runs = zip(*(np.split(layer.astype(np.float32), N_TOPICS) for layer in layers), strict=True)
     path = activations_path(stem, "made")
@@ -75,7 +81,7 @@ def test_exact_data_score_one_and_scrambled_stimuli_nothing(benchmark, call):
 
 
 def test_oasm_scores_exactly_nothing_only_where_groups_are_left_out(benchmark, call):
-    stem = extract_story_baseline("oasm:1", benchmark)
+    stem = make_baseline(call, "oasm:1", "baseline_oasm_1")
     for splits in ("groups", "shuffled"):
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, "--splits", splits, *FAST)[0] == 0
     assert (read_scores(find(stem))["correlations"] == 0).all()
@@ -83,8 +89,8 @@ def test_oasm_scores_exactly_nothing_only_where_groups_are_left_out(benchmark, c
 
 
 def test_outputs_hold_every_layer_subject_fold_and_neuroid(benchmark, call):
-    extract_story_baseline("length", benchmark)
-    extract_story_baseline("position", benchmark)
+    make_baseline(call, "length", "baseline_length")
+    make_baseline(call, "position", "baseline_position")
     options = ("--nuisance", "baseline_length", "baseline_position", "--similarity", "cka", "rdm")
     status, printed, _ = call(SCORE, "--model", "planted", "--benchmark", benchmark, *options, *FAST)
     assert (status, "layers chosen on other folds" in printed) == (0, True)
@@ -174,7 +180,10 @@ def test_wrong_options_and_files_are_one_line(benchmark, call, options, message)
 
 
 def test_models_are_compared_with_the_best_baseline(benchmark, call):
-    for stem in (extract_story_baseline("length", benchmark), extract_story_baseline("random_vector", benchmark)):
+    for stem in (
+        make_baseline(call, "length", "baseline_length"),
+        make_baseline(call, "random_vector", "baseline_random_vector_seed-1"),
+    ):
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
     for stem in ("planted", "scrambled"):
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
@@ -191,6 +200,46 @@ def test_models_are_compared_with_the_best_baseline(benchmark, call):
     assert figure_path("brain_benchmark_made_groups_ridge.png").is_file()
     status, _, error = call(COMPARE, "--benchmark", "other")
     assert (status, "expected one of made" in error) == (2, True)
+
+
+def test_published_numbers_stand_only_next_to_the_splits_that_they_were_made_with(benchmark, call):
+    for splits in ("groups", "shuffled"):
+        assert call(SCORE, "--model", "planted", "--benchmark", benchmark, "--splits", splits, *FAST)[0] == 0
+    row = {"benchmark": "made", "model": "planted", "splits": "shuffled", "raw": "0.25"}
+    table, _ = compare_models([], pd.DataFrame([row]))
+    numbers = table.set_index("splits")["published"]
+    assert numbers["shuffled"] == 0.25
+    assert np.isnan(numbers["groups"])
+
+
+def test_selected_units_are_scored_alone(benchmark, call, tmp_path):
+    rng = np.random.default_rng(3)
+    noise = rng.standard_normal((N_TOPICS * N_PARTS, 8)).astype(np.float32)
+    exact = np.concatenate([run[0] for run in joblib.load(activations_path("exact", "made"))])
+    write_model("wide", [np.hstack([noise[:, :4], exact[:, :4]]), noise])
+    masks = np.zeros((2, 2, 8), dtype=bool)
+    masks[0, 0, 4:6] = masks[1, 0, :2] = True
+    file = tmp_path / "units.npz"
+    np.savez(file, mask=masks[0], random_mask=masks[1])
+    write_model("wide_by-hand", [exact[:, :2]])
+    for options in (("wide", "--units", file), ("wide", "--units", file, "--random_units"), ("wide_by-hand",)):
+        assert call(SCORE, "--model", options[0], "--benchmark", benchmark, *options[1:], *FAST)[0] == 0
+    by_hand = read_scores(find("wide_by-hand"))["correlations"][0]
+    selected = read_scores(find("wide_units"))["correlations"]
+    np.testing.assert_array_equal(selected[0], by_hand)
+    assert (selected[1] == 0).all()  # none of its units is selected
+    assert pooled("wide_random-units")["raw"][0] < pooled("wide_units")["raw"][0]
+    record = json.loads(record_path(find("wide_units")).read_text())
+    assert "units.npz" in record["inputs"]
+    wrong = {"other.npz": masks[0][:, :7], "numbers.npz": masks[0].astype(float), "flat.npz": masks[0][0]}
+    for name, mask in wrong.items():
+        np.savez(tmp_path / name, mask=mask)
+        options = ("--splits", "shuffled", "--units", tmp_path / name)
+        status, _, error = call(SCORE, "--model", "wide", "--benchmark", benchmark, *options)
+        assert (status, error.count("\n"), "expected bool (2, 8)" in error) == (2, 1, True), error
+    for options in (("--units", tmp_path / "none.npz"), ("--random_units",)):
+        status, _, error = call(SCORE, "--model", "exact", "--benchmark", benchmark, *options)
+        assert (status, error.count("\n")) == (2, 1)
 
 
 # ---------------------------------------------------------------- the statistics behind
@@ -242,6 +291,13 @@ def test_the_published_numbers_stand_in_the_readme():
             assert pd.isna(number) or number in readme
 
 
+def write_pairs(path, n_pairs, n_right):
+    scores = [(-1.0, -2.0) if pair < n_right else (-2.0, -1.0) for pair in range(n_pairs)]
+    rows = [("p", pair, f"good {pair}", f"bad {pair}", *both) for pair, both in enumerate(scores)]
+    columns = ["paradigm", "pair", "good", "bad", "logprob_good", "logprob_bad"]
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+
+
 def test_a_series_of_checkpoints_is_described_over_training(benchmark, call, study_folder):
     """The planted features come in more and more of the training; the table holds their tokens."""
     rng = np.random.default_rng(1)
@@ -253,14 +309,20 @@ def test_a_series_of_checkpoints_is_described_over_training(benchmark, call, stu
         write_model(stem, [share * responses + 3 * rng.standard_normal(responses.shape)])
         record = {"parameters": {}, "checkpoint": {"model": "lm", "revision": stem.removeprefix("lm_")}}
         record_path(activations_path(stem, benchmark)).write_text(json.dumps(record))
-        text = f"paradigm,phenomenon,n_pairs,n_ties,accuracy\np,x,10,0,{0.5 + share / 2}\n"
+        text = f"paradigm,phenomenon,n_pairs,n_ties,accuracy\np,x,200,0,{0.5 + share / 2}\n"
         (study_folder / "blimp_results" / f"{stem}_blimp.csv").write_text(text)
+        write_pairs(study_folder / "blimp_results" / f"{stem}_blimp_pairs.csv.gz", 200, n_right=int(100 + 100 * share))
         assert call(SCORE, "--model", stem, "--benchmark", benchmark, *FAST)[0] == 0
     _, printed, _ = call(COMPARE)
     assert "lm on made (groups, ridge) over training: the score rises" in printed
-    table, curves = compare_models([], pd.DataFrame(columns=["benchmark", "model", "raw"]))
+    assert "its alignment with BLiMP is " in printed
+    transitions = pd.read_csv(figure_path("brain_benchmark_transitions.csv")).set_index("curve")
+    assert transitions.index.tolist() == ["brain_score", "blimp"]
+    assert transitions.loc["blimp", "alignment"] > 0.8
+    assert 2 < transitions.loc["brain_score", "x0"] < 4.5
+    table, curves = compare_models([], pd.DataFrame(columns=["benchmark", "model", "splits", "raw"]))
     (tokens, curve, blimp), *_ = curves.values()
     assert tokens.tolist() == [10.0 ** (step + 1) for step in range(7)]
-    assert blimp.tolist() == [0.5, 0.5, 0.55, 1, 1, 1, 1]
+    assert blimp.values.tolist() == [0.5, 0.5, 0.55, 1, 1, 1, 1]
     assert curve.resamples.shape == (1000, 7)
     assert table["tokens"].notna().all()

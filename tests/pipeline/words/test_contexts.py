@@ -25,7 +25,9 @@ def read_plainly(model, tokenizer, spans, context_tokens, pooling):
             output = model(window, output_hidden_states=True)
         word = slice(len(prefix) + first - start, len(prefix) + end - start)
         states = torch.stack(output.hidden_states)[:, 0, word]  # (n_layers, n_tokens, n_units)
-        vectors.append({"mean": states.mean(1), "sum": states.sum(1), "last": states[:, -1]}[pooling].numpy())
+        is_space = [token > first and offsets[token, 0] == offsets[token, 1] for token in range(first, end)]
+        last = max(place for place, is_empty in enumerate(is_space) if not is_empty)  # offsets leave spaces out
+        vectors.append({"mean": states.mean(1), "sum": states.sum(1), "last": states[:, last]}[pooling].numpy())
         log_p = output.logits[0].double().log_softmax(-1)
         places = range(word.start, word.stop)
         values = [-log_p[place - 1, window[0, place]].item() if place else np.nan for place in places]

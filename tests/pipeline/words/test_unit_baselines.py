@@ -6,26 +6,22 @@ from pipeline.words.baselines import draw_random_embedding
 from pipeline.words.unit_baselines import (
     compute_oasm,
     compute_unit_length,
-    compute_unit_position,
+    compute_unit_word_rate,
     draw_unit_embedding,
-    draw_unit_vectors,
 )
 
 UNITS = [["Once upon a time", "there was.", "A prince"], ["The end"]]
 
 
-def test_lengths_and_positions():
+def test_lengths_and_word_rates():
     assert [run.tolist() for run in compute_unit_length(UNITS)] == [[[13, 4], [8, 2], [7, 2]], [[6, 2]]]
-    position = compute_unit_position(UNITS)
-    np.testing.assert_allclose(position[0][1], [0.5, 0.25, np.log(2)], rtol=1e-6)
-    assert position[1].tolist() == [[0, 0, 0]]
+    assert [run.tolist() for run in compute_unit_word_rate(UNITS)] == [[[4], [2], [2]], [[2]]]
 
 
 def test_an_embedding_is_the_mean_over_words():
     vectors = draw_unit_embedding(UNITS, seed=3, n_dimensions=5)
     expected = np.mean(draw_random_embedding([["A", "prince"]], seed=3, n_dimensions=5)[0], axis=0)
     np.testing.assert_allclose(vectors[0][2], expected, rtol=1e-6)
-    assert [run.shape for run in draw_unit_vectors(UNITS, 1, 4)] == [(3, 4), (1, 4)]
 
 
 def test_oasm_contains_neighbourhood_within_a_run_only():
