@@ -67,7 +67,6 @@ def compare_stage(title, model, tokenizer, texts, folder, args):
         for ids in make_windows(text, tokenizer, model.config.max_position_embeddings, model.device)
     ]
     options = {"model": "random/model", "revision": None, "dtype": args.dtype, "max_length": None, "lang": "en"}
-    options |= {"story": None, "pooling": "mean", "context": "group"}
     options |= {"untrained": None, "threads": args.threads, "overwrite": True, "device": str(model.device)}
     options |= {"story": None, "pooling": "mean", "context": "group", "before_norm": False}
 
