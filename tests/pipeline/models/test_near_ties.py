@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import ENGLISH, byte_level_tokenizer, random_model
+from tiny_models import tiny_model
 
 from pipeline.models import batch_size as batch_sizes
 from pipeline.models.batch_size import choose_batch_size, find_free_bytes
@@ -77,6 +78,21 @@ def test_in_bfloat16_the_batch_size_decides_no_pair(as_trees, tokenizer, monkeyp
         monkeypatch.setattr("pipeline.models.near_ties.NEAR_TIE", 10)
     assert all(decision.equals(decisions[0]) for decision in decisions)
     assert not all(decision.equals(plain_decisions[0]) for decision in plain_decisions)  # without the second reading
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [("cohere", {"logit_scale": 0.25}), ("gemma2", {"head_dim": 8, "final_logit_softcapping": 2.0})],
+)
+def test_near_ties_of_models_with_scaled_or_capped_logits_are_read_again(architecture, settings, tokenizer):
+    model = tiny_model(architecture, len(tokenizer), num_key_value_heads=2, **settings).bfloat16()
+    pairs, measures, lines = make_pairs(200), {}, []
+    scored = score_pairs(pairs, model, tokenizer, 7, log=lines.append, measure=measures.update)
+    assert "cannot read sentences as trees" in lines[0]
+    assert measures["near_ties"] > 0
+    again = score_pairs(pairs, model, tokenizer, 64, log=lines.append)
+    decisions = [table[SCORES[0]] > table[SCORES[1]] for table in (scored, again)]
+    assert decisions[0].equals(decisions[1])
 
 
 def test_in_float32_few_pairs_are_near_ties(tokenizer):
