@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 demo: .venv/made
 	rm -rf embedded_study
-	python -m demo.forked_commands bash demo/run.sh embedded_study
+	HF_HUB_OFFLINE=1 python -m demo.forked_commands bash demo/run.sh embedded_study
 
 demo-brain-score: .venv/made
 	rm -rf brain_score_demo

@@ -14,8 +14,8 @@ def plain_keys(seed, n_tokens):
 def plain_noise(key, n_vocabulary):
     """Return Gumbel noise for each row of the vocabulary, a float32 tensor."""
     first, second = (number % 2**32 for number in key)
-    uniform = [(_mix((_mix(row ^ first) + second) % 2**32) ^ 2**31) for row in range(n_vocabulary)]
-    return torch.tensor([-math.log(-math.log1p(-(number + 0.5) / 2**32)) for number in uniform])
+    uniform = [_mix((_mix(row ^ first) + second) % 2**32) % 2**31 for row in range(n_vocabulary)]
+    return torch.tensor([-math.log(-math.log1p(-(number + 0.5) / 2**31)) for number in uniform])
 
 
 def _mix(h):

@@ -8,6 +8,7 @@ import inspect
 
 import torch
 import transformers
+from transformers.cache_utils import StaticLayer
 
 from pipeline.models import fused_norms
 
@@ -92,6 +93,10 @@ class StaticReader:
 
     def record_graph(self, log):
         """Record the next step as a graph, which is not carried out yet. A model that cannot be recorded is logged."""
+        # A sliding window counts its tokens in Python: every repetition would see the number of the recorded step.
+        if not all(type(layer) is StaticLayer for layer in self.cache.layers):
+            log(f"{type(self.model).__name__}: its cache fits in no CUDA graph: texts take longer")
+            return
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):

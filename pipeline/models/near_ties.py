@@ -64,7 +64,7 @@ def settle_near_ties(scores, pairs, *, n_terms, rounding, score_fixed):
     Parameters
     ----------
     scores : float64 array (n_sentences,), nats, which is changed
-    pairs : int array (n_pairs, 2), indices of sentences
+    pairs : int array (n_pairs, 2), indices of sentences with different tokens
     n_terms : array (n_sentences,), by which the scores are divided before they are compared
     rounding : float, as ``compute_rounding`` returns it
     score_fixed : callable of indices and scores, ``score_in_fixed_shape``
@@ -72,12 +72,12 @@ def settle_near_ties(scores, pairs, *, n_terms, rounding, score_fixed):
     Returns
     -------
     dict
-        ``near_ties``, the number of pairs whose difference is at most ``near_tie_nats``, without exact ties. Two
-        sentences of the same tokens are an exact tie, and stay so.
+        ``near_ties``, the number of pairs whose difference is at most ``near_tie_nats``. Equal sums of different tokens
+        are among them: with another batch size, they may differ.
     """
     nats = NEAR_TIE * rounding
     differences = np.abs(np.diff((scores / n_terms)[pairs], axis=1)[:, 0])
-    near_ties = np.flatnonzero((differences > 0) & (differences <= nats))
+    near_ties = np.flatnonzero(differences <= nats)
     compared = np.unique(pairs[near_ties])
     fixed = np.full(len(scores), np.nan)
     score_fixed(compared, scores=fixed)

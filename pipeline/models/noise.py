@@ -34,15 +34,16 @@ def make_noise(keys, n_vocabulary):
     Returns
     -------
     float32 tensor (n_texts, n_vocabulary) on the device of the keys
-        Each value is between -2.9 and 22.9: the uniform number behind it has 32 bits.
+        Each value is between -2.9 and 22.2: the uniform number behind it has 31 bits.
     """
     rows = torch.arange(n_vocabulary, dtype=torch.int32, device=keys.device)
     noise = torch.empty(len(keys), n_vocabulary, device=keys.device)
     n_columns = max(1, SERIAL // len(keys)) if keys.device.type == "cpu" else n_vocabulary
     for some, values in zip(rows.split(n_columns), noise.split(n_columns, dim=1), strict=True):
-        values.copy_(_mix(_mix(some ^ keys[:, :1]).add_(keys[:, 1:])))
-    # A uniform number strictly between 0 and 1. Small numbers, which win, keep all of their 32 bits.
-    uniform = noise.add_(2**31 + 0.5).mul_(2**-32).clamp_(2**-33, 1 - 2**-24)
+        mixed = _mix(_mix(some ^ keys[:, :1]).add_(keys[:, 1:]))
+        # Whole numbers from 0 on: float32 is exact for small numbers, which win, and not for numbers near -2^31.
+        values.copy_(mixed.bitwise_and_(2**31 - 1))
+    uniform = noise.add_(0.5).mul_(2**-31).clamp_(max=1 - 2**-24)  # strictly between 0 and 1
     return uniform.neg_().log1p_().neg_().log_().neg_()
 
 

@@ -84,7 +84,8 @@ def score_padded(batch, model, is_linear=False):
         if is_linear:
             states = model.base_model(**options).last_hidden_state.flatten(0, 1)
             return sum_log_probabilities(states, batch, model.get_output_embeddings())
-        logits = model(**options).logits.flatten(0, 1)[batch["addresses"]].float()  # (n_terms, n_vocabulary)
+        places = batch["addresses"][batch["states"]]  # (n_terms,)
+        logits = model(**options).logits.flatten(0, 1)[places].float()  # (n_terms, n_vocabulary)
         terms = -torch.nn.functional.cross_entropy(logits, batch["followers"], reduction="none")
         return _sum_terms(terms.double(), batch)
 

@@ -121,7 +121,10 @@ def _score_all(scores, sentences, token_ids, *, model, context, batch_size, log,
         if reason:
             score_fixed(tried, scores=as_trees)  # a second reading, to measure the rounding
         rounding = compute_rounding(plain[tried], as_trees[tried], n_terms[tried])
-        measures |= settle_near_ties(scores, pairs, n_terms=n_terms, rounding=rounding, score_fixed=score_fixed)
+        # Two sentences of the same tokens are an exact tie, and stay so.
+        different = [[first, second] for first, second in pairs if token_ids[first] != token_ids[second]]
+        compared = np.array(different, dtype=int).reshape(-1, 2)
+        measures |= settle_near_ties(scores, compared, n_terms=n_terms, rounding=rounding, score_fixed=score_fixed)
     _check_scores(sentences, scores)
     return measures
 

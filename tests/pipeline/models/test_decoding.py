@@ -1,5 +1,7 @@
 """Compare texts that are written with a cache of fixed size with the plain way."""
 
+import contextlib
+
 import pytest
 import torch
 from helpers import ENGLISH, byte_level_tokenizer, random_model
@@ -64,3 +66,19 @@ def test_a_text_that_ends_stays_as_it_is_while_other_texts_go_on(monkeypatch):
     assert len({len(tokenizer(text)["input_ids"]) for text in expected}) > 3
     monkeypatch.setattr(generation, "has_graphs", lambda device: True)
     assert write(model, tokenizer) == expected
+
+
+@pytest.mark.parametrize("architecture", ["olmo2", "gpt_neox", "mistral", "gemma2", "gemma3_text"])
+def test_no_graph_is_recorded_where_the_cache_counts_tokens_in_python(architecture, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+    model, lines = tiny_model(architecture, 320), []
+    ids = torch.arange(3, 9)[None]
+    reader = decoding.StaticReader(model, torch.ones_like(ids), 40, lambda logits, step: logits)
+    with torch.inference_mode():
+        reader.start(ids)
+        reader.advance(ids[:, :1])
+        reader.record_graph(lines.append)
+    counts = [vars(layer).get("cumulative_length_int") for layer in reader.cache.layers]
+    assert any(counts) == (architecture in ("mistral", "gemma2", "gemma3_text"))
+    assert (reader.graph is None) == (len(lines) == 1) == any(counts)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import ENGLISH, byte_level_tokenizer, random_model
+from tiny_models import tiny_model
 
 from pipeline.models import batch_size as batch_sizes
 from pipeline.models.batch_size import choose_batch_size, find_free_bytes
@@ -79,6 +80,21 @@ def test_in_bfloat16_the_batch_size_decides_no_pair(as_trees, tokenizer, monkeyp
     assert not all(decision.equals(plain_decisions[0]) for decision in plain_decisions)  # without the second reading
 
 
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [("cohere", {"logit_scale": 0.25}), ("gemma2", {"head_dim": 8, "final_logit_softcapping": 2.0})],
+)
+def test_models_with_scaled_or_capped_logits_read_near_ties_again(architecture, settings, tokenizer, monkeypatch):
+    model = tiny_model(architecture, len(tokenizer), num_key_value_heads=2, **settings)
+    pairs, measures, lines = make_pairs(50), {}, []
+    plain = score_pairs(pairs, model, tokenizer, 7, log=lines.append)
+    assert "cannot read sentences as trees" in lines[0]
+    monkeypatch.setattr("pipeline.models.sentence_scores.compute_rounding", lambda *arguments: 100.0)
+    fixed = score_pairs(pairs, model, tokenizer, 7, log=lines.append, measure=measures.update)
+    assert measures["near_ties"] == (pairs["good"] != pairs["bad"]).sum()
+    np.testing.assert_allclose(fixed[SCORES], plain[SCORES], rtol=1e-5)
+
+
 def test_in_float32_few_pairs_are_near_ties(tokenizer):
     model, pairs, measures = random_model("olmo2", len(tokenizer), context=64), make_pairs(300), {}
     scored = score_pairs(pairs, model, tokenizer, measure=measures.update)
@@ -106,7 +122,7 @@ def test_a_sum_of_the_fixed_shape_depends_on_no_neighbour(dtype, tokenizer):
     np.testing.assert_allclose(lonely[[0, 7, 80]], expected[[0, 7, 80]], rtol=1e-12)
 
 
-def test_only_near_ties_are_settled_and_exact_ties_stay():
+def test_only_near_ties_are_settled_and_equal_sums_are_near_ties():
     scores = np.array([-1.0, -1.5, -9.0, -9.0, -20.0])
     pairs, read = np.array([[0, 1], [2, 3], [0, 4]]), []
 
@@ -115,10 +131,18 @@ def test_only_near_ties_are_settled_and_exact_ties_stay():
         scores[indices] = -7.0 - np.array(indices)
 
     numbers = settle_near_ties(scores, pairs, n_terms=np.ones(5), rounding=0.06, score_fixed=score_fixed)
-    assert numbers == {"near_ties": 1, "near_tie_nats": pytest.approx(0.6)}
-    assert read == [0, 1]
-    assert scores.tolist() == [-7.0, -8.0, -9.0, -9.0, -20.0]
+    assert numbers == {"near_ties": 2, "near_tie_nats": pytest.approx(0.6)}
+    assert read == [0, 1, 2, 3]
+    assert scores.tolist() == [-7.0, -8.0, -9.0, -10.0, -20.0]
     assert settle_near_ties(scores, pairs, n_terms=np.ones(5), rounding=0.0, score_fixed=score_fixed)["near_ties"] == 0
+
+
+def test_sentences_of_the_same_tokens_are_not_read_again(tokenizer):
+    model, measures = random_model("olmo2", len(tokenizer), context=64), {}
+    pairs = pd.DataFrame({"good": ["the prince", "a snake"], "bad": ["the prince", "a snake"]})
+    scored = score_pairs(pairs, model, tokenizer, measure=measures.update)
+    assert measures["near_ties"] == 0
+    assert (scored[SCORES[0]] == scored[SCORES[1]]).all()
 
 
 # ---------------------------------------------------------------- batches
