@@ -90,6 +90,9 @@ def run(arguments):
     try:
         return call() or 0
     except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+            return 1
         return end.code or 0
     except BaseException:
         traceback.print_exc()

@@ -80,11 +80,11 @@ class Job:
                 made_from = [*self.inputs, *self._checkpoint_files()]
                 command = shlex.join(sys.argv)
                 exits.enter_context(cache.open_cache(self.output, made_with, made_from, log, command))
+                # The record has the checksums of inputs of many gigabytes: they are computed during the work. The
+                # thread is a daemon, so that an error ends the process at once.
+                self._checksums = threading.Thread(target=_compute_checksums, args=[self.inputs], daemon=True)
+                self._checksums.start()
             self._exits = exits.pop_all()
-        # The record has the checksums of inputs of many gigabytes: they are computed during the work. The thread is a
-        # daemon, so that an error ends the process at once.
-        self._checksums = threading.Thread(target=_compute_checksums, args=[self.inputs], daemon=True)
-        self._checksums.start()
         return self
 
     def __exit__(self, *error):

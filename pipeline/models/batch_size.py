@@ -1,7 +1,6 @@
 """Choose how many sentences a model reads at once."""
 
-import torch
-
+from pipeline.models.memory import count_free_bytes
 from pipeline.models.prefix_trees import ROW_TOKENS
 from pipeline.models.tokenization import count_rows, get_text_config
 
@@ -41,8 +40,6 @@ def choose_batch_size(model, n_tokens, has_all_logits, free_bytes=None):
 
 
 def find_free_bytes(device):
-    """Return the free memory of a device in bytes, the unused part of PyTorch's cache included."""
-    if device.type != "cuda":
-        return CPU_BYTES
-    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + cached
+    """Return the free memory of a device in bytes; of a CPU, CPU_BYTES."""
+    n_bytes = count_free_bytes(device)
+    return CPU_BYTES if n_bytes is None else n_bytes
