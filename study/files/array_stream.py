@@ -57,11 +57,13 @@ class ArrayListWriter:
         return self
 
     def __exit__(self, *error):
-        """Wait for the threads, and close the file."""
+        """Wait for the threads, and close the file. After an error, an empty file is removed."""
         for executor in (self.writer, self.compressors, self.hasher, self.committer):
             executor.shutdown()
         with contextlib.suppress(OSError):  # of a disk that is full, which append or close raised
             self.file.close()
+        if any(error) and self.path.is_file() and self.path.stat().st_size == 0:
+            self.path.unlink()
 
     def append(self, arrays, then):
         """Append a list of arrays, which the caller must not change, when the last list has been written.
