@@ -295,7 +295,7 @@ def outputs_to_remove(block):
     """Return the outputs of the first checkpoint without which a block has something to do, as shell patterns."""
     stages = re.findall(r"--todo ([\w ]+)", block)
     names = [OUTPUTS[stage] for words in stages for stage in words.split() if stage in OUTPUTS]
-    if "--resources gpu=1" in block:
+    if "--resources gpu=1" in block and "--executor slurm" not in block:
         names.append("zorro_results")
     return [f'"$LTBA_DIR"/{name}/*{FIRST}*' for name in names]
 
