@@ -143,7 +143,8 @@ def are_windows_independent(model, layout, ids):
 def _read_windows(model, run, n_at_once, report):
     """Return what ``_read_run`` returns, from batches of ``n_at_once`` windows; report is called with tokens done."""
     n_layers, n_units = run.layout.n_layers, run.layout.n_units
-    sums = WordSums(n_layers, n_units, run.pooled, n_tokens=run.n_new, device=model.device, pooling=run.pooling)
+    is_sum = run.pooling == "sum"  # the last token is a mean over one token
+    sums = WordSums(n_layers, n_units, run.pooled, n_tokens=run.n_new, device=model.device, is_sum=is_sum)
     surprisal, done = [], 0
     for batch in _list_batches(run.windows, n_at_once):
         end = done + sum(end - new for _, new, end in batch)

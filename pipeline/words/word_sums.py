@@ -22,12 +22,12 @@ class WordSums:
     ranges : int array (n_words, 2), first token of each word, and the end of its tokens (exclusive)
     n_tokens : int, tokens of the run
     device : torch.device of the states
-    pooling : {"mean", "sum", "last"}, over the tokens of a word
+    is_sum : bool, add up the states of the tokens of a word; otherwise average them
     """
 
-    def __init__(self, n_layers, n_units, ranges, *, n_tokens, device, pooling="mean"):
+    def __init__(self, n_layers, n_units, ranges, *, n_tokens, device, is_sum=False):
         shape = (n_layers, len(ranges), n_units)
-        self.ranges, self.pooling, self.n_complete, self.stream = ranges, pooling, 0, None
+        self.ranges, self.is_sum, self.n_complete, self.stream = ranges, is_sum, 0, None
         self.vectors = torch.zeros(shape, device=device)
         self.norms = torch.zeros(n_layers, n_tokens, device=device)  # of the state of each token
         self.is_staged = is_staged(device)
@@ -45,7 +45,7 @@ class WordSums:
         step = WORDS_AT_ONCE if self.vectors.device.type == "cpu" else max(1, len(words))
         blocks = (words[first : first + step] for first in range(0, len(words), step))
         self.shares = [
-            [share.to(self.vectors.device) for share in share_tokens(block, self.ranges, new, end, self.pooling)]
+            [share.to(self.vectors.device) for share in share_tokens(block, self.ranges, new, end, self.is_sum)]
             for block in blocks
         ]
         self.new, self.end = new, end
@@ -87,7 +87,7 @@ def is_staged(device):
     return device.type == "cuda"
 
 
-def share_tokens(words, ranges, new, end, pooling="mean"):
+def share_tokens(words, ranges, new, end, is_sum=False):
     """Return the tokens ``new:end`` of words, and their weights in the vector of each word, as four tensors.
 
     Parameters
@@ -95,22 +95,17 @@ def share_tokens(words, ranges, new, end, pooling="mean"):
     words : int array (n_words,), indices of words, each with a token in ``new:end``
     ranges : int array (n_words of the run, 2)
     new, end : int
-    pooling : {"mean", "sum", "last"}
+    is_sum : bool
 
     Returns
     -------
     words, firsts : int tensor (n_words,), the words, and the index of each word's first share
     tokens : int tensor (n_shares,), the token of each share, counted from ``new`` on
-    weights : float32 tensor (n_shares,)
-        1 / number of tokens of the word for the mean, 1 for the sum; for the last token of the word 1, and 0 before it.
+    weights : float32 tensor (n_shares,), 1 for the sum, else 1 / number of tokens of the word
     """
     begins, ends = np.maximum(ranges[words, 0], new), np.minimum(ranges[words, 1], end)
     n_inside = ends - begins
     firsts = np.cumsum(n_inside) - n_inside
     tokens = np.arange(n_inside.sum()) + np.repeat(begins - new - firsts, n_inside)
-    if pooling == "mean":
-        weights = np.repeat(1 / (ranges[words, 1] - ranges[words, 0]), n_inside)
-    else:
-        is_last = new + tokens == np.repeat(ranges[words, 1] - 1, n_inside)
-        weights = is_last if pooling == "last" else np.ones(len(tokens))
+    weights = np.ones(len(tokens)) if is_sum else np.repeat(1 / (ranges[words, 1] - ranges[words, 0]), n_inside)
     return tuple(map(torch.from_numpy, (words, firsts, tokens, weights.astype(np.float32))))
